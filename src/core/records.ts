@@ -1,0 +1,125 @@
+/**
+ * What Keyward keeps, table by table: the bodies of the rows. Times are milliseconds since the Unix
+ * epoch. Names are unique within an environment. Nothing here is a secret: sealed bytes are base64.
+ */
+export interface Tables {
+  readonly environment: EnvironmentRecord
+  readonly service: ServiceRecord
+  readonly credential: CredentialRecord
+  readonly version: VersionRecord
+  readonly agent: AgentRecord
+  readonly grant: GrantRecord
+  readonly session: SessionRecord
+  readonly slot: SlotRecord
+  readonly term: TermRecord
+  readonly setting: SettingRecord
+}
+
+export type TableName = keyof Tables
+
+export interface EnvironmentRecord {
+  readonly name: string
+  /** Whether hosts that no service lists may be reached without any credential. */
+  readonly egress: 'open' | 'deny'
+  readonly createdAt: number
+}
+
+/** A service of the operator's own, as parsed from YAML: the `Service` row itself. */
+export interface ServiceRecord {
+  readonly definition: unknown
+  readonly createdAt: number
+}
+
+export interface CredentialRecord {
+  readonly name: string
+  readonly environment: string
+  readonly service: string
+  readonly owner: string | null
+  readonly sensitivity: 'high' | 'medium' | 'low'
+  readonly state: 'active' | 'suspended'
+  readonly createdAt: number
+}
+
+export interface VersionRecord {
+  readonly credentialId: string
+  /** 1, 2, 3 … within the credential. */
+  readonly number: number
+  readonly state: 'pending' | 'current' | 'retiring' | 'revoked'
+  readonly publicFields: Readonly<Record<string, string>>
+  /** Name of the secret field to its envelope. */
+  readonly sealedFields: Readonly<Record<string, string>>
+  /** The data key, wrapped by a keyring term. */
+  readonly wrappedKey: string
+  readonly term: string
+  /** Name of the secret field to a keyed hash of its value, by which the same secret is found again without opening it. */
+  readonly fingerprints: Readonly<Record<string, string>>
+  readonly createdAt: number
+}
+
+export interface AgentRecord {
+  readonly name: string
+  readonly environment: string
+  readonly owner: string | null
+  readonly state: 'active' | 'suspended'
+  readonly createdAt: number
+}
+
+/** The canonical form of a grant: flags, YAML and API compile to it. */
+export interface GrantRecord {
+  readonly agentId: string
+  readonly credentialId: string
+  /** Never empty; everything is written `*`. */
+  readonly allow: readonly string[]
+  readonly deny: readonly string[]
+  readonly limits: {
+    readonly rate?: { readonly count: number; readonly perSeconds: number }
+    readonly concurrent?: number
+  }
+  readonly expiresAt: number | null
+  readonly createdAt: number
+}
+
+export interface SessionRecord {
+  readonly agentId: string
+  readonly environment: string
+  /** Keyed hash of the `kws_…` token, base64url. */
+  readonly tokenHash: string
+  readonly placeholders: readonly PlaceholderRecord[]
+  readonly egress: 'open' | 'deny'
+  readonly binding: SessionBinding
+  readonly state: 'active' | 'suspended' | 'revoked'
+  readonly createdAt: number
+  readonly expiresAt: number
+}
+
+export interface PlaceholderRecord {
+  /** Keyed hash of the placeholder's text, base64url. */
+  readonly hash: string
+  readonly credentialId: string
+  readonly field: string
+  /** Fewer than 100 random bits: valid only where the session is proven otherwise. */
+  readonly short: boolean
+}
+
+/** What the session is tied to; `unbound` is shown as such. */
+export type SessionBinding = { readonly kind: 'unbound' } | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string }
+
+/** One way in: the master key, wrapped by a root key. */
+export interface SlotRecord {
+  readonly kind: 'file' | 'passphrase'
+  readonly wrapped: string
+  readonly argon2?: { readonly salt: string; readonly memoryKiB: number; readonly passes: number; readonly parallelism: number }
+  readonly createdAt: number
+}
+
+/** One key of the keyring, wrapped by the master key. */
+export interface TermRecord {
+  readonly purpose: 'seal' | 'token' | 'fingerprint' | 'journal' | 'ca'
+  readonly wrapped: string
+  readonly state: 'current' | 'retired'
+  readonly createdAt: number
+}
+
+export interface SettingRecord {
+  readonly value: unknown
+}

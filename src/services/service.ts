@@ -1,0 +1,59 @@
+/**
+ * One API that credentials open, as a row of data. Adding a service is one file that exports such a
+ * row and one line in `index.ts`; nothing else may know its name.
+ */
+export interface Service {
+  readonly id: string
+  readonly name: string
+  /**
+   * Where the credential may go, and nowhere else: exact lower-case host names; `*.example.com` stands
+   * for exactly one label; `{field}.example.com` is filled in from a public field of the credential.
+   * The first is where base-URL requests go.
+   */
+  readonly hosts: readonly string[]
+  /** Where to dial instead of `hosts`: an origin (`https://127.0.0.1:9443`). Private addresses and plain HTTP (loopback only) are allowed only when written here. */
+  readonly endpoint?: string
+  /** PEM text of an extra certificate authority, for this service alone. */
+  readonly trust?: string
+  /** Name of each field of a credential, and whether its value is secret. */
+  readonly fields: Readonly<Record<string, FieldKind>>
+  /** The places where the credential may be put, most usual first. A request uses the place in which it presents its placeholder; a request that presents none uses the first. */
+  readonly inject: readonly InjectionRule[]
+  /** The variables which the official SDKs read. */
+  readonly variables: ServiceVariables
+  /** Named operations, matched in order: the first whose pattern fits gives the name. */
+  readonly operations: readonly Operation[]
+  /** Id of the detector that knows the shape of the key. */
+  readonly detector?: string
+  /** Path segments may contain `%2F` (GitLab projects, npm scopes): such a segment stays one segment. */
+  readonly encodedSlash?: boolean
+  /** Answers that hand out credentials: these operations are refused (`* /path` patterns). */
+  readonly sealed?: readonly string[]
+  /** Whether the row was checked against an official SDK on the wire, or rests on documentation alone; with the source. */
+  readonly checked: 'sdk' | 'documented'
+  readonly source: string
+}
+
+export type FieldKind = 'secret' | 'public'
+
+/** `kind` names an injector; the other members are that injector's options, validated by its schema. */
+export interface InjectionRule {
+  readonly kind: string
+  readonly [option: string]: unknown
+}
+
+export interface ServiceVariables {
+  /** Field name to the variables that carry it, most usual first. */
+  readonly fields: Readonly<Record<string, readonly string[]>>
+  /** Variables that carry the base URL. */
+  readonly baseUrl?: readonly string[]
+  /** What a base URL has after the service's origin, as the SDK expects it: `/v1`, or empty. */
+  readonly basePath?: string
+}
+
+export interface Operation {
+  readonly name: string
+  /** `METHOD /path/{variable}/**`: `{x}` or `*` is one segment, `**` the rest, METHOD may be `*`. */
+  readonly match: string
+  readonly destructive?: boolean
+}

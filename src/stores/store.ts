@@ -1,0 +1,42 @@
+/**
+ * Where Keyward keeps its own records. The store is untrusted: it sees sealed bytes and MACs, and may
+ * lose, change or replay anything; `vault/records.ts` finds that out. A driver therefore only has to
+ * be atomic and durable.
+ */
+export interface Store {
+  readonly kind: string
+  /** Schema version and store id, or null where the place is empty. Throws `store_foreign` when the place holds something that is not Keyward's, `store_newer` for a schema from the future. */
+  identity(): Promise<StoreIdentity | null>
+  /** Marks an empty place as Keyward's. Throws `store_conflict` if it is not empty. */
+  initialise(identity: StoreIdentity): Promise<void>
+  /** Every row of every table, in no order. */
+  load(): Promise<readonly StoredRow[]>
+  /**
+   * All of it or nothing, on disk before it resolves. Throws `store_conflict`, changing nothing, when
+   * the store's epoch is not `expectedEpoch`; afterwards the epoch is `expectedEpoch + 1`.
+   */
+  commit(batch: StoreBatch): Promise<void>
+  close(): Promise<void>
+}
+
+export interface StoreIdentity {
+  readonly storeId: string
+  readonly schema: number
+}
+
+export interface StoredRow {
+  readonly table: string
+  readonly id: string
+  /** The epoch in which the row was last written. */
+  readonly seq: number
+  /** Canonical JSON. */
+  readonly body: string
+  /** 32 bytes. */
+  readonly mac: Uint8Array
+}
+
+export interface StoreBatch {
+  readonly expectedEpoch: number
+  readonly put: readonly StoredRow[]
+  readonly remove: readonly { readonly table: string; readonly id: string }[]
+}
