@@ -102,13 +102,20 @@ export interface PlaceholderRecord {
 }
 
 /** What the session is tied to; `unbound` is shown as such. */
-export type SessionBinding = { readonly kind: 'unbound' } | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string }
+export type SessionBinding =
+  | { readonly kind: 'unbound' }
+  | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string }
 
 /** One way in: the master key, wrapped by a root key. */
 export interface SlotRecord {
   readonly kind: 'file' | 'passphrase'
   readonly wrapped: string
-  readonly argon2?: { readonly salt: string; readonly memoryKiB: number; readonly passes: number; readonly parallelism: number }
+  readonly argon2?: {
+    readonly salt: string
+    readonly memoryKiB: number
+    readonly passes: number
+    readonly parallelism: number
+  }
   readonly createdAt: number
 }
 

@@ -1,3 +1,7 @@
+import type { PlaceholderShape, RandomText } from '../core/placeholder.ts'
+
+export type { PlaceholderShape, RandomText } from '../core/placeholder.ts'
+
 /**
  * The shape of one vendor's key, known here and nowhere else. Pure data. `examples` and
  * `lookAlikes` are functions of a random source, so the repository never holds a string that looks
@@ -14,19 +18,4 @@ export interface Detector {
   readonly placeholder: PlaceholderShape
   examples(random: RandomText): readonly string[]
   lookAlikes(random: RandomText): readonly string[]
-}
-
-/** `length` characters drawn from `alphabet`. */
-export type RandomText = (length: number, alphabet: string) => string
-
-/**
- * A placeholder is `prefix + 'kwp' + random + checksum + suffix`. `length` counts all of it; null
- * leaves the room open (Keyward uses 22 random characters, 131 bits). Where `length` leaves fewer than 100 random bits the
- * placeholder is valid only together with a proven session.
- */
-export interface PlaceholderShape {
-  readonly prefix: string
-  readonly suffix?: string
-  readonly alphabet: string
-  readonly length: number | null
 }

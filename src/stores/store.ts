@@ -1,3 +1,6 @@
+/** The newest layout of the records that this program reads and writes; every driver refuses a later one. */
+export const storeSchema = 1
+
 /**
  * Where Keyward keeps its own records. The store is untrusted: it sees sealed bytes and MACs, and may
  * lose, change or replay anything; `vault/records.ts` finds that out. A driver therefore only has to

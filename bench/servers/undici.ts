@@ -1,0 +1,36 @@
+import { createServer } from 'node:http'
+import { Pool } from 'undici'
+
+/** The floor of the library's path: node:http in, undici dispatch out, nothing else. */
+const pool = new Pool(process.argv[2] ?? '', { connections: 128, pipelining: 1 })
+const server = createServer((request, response) => {
+  const headers: string[] = []
+  for (let index = 0; index < request.rawHeaders.length; index += 2) {
+    const name = request.rawHeaders[index] ?? ''
+    if (!/^(connection|host)$/i.test(name)) headers.push(name, request.rawHeaders[index + 1] ?? '')
+  }
+  pool.dispatch(
+    { path: request.url ?? '/', method: request.method ?? 'GET', headers, body: request.method === 'GET' ? null : request },
+    {
+      onRequestStart() {},
+      onResponseStart(controller, status) {
+        const raw = Array.isArray(controller.rawHeaders) ? controller.rawHeaders.map(String) : []
+        response.sendDate = false
+        response.writeHead(status, raw)
+      },
+      onResponseData(_controller, chunk) {
+        response.write(chunk)
+      },
+      onResponseEnd() {
+        response.end()
+      },
+      onResponseError() {
+        response.destroy()
+      },
+    },
+  )
+})
+server.listen(0, '127.0.0.1', () => {
+  const address = server.address()
+  if (address !== null && typeof address === 'object') console.log(JSON.stringify({ port: address.port }))
+})

@@ -1,0 +1,21 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { errors } from '../src/core/errors.ts'
+
+const root = join(import.meta.dirname, '..')
+const cell = (text: string): string => text.replaceAll('|', '\\|')
+
+const rows = Object.entries(errors).map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.exit} | ${cell(row.title)} | ${cell(row.next)} |`)
+writeFileSync(
+  join(root, 'docs/errors.md'),
+  `# Errors
+
+Every refusal carries a stable code: in problem JSON (RFC 9457) as \`code\`, in the header \`keyward-error\`, on the terminal before the next step. The status is what the gateway and the API answer; the exit code is what the command ends with (\`run\` ends with 125 for failures of its own).
+
+This page is made from \`src/core/errors.ts\` by \`npm run docs\`.
+
+| code | status | exit | what happened | what to do |
+|---|---|---|---|---|
+${rows.join('\n')}
+`,
+)

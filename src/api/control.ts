@@ -1,0 +1,118 @@
+import { randomBytes } from 'node:crypto'
+import { Hono } from 'hono'
+import type { Context } from 'hono'
+import { bodyLimit } from 'hono/body-limit'
+import { z } from 'zod'
+import { KeywardError, problemOf } from '../core/errors.ts'
+import type { Asked, ControlParts, Handlers } from './parts.ts'
+import { agentRoutes, grantRoutes } from './routes/agents.ts'
+import { credentialRoutes } from './routes/credentials.ts'
+import { journalRoutes, streamJournal } from './routes/journal.ts'
+import { serviceRoutes } from './routes/services.ts'
+import { sessionRoutes } from './routes/sessions.ts'
+import { statusRoutes } from './routes/status.ts'
+import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
+import type { InputRead, RouteName } from './schema.ts'
+import { explainIssues } from './issues.ts'
+
+/** Every route but the stream, which answers in its own way. */
+export type PlainRoute = Exclude<RouteName, 'GET /journal'>
+
+export const handlers: Handlers<PlainRoute> = {
+  ...statusRoutes,
+  ...serviceRoutes,
+  ...credentialRoutes,
+  ...agentRoutes,
+  ...grantRoutes,
+  ...sessionRoutes,
+  ...journalRoutes,
+}
+
+const readers: { readonly [R in RouteName]: z.ZodType<InputRead<R>> } = inputs
+
+/**
+ * The control API as a fetch handler. It trusts its listener: whoever can open the socket is the
+ * operator, so it must only ever be served on a socket that its owner alone can reach.
+ */
+export function createControlApi(
+  parts: ControlParts,
+  options: { actor: string; onError?: (reference: string, error: unknown) => void },
+): Hono {
+  const app = new Hono()
+  app.use(
+    bodyLimit({
+      maxSize: MAX_BODY_BYTES,
+      onError: () => answerProblem(new KeywardError('request_too_large', `At most ${MAX_BODY_BYTES} bytes.`)),
+    }),
+  )
+  const plainNames: PlainRoute[] = Object.keys(handlers).filter(isPlainRoute)
+  for (const route of plainNames) {
+    const [method = 'GET', path = '/'] = route.split(' ')
+    app.on(method, path, (context) => answer(route, context, parts, options.actor))
+  }
+  app.get('/journal', async (context) => {
+    const input = await readInput('GET /journal', context)
+    return streamJournal(parts, input, context.req.raw.signal)
+  })
+  app.notFound(() => answerProblem(new KeywardError('not_found', 'The control API has no such route.')))
+  app.onError((error) => {
+    if (error instanceof KeywardError) return answerProblem(error)
+    const reference = randomBytes(6).toString('hex')
+    options.onError?.(reference, error)
+    return answerProblem(new KeywardError('internal', `Reference ${reference}.`))
+  })
+  return app
+}
+
+function isPlainRoute(name: string): name is PlainRoute {
+  return Object.hasOwn(handlers, name)
+}
+
+async function answer<R extends PlainRoute>(
+  route: R,
+  context: Context,
+  parts: ControlParts,
+  actor: string,
+): Promise<Response> {
+  const path = readPath(context)
+  const input = await readInput(route, context)
+  const result = await handlers[route](parts, { path, input, actor })
+  return Response.json(result, { headers: { 'cache-control': 'no-store' } })
+}
+
+function readPath(context: Context): Asked<RouteName>['path'] {
+  const read = (part: keyof typeof parameters): string => {
+    const raw = context.req.param(part)
+    if (raw === undefined) return ''
+    const parsed = parameters[part].safeParse(raw)
+    if (!parsed.success) throw new KeywardError('usage', explainIssues(parsed.error, part))
+    return parsed.data
+  }
+  return { environment: read('environment'), name: read('name'), id: read('id'), service: read('service') }
+}
+
+async function readInput<R extends RouteName>(route: R, context: Context): Promise<InputRead<R>> {
+  const raw: unknown = context.req.method === 'GET' ? context.req.query() : await readBody(context)
+  const parsed = readers[route].safeParse(raw)
+  if (!parsed.success) throw new KeywardError('usage', explainIssues(parsed.error))
+  return parsed.data
+}
+
+async function readBody(context: Context): Promise<unknown> {
+  const type = context.req.header('content-type')?.split(';', 1)[0]?.trim().toLowerCase()
+  if (type !== 'application/json') throw new KeywardError('request_malformed', 'Send Content-Type: application/json.')
+  const text = await context.req.text()
+  try {
+    return JSON.parse(text)
+  } catch {
+    // The parser's own words would quote the body, which may hold a secret.
+    throw new KeywardError('request_malformed', 'The body is not JSON.')
+  }
+}
+
+function answerProblem(error: KeywardError): Response {
+  return Response.json(problemOf(error.code, error.detail), {
+    status: error.status,
+    headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },
+  })
+}

@@ -1,0 +1,282 @@
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createControlClient } from '../client/control-client.ts'
+import type { ControlClient } from '../client/control-client.ts'
+import { base62 } from '../core/placeholder.ts'
+import { createAgents } from '../identity/agents.ts'
+import { createGrants } from '../identity/grants.ts'
+import { createSessions } from '../identity/sessions.ts'
+import { openJournal } from '../journal/journal.ts'
+import { createDirectory } from '../services/directory.ts'
+import { services as builtIn } from '../services/index.ts'
+import { openSqliteStore } from '../stores/sqlite.ts'
+import { createCredentials } from '../vault/credentials.ts'
+import { createRootKeyFile } from '../vault/root-key.ts'
+import { createVault } from '../vault/vault.ts'
+import { createControlApi } from './control.ts'
+import { listenControl } from './server.ts'
+
+const canary = `canary-${randomBytes(18).toString('hex')}`
+const second = `second-${randomBytes(18).toString('hex')}`
+const closers: (() => Promise<void> | void)[] = []
+const answers: string[] = []
+let client: ControlClient
+let stopped = false
+
+/** Keeps what every answer said, for the search at the end. */
+function recording(inner: ControlClient): ControlClient {
+  return {
+    journal: inner.journal,
+    async call(route, path, input) {
+      try {
+        const answer = await inner.call(route, path, input)
+        if (!route.endsWith('/reveal')) answers.push(JSON.stringify(answer))
+        return answer
+      } catch (error) {
+        answers.push(String(error))
+        throw error
+      }
+    },
+  }
+}
+
+beforeAll(async () => {
+  const home = mkdtempSync(join(tmpdir(), 'keyward-api-'))
+  closers.push(() => rmSync(home, { recursive: true, force: true }))
+  const now = Date.now
+  const newId = (): string => randomBytes(13).toString('hex')
+  const store = await openSqliteStore(join(home, 'keyward.db'))
+  const rootKey = await createRootKeyFile(join(home, 'root-key'), randomBytes)
+  const { records, vault } = await createVault({ store, rootKey, now, random: randomBytes })
+  const journalDirectory = join(home, 'journal')
+  const journal = await openJournal({
+    directory: join(journalDirectory, 'test'),
+    node: 'test',
+    ...vault.journalKey(),
+    now,
+  })
+  records.attach({
+    intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
+    applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
+  })
+  const services = createDirectory({ builtIn, own: () => records.all('service') })
+  const grants = createGrants({ records, now, newId, operationsOf: () => [] })
+  const parts = {
+    config: { home, node: 'test', ephemeral: false },
+    version: '0.0.0',
+    startedAt: now(),
+    records,
+    vault,
+    credentials: createCredentials({ records, vault, service: services.get, now, newId }),
+    agents: createAgents({ records, now, newId }),
+    grants,
+    sessions: createSessions({
+      records,
+      tokenKey: vault.macKey('token'),
+      randomBytes,
+      now,
+      newId,
+      isAlive: () => true,
+      credentialsOf: grants.credentialsOf,
+      secretFieldsOf: () => ['key'],
+      shapeOf: () => ({ prefix: 'sk-', alphabet: base62, length: null }),
+    }),
+    services,
+    journal,
+    journalDirectory,
+    gatewayAddress: '127.0.0.1:7071',
+    gatewaySocket: null,
+    caCertificate: 'PEM',
+    now,
+    stop: () => {
+      stopped = true
+    },
+  }
+  const socket = join(home, 'control.sock')
+  const server = await listenControl(createControlApi(parts, { actor: 'operator:test' }), socket)
+  closers.push(async () => {
+    await server.close()
+    parts.sessions.close()
+    await records.close()
+    await journal.close()
+  })
+  client = recording(createControlClient(socket))
+})
+
+afterAll(async () => {
+  for (const close of closers.toReversed()) await close()
+})
+
+const dev = { environment: 'dev' }
+const openai = { environment: 'dev', name: 'openai' }
+
+test('services of one’s own come and go', async () => {
+  const definition =
+    'id: echo\nname: Echo\nhosts: [echo.example.test]\ninject: { kind: bearer }\nvariables: { key: ECHO_API_KEY, baseUrl: ECHO_BASE_URL }\n'
+  expect(await client.call('POST /services', {}, { definition })).toMatchObject({
+    id: 'echo',
+    own: true,
+    fields: { key: 'secret' },
+  })
+  await expect(client.call('POST /services', {}, { definition })).rejects.toMatchObject({ code: 'already_exists' })
+  await expect(client.call('POST /services', {}, { definition: 'id: [' })).rejects.toMatchObject({
+    code: 'file_invalid',
+  })
+  expect((await client.call('GET /services', {}, {})).map((one) => one.id)).toEqual(
+    expect.arrayContaining(['echo', 'openai']),
+  )
+  await client.call('DELETE /services/:service', { service: 'echo' }, {})
+  await expect(client.call('GET /services/:service', { service: 'echo' }, {})).rejects.toMatchObject({
+    code: 'service_unknown',
+  })
+  await expect(client.call('DELETE /services/:service', { service: 'openai' }, {})).rejects.toMatchObject({
+    code: 'not_found',
+  })
+})
+
+test('a credential is added, set, shown, suspended, resumed and revealed', async () => {
+  await client.call('POST /environments/:environment/credentials', dev, {
+    name: 'openai',
+    service: 'openai',
+    fields: { key: second },
+  })
+  await expect(
+    client.call('POST /environments/:environment/credentials', dev, {
+      name: 'openai',
+      service: 'openai',
+      fields: { key: canary },
+    }),
+  ).rejects.toMatchObject({ code: 'already_exists' })
+  await expect(
+    client.call(
+      'POST /environments/:environment/credentials',
+      { environment: 'prod' },
+      { name: 'openai', service: 'openai', fields: { key: second } },
+    ),
+  ).rejects.toMatchObject({ code: 'secret_reused' })
+  await expect(
+    client.call('POST /environments/:environment/credentials', dev, {
+      name: 'other',
+      service: 'openai',
+      fields: { key: `${canary}\n` },
+    }),
+  ).rejects.toMatchObject({ code: 'secret_invalid' })
+  expect(
+    await client.call('PUT /environments/:environment/credentials/:name', openai, { fields: { key: canary } }),
+  ).toEqual({ version: 2 })
+  expect(await client.call('GET /environments/:environment/credentials/:name', openai, {})).toMatchObject({
+    version: 2,
+    state: 'active',
+  })
+  await client.call('POST /environments/:environment/credentials/:name/suspend', openai, {})
+  await client.call('POST /environments/:environment/credentials/:name/resume', openai, {})
+  const wrong = client.call('POST /environments/:environment/credentials/:name/reveal', openai, {
+    confirmation: 'openaj',
+  })
+  await expect(wrong).rejects.toMatchObject({ code: 'confirmation_required' })
+  const shown = await client.call('POST /environments/:environment/credentials/:name/reveal', openai, {
+    confirmation: 'openai',
+  })
+  expect(shown).toEqual({ field: 'key', value: canary })
+  const texts = ['plain', `Bearer ${canary}`, '']
+  expect(await client.call('POST /occurrences', {}, { texts })).toEqual({ found: [false, true, false] })
+})
+
+test('a run makes its agent; a grant gives it a placeholder; the operator ends it', async () => {
+  const wish = { agent: 'triage', contain: 'none' as const, process: { processId: process.pid, startTicks: '1' } }
+  const first = await client.call('POST /environments/:environment/runs', dev, wish)
+  expect(first.credentials).toEqual([])
+  expect(first.token).toMatch(/^kws_/)
+  const grant = await client.call('POST /environments/:environment/grants', dev, {
+    agent: 'triage',
+    credential: 'openai',
+    allow: ['*'],
+    rate: { count: 60, perSeconds: 60 },
+  })
+  expect(await client.call('GET /grants/:id', grant, {})).toMatchObject({
+    agent: 'triage',
+    credential: 'openai',
+    rate: { count: 60, perSeconds: 60 },
+  })
+  const session = await client.call('POST /environments/:environment/runs', dev, wish)
+  const [held] = session.credentials
+  expect(held).toMatchObject({
+    name: 'openai',
+    baseUrl: { url: 'http://127.0.0.1:7071/s/openai/v1', variables: ['OPENAI_BASE_URL'] },
+  })
+  expect(held?.fields).toEqual([
+    { field: 'key', kind: 'secret', text: expect.stringMatching(/^sk-kwp/), variables: ['OPENAI_API_KEY'] },
+  ])
+  await client.call('POST /sessions/:id/extend', { id: session.id }, { ttlSeconds: 7200 })
+  await client.call('POST /sessions/:id/suspend', { id: session.id }, {})
+  await client.call('POST /sessions/:id/resume', { id: session.id }, {})
+  await client.call('DELETE /sessions/:id', { id: session.id }, {})
+  const listed = await client.call('GET /sessions', {}, { agent: 'triage' })
+  expect(listed.find((one) => one.id === session.id)?.state).toBe('revoked')
+  await expect(client.call('DELETE /sessions/:id', { id: 'nosuch' }, {})).rejects.toMatchObject({ code: 'not_found' })
+  await expect(
+    client.call('POST /environments/:environment/runs', { environment: 'prod' }, { ...wish, egress: 'open' }),
+  ).rejects.toMatchObject({ code: 'usage' })
+  await expect(
+    client.call('POST /environments/:environment/runs', { environment: 'nowhere' }, wish),
+  ).rejects.toMatchObject({ code: 'not_found' })
+})
+
+test('what is referred to stays until it is let go', async () => {
+  await expect(client.call('DELETE /environments/:environment/credentials/:name', openai, {})).rejects.toMatchObject({
+    code: 'still_in_use',
+  })
+  await client.call('POST /environments/:environment/agents/:name/suspend', { environment: 'dev', name: 'triage' }, {})
+  await client.call('POST /environments/:environment/agents/:name/resume', { environment: 'dev', name: 'triage' }, {})
+  await client.call('GET /environments/:environment/agents/:name', { environment: 'dev', name: 'triage' }, {})
+  await client.call('DELETE /environments/:environment/agents/:name', { environment: 'dev', name: 'triage' }, {})
+  expect(await client.call('GET /grants', {}, {})).toEqual([])
+  await client.call('DELETE /environments/:environment/credentials/:name', openai, {})
+  expect(await client.call('GET /credentials', {}, {})).toEqual([])
+})
+
+test('the journal streams, follows and verifies', async () => {
+  const kinds: string[] = []
+  for await (const entry of client.journal({ last: '5' })) kinds.push(entry.event.kind)
+  expect(kinds).toHaveLength(5)
+  const abort = new AbortController()
+  const follow = client.journal({ last: '1', follow: 'yes' }, abort.signal)
+  const iterator = follow[Symbol.asyncIterator]()
+  expect((await iterator.next()).done).toBe(false)
+  const later = iterator.next()
+  await client.call('POST /environments/:environment/agents', dev, { name: 'late' })
+  expect((await later).value?.event.kind).toBe('control')
+  abort.abort()
+  await expect(iterator.next().then(() => iterator.next())).rejects.toThrow()
+  expect(await client.call('GET /journal/verification', {}, {})).toMatchObject({ ok: true })
+})
+
+test('status tells, shutdown stops', async () => {
+  expect(await client.call('GET /status', {}, {})).toMatchObject({
+    gateway: '127.0.0.1:7071',
+    environments: expect.any(Array),
+  })
+  await client.call('POST /shutdown', {}, {})
+  expect(stopped).toBe(true)
+})
+
+test('no answer but that of reveal, and no journal entry, held a secret', async () => {
+  const entries: string[] = []
+  for await (const entry of client.journal({ last: '10000' })) entries.push(JSON.stringify(entry))
+  const everything = [...answers, ...entries].join('\n')
+  expect(everything.length).toBeGreaterThan(1000)
+  for (const secret of [canary, second]) {
+    const digest = createHash('sha256').update(secret).digest('hex')
+    for (const form of [
+      secret,
+      Buffer.from(secret).toString('base64').slice(0, -4),
+      Buffer.from(secret).toString('hex'),
+      digest,
+    ]) {
+      expect(everything).not.toContain(form)
+    }
+  }
+})

@@ -1,0 +1,46 @@
+import type { Agents } from '../identity/agents.ts'
+import type { Grants } from '../identity/grants.ts'
+import type { Sessions } from '../identity/sessions.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { ServiceDirectory } from '../services/directory.ts'
+import type { Credentials } from '../vault/credentials.ts'
+import type { Vault } from '../vault/vault.ts'
+import type { Records } from '../vault/records.ts'
+import type { InputRead, RouteName, Answers } from './schema.ts'
+
+/** What the control API needs of a running Keyward; `App` in app.ts is one. */
+export interface ControlParts {
+  readonly config: { readonly home: string; readonly node: string; readonly ephemeral: boolean }
+  readonly version: string
+  readonly startedAt: number
+  readonly records: Records
+  readonly vault: Pick<Vault, 'journalKey'>
+  readonly credentials: Credentials
+  readonly agents: Agents
+  readonly grants: Grants
+  readonly sessions: Sessions
+  readonly services: ServiceDirectory
+  readonly journal: Journal
+  /** Holds one folder of segments for each node. */
+  readonly journalDirectory: string
+  /** `host:port` */
+  readonly gatewayAddress: string
+  /** Path of the Unix socket on which the gateway listens too, or null. */
+  readonly gatewaySocket: string | null
+  /** PEM text. */
+  readonly caCertificate: string
+  now(): number
+  /** Ends the server once the answer is out. */
+  stop(): void
+}
+
+export interface Asked<R extends RouteName> {
+  /** Parameters of the path; those that the route does not have are empty. */
+  readonly path: Readonly<Record<'environment' | 'name' | 'id' | 'service', string>>
+  readonly input: InputRead<R>
+  /** Who is asking, as the journal names them. */
+  readonly actor: string
+}
+
+export type Handler<R extends RouteName> = (parts: ControlParts, asked: Asked<R>) => Answers[R] | Promise<Answers[R]>
+export type Handlers<R extends RouteName> = { readonly [K in R]: Handler<K> }

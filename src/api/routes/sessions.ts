@@ -1,0 +1,182 @@
+import { KeywardError } from '../../core/errors.ts'
+import type { SessionBinding, SessionRecord } from '../../core/records.ts'
+import { defaultTtlSeconds } from '../../identity/session-state.ts'
+import { hostsOf } from '../../services/directory.ts'
+import type { Service } from '../../services/service.ts'
+import type { ControlParts, Handlers } from '../parts.ts'
+import type { HeldView, IssuedView, SessionView } from '../schema.ts'
+import { agentOf } from './agents.ts'
+
+interface Wanted {
+  readonly agentId: string
+  readonly agent: string
+  readonly environment: string
+  readonly ttlSeconds: number | undefined
+  readonly egress: 'open' | 'deny' | undefined
+  readonly process: { readonly processId: number; readonly startTicks: string } | undefined
+}
+
+async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promise<IssuedView> {
+  const allowed = environmentEgress(parts, wanted.environment)
+  if (wanted.egress === 'open' && allowed === 'deny') {
+    throw new KeywardError('usage', `Environment ${wanted.environment} does not allow open egress.`)
+  }
+  const binding: SessionBinding =
+    wanted.process === undefined ? { kind: 'unbound' } : { kind: 'process', ...wanted.process }
+  const egress = wanted.egress ?? allowed
+  const ttlSeconds = wanted.ttlSeconds ?? defaultTtlSeconds
+  const issued = await parts.sessions.issue({ agentId: wanted.agentId, ttlSeconds, egress, binding }, actor)
+  return {
+    id: issued.id,
+    agent: wanted.agent,
+    environment: wanted.environment,
+    egress,
+    token: issued.token,
+    expiresAt: issued.expiresAt,
+    ttlSeconds,
+    credentials: held(parts, wanted.environment, issued.placeholders),
+    gateway: { address: parts.gatewayAddress, socket: parts.gatewaySocket },
+    caCertificate: parts.caCertificate,
+  }
+}
+
+function environmentEgress(parts: ControlParts, environment: string): 'open' | 'deny' {
+  const record = parts.records.get('environment', environment)
+  if (record === undefined) throw new KeywardError('not_found', `There is no environment ${environment}.`)
+  return record.egress
+}
+
+/** Credentials of the session, oldest first, so that the variables of a service go to the one that was there first. */
+function held(
+  parts: ControlParts,
+  environment: string,
+  placeholders: readonly { credentialId: string; field: string; text: string }[],
+): HeldView[] {
+  const granted = new Set(placeholders.map((one) => one.credentialId))
+  const views: HeldView[] = []
+  const listed = parts.credentials
+    .list(environment)
+    .toSorted((a, b) => a.record.createdAt - b.record.createdAt || a.record.name.localeCompare(b.record.name))
+  for (const { id, record, publicFields } of listed) {
+    const service = granted.has(id) ? parts.services.get(record.service) : undefined
+    if (service === undefined) continue
+    const texts = new Map(placeholders.filter((one) => one.credentialId === id).map((one) => [one.field, one.text]))
+    views.push({
+      name: record.name,
+      service: service.id,
+      fields: fieldsOf(service, texts, publicFields),
+      hosts: hostsOf(service, publicFields),
+      baseUrl: {
+        url: `http://${parts.gatewayAddress}/s/${service.id}${service.variables.basePath ?? ''}`,
+        variables: service.variables.baseUrl ?? [],
+      },
+    })
+  }
+  return views
+}
+
+function fieldsOf(
+  service: Service,
+  texts: ReadonlyMap<string, string>,
+  publicFields: Readonly<Record<string, string>>,
+): HeldView['fields'] {
+  return Object.entries(service.fields).flatMap(([field, kind]) => {
+    const text = kind === 'secret' ? texts.get(field) : publicFields[field]
+    return text === undefined ? [] : [{ field, kind, text, variables: service.variables.fields[field] ?? [] }]
+  })
+}
+
+function sessionView(parts: ControlParts, id: string, record: SessionRecord): SessionView {
+  return {
+    id,
+    agent: parts.records.get('agent', record.agentId)?.name ?? record.agentId,
+    environment: record.environment,
+    state: record.state !== 'revoked' && record.expiresAt <= parts.now() ? 'expired' : record.state,
+    egress: record.egress,
+    binding: record.binding,
+    placeholders: record.placeholders.length,
+    createdAt: record.createdAt,
+    expiresAt: record.expiresAt,
+  }
+}
+
+function sessionOf(parts: ControlParts, id: string): string {
+  if (parts.records.get('session', id) === undefined) {
+    throw new KeywardError('not_found', `No session has the id ${id}.`)
+  }
+  return id
+}
+
+export const sessionRoutes: Handlers<
+  | 'GET /sessions'
+  | 'POST /environments/:environment/sessions'
+  | 'POST /sessions/:id/extend'
+  | 'POST /sessions/:id/suspend'
+  | 'POST /sessions/:id/resume'
+  | 'DELETE /sessions/:id'
+  | 'POST /environments/:environment/runs'
+> = {
+  'GET /sessions': (parts, { input }) =>
+    [...parts.records.all('session')]
+      .map(([id, record]) => sessionView(parts, id, record))
+      .filter(
+        (view) =>
+          (input.environment === undefined || view.environment === input.environment) &&
+          (input.agent === undefined || view.agent === input.agent),
+      )
+      .toSorted((a, b) => a.createdAt - b.createdAt || a.id.localeCompare(b.id)),
+
+  'POST /environments/:environment/sessions': (parts, { path, input, actor }) => {
+    const agent = agentOf(parts, path.environment, input.agent)
+    return issue(parts, { agentId: agent.id, environment: path.environment, ...wishes(input) }, actor)
+  },
+
+  'POST /sessions/:id/extend': async (parts, { path, input, actor }) => {
+    await parts.sessions.extend(sessionOf(parts, path.id), input.ttlSeconds, actor)
+    return { done: true }
+  },
+
+  'POST /sessions/:id/suspend': async (parts, { path, actor }) => {
+    await parts.sessions.suspend(sessionOf(parts, path.id), actor)
+    return { done: true }
+  },
+
+  'POST /sessions/:id/resume': async (parts, { path, actor }) => {
+    await parts.sessions.resume(sessionOf(parts, path.id), actor)
+    return { done: true }
+  },
+
+  'DELETE /sessions/:id': async (parts, { path, actor }) => {
+    await parts.sessions.revoke(sessionOf(parts, path.id), actor)
+    return { done: true }
+  },
+
+  'POST /environments/:environment/runs': async (parts, { path, input, actor }) => {
+    environmentEgress(parts, path.environment)
+    const known = parts.agents.find(path.environment, input.agent)
+    const made =
+      known ?? (await parts.agents.add({ name: input.agent, environment: path.environment, owner: null }, actor))
+    const view = await issue(parts, { agentId: made.id, environment: path.environment, ...wishes(input) }, actor)
+    await parts.journal.append({
+      kind: 'control',
+      action: 'run.start',
+      actor,
+      session: view.id,
+      agent: input.agent,
+      environment: path.environment,
+      program: input.program ?? null,
+      contain: input.contain,
+      egress: view.egress,
+    })
+    return view
+  },
+}
+
+function wishes(input: {
+  agent: string
+  ttlSeconds?: number | undefined
+  egress?: 'open' | 'deny' | undefined
+  process?: Wanted['process']
+}): Pick<Wanted, 'agent' | 'ttlSeconds' | 'egress' | 'process'> {
+  return { agent: input.agent, ttlSeconds: input.ttlSeconds, egress: input.egress, process: input.process }
+}

@@ -1,0 +1,256 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto'
+import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { readFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Config } from './config.ts'
+import { KeywardError } from './core/errors.ts'
+import type { TableName } from './core/records.ts'
+import { Secret } from './core/secret.ts'
+import { socketPath } from './core/socket-path.ts'
+import { detectors } from './detectors/index.ts'
+import { createAuthority } from './gateway/certificates.ts'
+import { createDialler } from './gateway/dial.ts'
+import { resolveHost, type Resolve } from './gateway/egress.ts'
+import { createGuarded } from './gateway/guarded.ts'
+import { createHolds } from './gateway/hold.ts'
+import { createInflight } from './gateway/inflight.ts'
+import { listenGateway } from './gateway/listener.ts'
+import { createNeedleSource } from './gateway/needle-source.ts'
+import { createAgents } from './identity/agents.ts'
+import { createEnvironments } from './identity/environments.ts'
+import { createGrants } from './identity/grants.ts'
+import { createSessions } from './identity/sessions.ts'
+import { isProcessAlive } from './identity/process.ts'
+import { openJournal, type Journal } from './journal/journal.ts'
+import { lastEpochs } from './journal/epochs.ts'
+import { noBudget } from './ledger/no-budget.ts'
+import { createDirectory } from './services/directory.ts'
+import { services as builtIn } from './services/index.ts'
+import { openSqliteStore } from './stores/sqlite.ts'
+import { createCredentials } from './vault/credentials.ts'
+import { checkEpoch, type Change, type Records } from './vault/records.ts'
+import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
+import { createVault, openVault, type Vault } from './vault/vault.ts'
+
+export const VERSION = '0.1.0'
+
+/** How often sessions are looked over for children that are gone. */
+const SWEEP_MILLISECONDS = 1_000
+
+export interface AppOptions {
+  readonly config: Config
+  /** Ends once no session lives; for servers that a `run` started. */
+  readonly ephemeral: boolean
+  /** Asks for the passphrase where a slot needs one; null where nobody can be asked. */
+  readonly askPassphrase: (() => Promise<Secret>) | null
+  readonly onError: (error: unknown) => string
+  readonly resolve?: Resolve
+  readonly now?: () => number
+}
+
+export type App = Awaited<ReturnType<typeof openApp>>
+
+/** Opens a home, or makes one where there is none, and serves its gateway. Reads top to bottom as the inventory of a running Keyward. */
+export async function openApp(options: AppOptions) {
+  const { config, onError } = options
+  const now = options.now ?? Date.now
+  const startedAt = now()
+  prepareHome(config.home)
+
+  const store = await openSqliteStore(join(config.home, 'keyward.db'))
+  const { records, vault, created } = await openOrCreate(store, options, now)
+  const journalDirectory = join(config.home, 'journal')
+  const keys = vault.journalKey()
+  const journal = await openJournal({ directory: join(journalDirectory, config.node), node: config.node, ...keys, now })
+  await anchorToJournal(records, journal, join(journalDirectory, config.node))
+
+  const directory = createDirectory({ builtIn, own: () => records.all('service') })
+  const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
+  const environments = createEnvironments({ records, now })
+  const agents = createAgents({ records, now, newId })
+  const grants = createGrants({ records, now, newId, operationsOf: (credentialId) => operationsOf(credentialId) })
+  const sessions = createSessions({
+    records,
+    tokenKey: vault.macKey('token'),
+    randomBytes,
+    now,
+    newId,
+    isAlive: isProcessAlive,
+    credentialsOf: grants.credentialsOf,
+    secretFieldsOf: (credentialId) => secretFields(credentialId),
+    shapeOf: (credentialId) => shapeOf(credentialId),
+  })
+
+  function serviceOf(credentialId: string) {
+    const record = records.get('credential', credentialId)
+    return record === undefined ? undefined : directory.get(record.service)
+  }
+  function operationsOf(credentialId: string) {
+    return serviceOf(credentialId)?.operations ?? []
+  }
+  function secretFields(credentialId: string) {
+    return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) => (kind === 'secret' ? [name] : []))
+  }
+  function shapeOf(credentialId: string) {
+    const id = serviceOf(credentialId)?.detector ?? 'generic'
+    const detector = detectors.find((candidate) => candidate.id === id) ?? detectors.find((candidate) => candidate.id === 'generic')
+    if (detector === undefined) throw new KeywardError('internal', 'The generic detector is missing.')
+    return detector.placeholder
+  }
+
+  const inflight = createInflight()
+  const authority = createAuthority({
+    privateKey: vault.caKey(),
+    leafKey: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
+    now,
+    randomBytes,
+  })
+  const resolve = options.resolve ?? resolveHost
+  const dialler = createDialler({ resolve })
+  const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
+  const gateway = await listenGateway({
+    ...config.gateway,
+    socketPath: gatewaySocket,
+    authority,
+    resolve,
+    onError,
+    ports: {
+      sessions,
+      services: directory,
+      credentials,
+      records,
+      guarded: createGuarded({ credentials, services: directory, records }),
+      grants,
+      dialler,
+      inflight,
+      holds: createHolds({ ledger: noBudget, now }),
+      needles: createNeedleSource({ credentials, records }),
+      journal: { append: (event) => journal.append(event, { sync: config.strictJournal }) },
+      // One process, one store on this very disk: what memory holds is the policy.
+      lease: { held: () => true },
+      egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
+      now,
+      newId,
+    },
+  }).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
+
+  records.onCommit((changes) => endWhatChanged(changes, records, inflight))
+  sessions.onEnd((sessionId) => inflight.endWhere((entry) => entry.sessionId === sessionId, 'session_revoked'))
+  const sweeper = setInterval(() => void sessions.sweep().catch(onError), SWEEP_MILLISECONDS)
+  sweeper.unref()
+  await journal.append({ kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch }, { sync: true })
+
+  return {
+    version: VERSION,
+    startedAt,
+    created,
+    config: { ...config, ephemeral: options.ephemeral },
+    records,
+    vault,
+    credentials,
+    environments,
+    agents,
+    grants,
+    sessions,
+    services: directory,
+    journal,
+    journalDirectory,
+    inflight,
+    gatewayAddress: gateway.address,
+    gatewaySocket,
+    caCertificate: authority.certificate,
+    now,
+    async close() {
+      clearInterval(sweeper)
+      sessions.close()
+      await gateway.close()
+      await dialler.close()
+      await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
+      await records.close()
+      await journal.close()
+    },
+  }
+}
+
+/** 128 random bits in lower-case Crockford base 32. */
+function newId(): string {
+  const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+  let id = ''
+  for (const byte of randomBytes(26)) id += alphabet[byte & 31]
+  return id
+}
+
+function prepareHome(home: string): void {
+  mkdirSync(home, { recursive: true, mode: 0o700 })
+  const found = statSync(home)
+  if (found.uid === process.getuid?.() && (found.mode & 0o077) !== 0) {
+    throw new KeywardError('home_unsafe', `${home} has mode ${(found.mode & 0o777).toString(8)}.`)
+  }
+  mkdirSync(join(home, 'gateway'), { recursive: true, mode: 0o700 })
+  chmodSync(join(home, 'gateway'), 0o700)
+}
+
+async function openOrCreate(store: Awaited<ReturnType<typeof openSqliteStore>>, options: AppOptions, now: () => number): Promise<{ records: Records; vault: Vault; created: boolean }> {
+  try {
+    const identity = await store.identity()
+    if (identity !== null) {
+      const rootKey = await existingRootKey(options)
+      return { ...(await openVault({ store, rootKey, now, random: randomBytes })), created: false }
+    }
+    const rootKey = options.config.passphraseFile === null ? await firstRootKey(options.config.rootKeyFile) : await existingRootKey(options)
+    return { ...(await createVault({ store, rootKey, now, random: randomBytes })), created: true }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+/** A key file that is already there is used: the operator may have put it there first. */
+async function firstRootKey(path: string): Promise<RootKey> {
+  return existsSync(path) ? readRootKeyFile(path) : createRootKeyFile(path, randomBytes)
+}
+
+async function existingRootKey(options: AppOptions): Promise<RootKey> {
+  const { passphraseFile, rootKeyFile } = options.config
+  if (passphraseFile !== null) {
+    const bytes = await readFile(passphraseFile).catch((error: unknown) => {
+      throw new KeywardError('root_key_missing', 'The passphrase file cannot be read.', { cause: error })
+    })
+    const end = bytes.at(-1) === 0x0a ? bytes.byteLength - 1 : bytes.byteLength
+    const passphrase = new Secret('passphrase', bytes.subarray(0, end))
+    bytes.fill(0)
+    return passphraseRootKey(passphrase)
+  }
+  if (!existsSync(rootKeyFile) && options.askPassphrase !== null) return passphraseRootKey(await options.askPassphrase())
+  return readRootKeyFile(rootKeyFile)
+}
+
+/** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
+async function anchorToJournal(records: Records, journal: Journal, directory: string): Promise<void> {
+  checkEpoch({ storeEpoch: records.epoch, ...(await lastEpochs(directory)) })
+  records.attach({
+    intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
+    applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
+  })
+}
+
+/** What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent, credential, version or grant. */
+function endWhatChanged(changes: readonly Change<TableName>[], records: Records, inflight: ReturnType<typeof createInflight>): void {
+  for (const change of changes) {
+    if (change.table === 'agent' && change.body?.state !== 'active') inflight.endWhere((entry) => entry.agentId === change.id, 'agent_suspended')
+    if (change.table === 'credential' && change.body?.state !== 'active') inflight.endWhere((entry) => entry.credentialId === change.id, 'credential_suspended')
+    if (change.table === 'grant' && change.body === null) {
+      inflight.endWhere((entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records), 'grant_missing')
+    }
+  }
+}
+
+function isGranted(agentId: string, credentialId: string, records: Records): boolean {
+  for (const grant of records.all('grant').values()) if (grant.agentId === agentId && grant.credentialId === credentialId) return true
+  return false
+}

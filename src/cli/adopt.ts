@@ -1,0 +1,100 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { parseEnv } from 'node:util'
+import type { ServiceView } from '../api/schema.ts'
+import { KeywardError } from '../core/errors.ts'
+import { askYes } from './confirm.ts'
+import type { Io } from './io.ts'
+import { note } from './print.ts'
+import { recogniseKeys } from './recognise.ts'
+import type { FoundKey, FoundVariable } from './recognise.ts'
+
+const MAX_ENV_FILE_CHARACTERS = 1024 * 1024
+
+/** What is said of a key before it is taken: everything but the key. */
+export function describeKey(key: FoundKey): string {
+  return `${key.variables.map((one) => one.name).join(', ')} (${key.service}, ${key.characters} characters, in ${key.origin})`
+}
+
+/** The variables of `./.env`, which programs read beside their environment; none where there is no such file. */
+export function readEnvFile(io: Io): ReadonlyMap<string, string> {
+  try {
+    const text = readFileSync(join(io.workingDirectory, '.env'), 'utf8')
+    if (text.length > MAX_ENV_FILE_CHARACTERS) return new Map()
+    return new Map(
+      Object.entries(parseEnv(text)).flatMap(([name, value]) => (value === undefined ? [] : [[name, value]])),
+    )
+  } catch {
+    return new Map()
+  }
+}
+
+/**
+ * The first run: keys that lie in the environment or `./.env` become credentials named by their
+ * service, with a grant for everything to `agent`. Asked for once; nothing is changed where they lie.
+ * Services that already have a credential in the environment are left out.
+ */
+export async function adoptKeys(io: Io, agent: string, environment: string, adopt: boolean): Promise<void> {
+  const client = io.client()
+  const known = await client.call('GET /credentials', {}, { environment })
+  if (known.length > 0 && !adopt) return
+  const services = await client.call('GET /services', {}, {})
+  const held = new Set(known.map((one) => one.service))
+  const names = new Set(known.map((one) => one.name))
+  const keys = recogniseKeys(surroundingVariables(io), services).filter(
+    (key) => !held.has(key.service) && !names.has(key.credential),
+  )
+  if (keys.length === 0) return
+  if (!adopt) {
+    if (!io.interactive) throw adoptionRequired(keys, services, environment)
+    note(io, `Keyward found ${keys.length === 1 ? 'a key' : `${keys.length} keys`}:`)
+    for (const key of keys) note(io, `  ${describeKey(key)}`)
+    const question = `Copy ${keys.length === 1 ? 'it' : 'them'} into the vault (${environment}) and let agent ${agent} use ${keys.length === 1 ? 'it' : 'them'}?`
+    if (!(await askYes(io, question))) throw new KeywardError('adoption_required', 'Nothing was adopted.')
+  }
+  const agents = await client.call('GET /agents', {}, { environment })
+  if (!agents.some((one) => one.name === agent))
+    await client.call('POST /environments/:environment/agents', { environment }, { name: agent })
+  for (const key of keys) {
+    await client.call(
+      'POST /environments/:environment/credentials',
+      { environment },
+      { name: key.credential, service: key.service, fields: key.fields },
+    )
+    await client.call(
+      'POST /environments/:environment/grants',
+      { environment },
+      { agent, credential: key.credential, allow: ['*'] },
+    )
+  }
+}
+
+function surroundingVariables(io: Io): Map<string, FoundVariable> {
+  const variables = new Map<string, FoundVariable>()
+  for (const [name, value] of readEnvFile(io)) variables.set(name, { value, origin: '.env' })
+  for (const [name, value] of Object.entries(io.environment)) {
+    if (value !== undefined && value !== '' && !name.startsWith('KEYWARD_'))
+      variables.set(name, { value, origin: 'the environment' })
+  }
+  return variables
+}
+
+function adoptionRequired(
+  keys: readonly FoundKey[],
+  services: readonly ServiceView[],
+  environment: string,
+): KeywardError {
+  const commands = keys.map((key) => {
+    const kinds = services.find((one) => one.id === key.service)?.fields ?? {}
+    const [only, ...more] = key.variables
+    const source =
+      more.length === 0 && Object.keys(kinds).length === 1
+        ? `--from-variable ${only?.name ?? ''}`
+        : key.variables.map((one) => `--field ${one.field}=env:${one.name}`).join(' ')
+    return `keyward credential add ${key.credential} --service ${key.service} --env ${environment} ${source}`
+  })
+  return new KeywardError(
+    'adoption_required',
+    `Found: ${keys.map(describeKey).join(', ')}. By hand: ${commands.join('; ')}.`,
+  )
+}

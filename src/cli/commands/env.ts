@@ -1,0 +1,70 @@
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
+import { join } from 'node:path'
+import { writeSessionDirectory } from '../../containment/session-directory.ts'
+import { heldVariables, proxyUrlOf } from '../child.ts'
+import type { Call, EnvironmentOption, Io } from '../io.ts'
+import { parseDuration } from '../measures.ts'
+import { note, printJson, printLine } from '../print.ts'
+
+interface EnvOptions extends EnvironmentOption {
+  readonly agent: string
+  readonly ttl: string
+  readonly egress?: 'open' | 'deny'
+  readonly format: 'sh' | 'json' | 'dotenv'
+}
+
+/** Prints placeholders, base URLs and the proxy of a session that is bound to nothing. */
+export async function env({ io, options }: Call<EnvOptions>): Promise<void> {
+  const session = await io.client().call(
+    'POST /environments/:environment/sessions',
+    { environment: options.env },
+    {
+      agent: options.agent,
+      ttlSeconds: parseDuration(options.ttl),
+      ...(options.egress === undefined ? {} : { egress: options.egress }),
+    },
+  )
+  const { placeholders, baseUrls } = heldVariables(session)
+  const proxy = proxyUrlOf(session)
+  const trust = keepTrust(io, session.caCertificate)
+  const variables = {
+    ...baseUrls,
+    ...placeholders,
+    HTTP_PROXY: proxy,
+    HTTPS_PROXY: proxy,
+    http_proxy: proxy,
+    https_proxy: proxy,
+    NO_PROXY: 'localhost,127.0.0.1,::1',
+    no_proxy: 'localhost,127.0.0.1,::1',
+    SSL_CERT_FILE: trust.bundle,
+    REQUESTS_CA_BUNDLE: trust.bundle,
+    CURL_CA_BUNDLE: trust.bundle,
+    GIT_SSL_CAINFO: trust.bundle,
+    NODE_EXTRA_CA_CERTS: trust.extra,
+    NODE_USE_ENV_PROXY: '1',
+  }
+  if (options.format === 'json') return printJson(io, variables)
+  for (const [name, value] of Object.entries(variables)) {
+    printLine(io, options.format === 'sh' ? `export ${name}='${value.replaceAll("'", `'\\''`)}'` : `${name}='${value}'`)
+  }
+  note(
+    io,
+    `Session ${session.id} is unbound and ends at ${new Date(session.expiresAt).toISOString()}; keyward session revoke ${session.id} ends it sooner.`,
+  )
+}
+
+/** The certificates outlive this command, so they lie in the home; they are the same for every session. */
+function keepTrust(io: Io, caPem: string): { bundle: string; extra: string } {
+  const folder = join(io.home, 'trust')
+  mkdirSync(folder, { recursive: true, mode: 0o700 })
+  const made = writeSessionDirectory({ caPem, preloadSource: '', parentEnvironment: io.environment })
+  const keep = (name: string, from: string): string => {
+    const path = join(folder, name)
+    rmSync(path, { force: true })
+    copyFileSync(from, path)
+    return path
+  }
+  const kept = { bundle: keep('bundle.pem', made.bundlePath), extra: keep('extra.pem', made.extraPath) }
+  made.remove()
+  return kept
+}

@@ -1,0 +1,77 @@
+import { parseDuration } from '../measures.ts'
+import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
+import { firstOf } from '../io.ts'
+import { moment, printJson, printLine, printPairs, printTable } from '../print.ts'
+
+interface IssueOptions extends EnvironmentOption, JsonOption {
+  readonly agent: string
+  readonly ttl?: string
+  readonly egress?: 'open' | 'deny'
+}
+
+export async function issue({ io, options }: Call<IssueOptions>): Promise<void> {
+  const session = await io.client().call(
+    'POST /environments/:environment/sessions',
+    { environment: options.env },
+    {
+      agent: options.agent,
+      ...(options.ttl === undefined ? {} : { ttlSeconds: parseDuration(options.ttl) }),
+      ...(options.egress === undefined ? {} : { egress: options.egress }),
+    },
+  )
+  if (options.json === true) return printJson(io, session)
+  printPairs(io, [
+    ['session', session.id],
+    ['agent', `${session.agent} in ${session.environment}`],
+    ['token', session.token],
+    ['expires', moment(session.expiresAt)],
+    ['bound', 'unbound: whoever holds the token is the agent'],
+    ['gateway', session.gateway.address],
+    ...session.credentials.flatMap((one) =>
+      one.fields.map((field): [string, string] => [`${one.name} ${field.field}`, field.text]),
+    ),
+  ])
+}
+
+export async function list({
+  io,
+  options,
+}: Call<{ env?: string; agent?: string; all?: boolean } & JsonOption>): Promise<void> {
+  const { env, agent } = options
+  const filter = { ...(env === undefined ? {} : { environment: env }), ...(agent === undefined ? {} : { agent }) }
+  const sessions = (await io.client().call('GET /sessions', {}, filter)).filter(
+    (one) => options.all === true || one.state === 'active' || one.state === 'suspended',
+  )
+  if (options.json === true) return printJson(io, sessions)
+  const rows = sessions.map((one) => [
+    one.id,
+    one.environment,
+    one.agent,
+    one.state,
+    one.egress,
+    one.binding.kind === 'process' ? `process ${one.binding.processId}` : 'unbound',
+    moment(one.createdAt),
+    moment(one.expiresAt),
+  ])
+  printTable(
+    io,
+    ['id', 'environment', 'agent', 'state', 'egress', 'bound', 'since', 'expires'],
+    rows,
+    'There is no live session.',
+  )
+}
+
+export async function suspend({ io, args }: Call): Promise<void> {
+  await io.client().call('POST /sessions/:id/suspend', { id: firstOf(args) }, {})
+  printLine(io, `Session ${firstOf(args)} is suspended.`)
+}
+
+export async function resume({ io, args }: Call): Promise<void> {
+  await io.client().call('POST /sessions/:id/resume', { id: firstOf(args) }, {})
+  printLine(io, `Session ${firstOf(args)} may work again.`)
+}
+
+export async function revoke({ io, args }: Call): Promise<void> {
+  await io.client().call('DELETE /sessions/:id', { id: firstOf(args) }, {})
+  printLine(io, `Session ${firstOf(args)} is revoked; its tunnels are closed.`)
+}

@@ -1,0 +1,108 @@
+import { tmpdir } from 'node:os'
+import process from 'node:process'
+import { createControlApi } from '../../api/control.ts'
+import { listenControl } from '../../api/server.ts'
+import type { ControlServer } from '../../api/server.ts'
+import { openApp } from '../../app.ts'
+import type { App, AppOptions } from '../../app.ts'
+import { readConfig } from '../../config.ts'
+import type { Config } from '../../config.ts'
+import { KeywardError } from '../../core/errors.ts'
+import { Secret } from '../../core/secret.ts'
+import { controlSocketPath } from '../../core/socket-path.ts'
+import { actorName } from '../actor.ts'
+import type { Call, Io } from '../io.ts'
+import { openLog } from '../log.ts'
+import { startSample } from '../sample.ts'
+import { note, printLine } from '../print.ts'
+
+/** A server that a `run` started ends when no session has lived for so long. */
+const IDLE_MILLISECONDS = 10_000
+const IDLE_CHECK_MILLISECONDS = 1_000
+
+interface UpOptions {
+  readonly home?: string
+  readonly gateway?: string
+  readonly ephemeral?: boolean
+  readonly sample?: boolean
+}
+
+/** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
+export async function up({ io, options }: Call<UpOptions>): Promise<void> {
+  const { config, settings } = readConfig({ home: options.home, gateway: options.gateway }, io.environment)
+  const ephemeral = options.ephemeral === true
+  const log = openLog(config.home)
+  const appOptions: AppOptions = {
+    config,
+    ephemeral,
+    askPassphrase: io.interactive ? () => askPassphrase(io) : null,
+    onError: log.error,
+  }
+  const app = await open(appOptions, ephemeral && settings.gateway.origin === 'default')
+  const ending = Promise.withResolvers<string>()
+  let control: ControlServer
+  try {
+    const api = createControlApi(
+      { ...app, stop: () => ending.resolve('asked') },
+      { actor: actorName(), onError: log.record },
+    )
+    control = await listenControl(api, controlSocketPath(config.home, tmpdir(), process.getuid?.() ?? 0))
+  } catch (error) {
+    await app.close()
+    throw error
+  }
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ending.resolve(signal))
+  const sample = options.sample === true ? await startSample(app, actorName()) : null
+  if (ephemeral) watchIdleness(app, () => ending.resolve('idle'))
+  else greet(io, app, sample?.command ?? null)
+  await ending.promise
+  if (!ephemeral) note(io, 'Keyward stops.')
+  sample?.close()
+  await control.close()
+  await app.close()
+  log.close()
+}
+
+/** Where nobody chose the port, a server for one `run` takes any that is free. */
+async function open(options: AppOptions, anyPort: boolean): Promise<App> {
+  try {
+    return await openApp(options)
+  } catch (error) {
+    if (!anyPort || !(error instanceof KeywardError) || error.code !== 'port_in_use') throw error
+    const config: Config = { ...options.config, gateway: { ...options.config.gateway, port: 0 } }
+    return openApp({ ...options, config })
+  }
+}
+
+function greet(io: Io, app: App, sampleCommand: string | null): void {
+  if (app.created) {
+    note(io, `A new home is in ${app.config.home}, its root key in ${app.config.rootKeyFile}.`)
+    note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
+  }
+  printLine(io, `Keyward ${app.version} serves ${app.config.home}; the gateway is http://${app.gatewayAddress}.`)
+  if (sampleCommand === null) printLine(io, 'Next: keyward run -- CMD in another terminal. Ctrl-C ends it.')
+  else
+    printLine(
+      io,
+      `See the swap, in another terminal:\n\n  ${sampleCommand}\n\nThen: ./keyward run -- CMD, for an agent of your own. Ctrl-C ends it.`,
+    )
+}
+
+function watchIdleness(app: App, end: () => void): void {
+  let idleSince = app.now()
+  const timer = setInterval(() => {
+    const now = app.now()
+    if (app.sessions.list().some((session) => session.state === 'active' && session.expiresAt > now)) idleSince = now
+    if (now - idleSince >= IDLE_MILLISECONDS) {
+      clearInterval(timer)
+      end()
+    }
+  }, IDLE_CHECK_MILLISECONDS)
+}
+
+async function askPassphrase(io: Io): Promise<Secret> {
+  const { isCancel, password } = await import('@clack/prompts')
+  const answer = await password({ message: 'The passphrase of this home', output: io.stderr })
+  if (isCancel(answer) || typeof answer !== 'string') throw new KeywardError('root_key_missing')
+  return Secret.fromText('passphrase', answer)
+}

@@ -1,0 +1,230 @@
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import {
+  anyEnvironmentOption,
+  egressOption,
+  environmentOption,
+  jsonOption,
+  perform,
+  valueOptions,
+  withOptions,
+} from './declare.ts'
+import type { Stage } from './declare.ts'
+
+const owner = (): Option => new Option('--owner <mail>', 'who answers for it')
+
+export function declareService(program: Command, stage: Stage): void {
+  const noun = program.command('service').description('APIs that credentials open')
+  const load = () => import('../commands/service.ts')
+  perform(
+    withOptions(noun.command('list').description('list every service'), jsonOption()),
+    stage,
+    async () => (await load()).list,
+  )
+  perform(
+    withOptions(noun.command('show <id>').description('show where a credential of this service goes'), jsonOption()),
+    stage,
+    async () => (await load()).show,
+  )
+  perform(
+    withOptions(noun.command('add <file>').description('add a service of your own from a YAML file'), jsonOption()),
+    stage,
+    async () => (await load()).add,
+  )
+  perform(
+    noun.command('remove <id>').description('remove a service of your own'),
+    stage,
+    async () => (await load()).remove,
+  )
+}
+
+export function declareCredential(program: Command, stage: Stage): void {
+  const noun = program.command('credential').description('keys in the vault')
+  const load = () => import('../commands/credential.ts')
+  const add = noun.command('add <name>').description('put a key into the vault')
+  withOptions(
+    add,
+    new Option('--service <id>', 'the service it opens').makeOptionMandatory(),
+    environmentOption(),
+    ...valueOptions(),
+  )
+  withOptions(
+    add,
+    new Option('--sensitivity <level>', 'how much harm it could do').choices(['high', 'medium', 'low']),
+    owner(),
+    jsonOption(),
+  )
+  perform(add, stage, async () => (await load()).add)
+  perform(
+    withOptions(
+      noun.command('list').description('list credentials, without their secrets'),
+      anyEnvironmentOption(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).list,
+  )
+  perform(
+    withOptions(
+      noun.command('show <name>').description('show a credential, without its secrets'),
+      environmentOption(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).show,
+  )
+  perform(
+    withOptions(
+      noun.command('set <name>').description('give it a new value; the old version is revoked here'),
+      environmentOption(),
+      ...valueOptions(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).set,
+  )
+  perform(
+    withOptions(
+      noun.command('reveal <name>').description('show a secret to a person at a terminal; the journal says so'),
+      environmentOption(),
+      new Option('--field <field>', 'which field'),
+    ),
+    stage,
+    async () => (await load()).reveal,
+  )
+  perform(
+    withOptions(noun.command('suspend <name>').description('stop every use within a second'), environmentOption()),
+    stage,
+    async () => (await load()).suspend,
+  )
+  perform(
+    withOptions(noun.command('resume <name>').description('allow it again'), environmentOption()),
+    stage,
+    async () => (await load()).resume,
+  )
+  const remove = noun.command('remove <name>').description('destroy it and every version')
+  withOptions(
+    remove,
+    environmentOption(),
+    new Option('--cascade', 'with the grants that refer to it'),
+    new Option('--yes', 'do not ask'),
+  )
+  perform(remove, stage, async () => (await load()).remove)
+}
+
+export function declareAgent(program: Command, stage: Stage): void {
+  const noun = program.command('agent').description('identities of agents')
+  const load = () => import('../commands/agent.ts')
+  perform(
+    withOptions(noun.command('add <name>').description('make an agent'), environmentOption(), owner(), jsonOption()),
+    stage,
+    async () => (await load()).add,
+  )
+  perform(
+    withOptions(noun.command('list').description('list agents'), anyEnvironmentOption(), jsonOption()),
+    stage,
+    async () => (await load()).list,
+  )
+  perform(
+    withOptions(
+      noun.command('show <name>').description('show an agent and what it may do'),
+      environmentOption(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).show,
+  )
+  perform(
+    withOptions(
+      noun.command('suspend <name>').description('refuse it and all its sessions within a second'),
+      environmentOption(),
+    ),
+    stage,
+    async () => (await load()).suspend,
+  )
+  perform(
+    withOptions(noun.command('resume <name>').description('allow it again'), environmentOption()),
+    stage,
+    async () => (await load()).resume,
+  )
+  perform(
+    withOptions(
+      noun.command('remove <name>').description('remove it, with its grants and sessions'),
+      environmentOption(),
+    ),
+    stage,
+    async () => (await load()).remove,
+  )
+}
+
+export function declareGrant(program: Command, stage: Stage): void {
+  const noun = program.command('grant').description('which agent may use which credential for what')
+  const load = () => import('../commands/grant.ts')
+  const add = noun.command('add').description('let an agent use a credential')
+  withOptions(
+    add,
+    new Option('--agent <name>', 'the agent').makeOptionMandatory(),
+    new Option('--credential <name>', 'the credential').makeOptionMandatory(),
+    new Option(
+      '--allow <operation...>',
+      'operations by name or as "METHOD /path"; * is everything',
+    ).makeOptionMandatory(),
+    new Option('--deny <operation...>', 'operations that stay refused'),
+    environmentOption(),
+    new Option('--rate <rate>', 'requests in a span: 60/min'),
+    new Option('--concurrent <count>', 'requests at the same time'),
+    new Option('--expires <duration>', 'end of the grant: 30d'),
+    jsonOption(),
+  )
+  perform(add, stage, async () => (await load()).add)
+  const list = noun.command('list').description('list grants')
+  withOptions(
+    list,
+    anyEnvironmentOption(),
+    new Option('--agent <name>', 'only of this agent'),
+    new Option('--credential <name>', 'only of this credential'),
+    jsonOption(),
+  )
+  perform(list, stage, async () => (await load()).list)
+  perform(
+    withOptions(noun.command('show <id>').description('show a grant'), jsonOption()),
+    stage,
+    async () => (await load()).show,
+  )
+  perform(noun.command('remove <id>').description('take a grant back'), stage, async () => (await load()).remove)
+}
+
+export function declareSession(program: Command, stage: Stage): void {
+  const noun = program.command('session').description('short-lived logins of agents')
+  const load = () => import('../commands/session.ts')
+  const issue = noun.command('issue').description('log an agent in; prints its token and placeholders')
+  withOptions(
+    issue,
+    new Option('--agent <name>', 'the agent').makeOptionMandatory(),
+    environmentOption(),
+    new Option('--ttl <duration>', 'how long: 15m, 12h'),
+    egressOption(),
+    jsonOption(),
+  )
+  perform(issue, stage, async () => (await load()).issue)
+  const list = noun.command('list').description('list live sessions')
+  withOptions(
+    list,
+    anyEnvironmentOption(),
+    new Option('--agent <name>', 'only of this agent'),
+    new Option('--all', 'ended ones too'),
+    jsonOption(),
+  )
+  perform(list, stage, async () => (await load()).list)
+  perform(
+    noun.command('suspend <id>').description('refuse a session for now'),
+    stage,
+    async () => (await load()).suspend,
+  )
+  perform(noun.command('resume <id>').description('allow it again'), stage, async () => (await load()).resume)
+  perform(
+    noun.command('revoke <id>').description('end a session and its tunnels'),
+    stage,
+    async () => (await load()).revoke,
+  )
+}

@@ -1,0 +1,110 @@
+import { Option } from 'commander'
+import type { Command } from 'commander'
+import { egressOption, environmentOption, jsonOption, perform, withOptions } from './declare.ts'
+import type { Stage } from './declare.ts'
+
+export function declareServer(program: Command, stage: Stage): void {
+  const up = program.command('up').description('start the server; the first start makes the home')
+  withOptions(
+    up,
+    new Option('--home <dir>', 'where Keyward keeps its records (KEYWARD_HOME, else ~/.keyward)'),
+    new Option('--gateway <address>', 'where agents reach the gateway'),
+    new Option('--ephemeral', 'end with the last session').hideHelp(),
+    new Option('--sample', 'with a sample service, credential and agent').hideHelp(),
+    new Option('--json', 'print errors as JSON').hideHelp(),
+  )
+  perform(up, stage, async () => (await import('../commands/up.ts')).up)
+  perform(
+    withOptions(program.command('status').description('what the server of this home is doing'), jsonOption()),
+    stage,
+    async () => (await import('../commands/status.ts')).status,
+  )
+  perform(
+    program.command('down').description('stop the server of this home'),
+    stage,
+    async () => (await import('../commands/status.ts')).down,
+  )
+}
+
+export function declareWork(program: Command, stage: Stage): void {
+  const run = program
+    .command('run <command...>')
+    .usage('[options] -- CMD…')
+    .description('run a program that holds placeholders instead of keys')
+  run.passThroughOptions()
+  withOptions(
+    run,
+    new Option('--agent <name>', 'who it is; the name of the program unless given'),
+    environmentOption(),
+    new Option(
+      '--contain <boundary>',
+      'what it cannot see: files, full (and no network but the gateway) or none',
+    ).choices(['files', 'full', 'none']),
+    egressOption(),
+    new Option('--adopt', 'move keys found in the environment and ./.env into the vault without asking'),
+  )
+  perform(run, stage, async () => (await import('../commands/run.ts')).run)
+
+  const env = program.command('env').description('print the variables of a session, for programs started otherwise')
+  withOptions(
+    env,
+    new Option('--agent <name>', 'who it is').makeOptionMandatory(),
+    environmentOption(),
+    new Option('--ttl <duration>', 'how long the session lives: 15m, 12h').default('1h'),
+    egressOption(),
+    new Option('--format <format>', 'how they are written').choices(['sh', 'json', 'dotenv']).default('sh'),
+  )
+  perform(env, stage, async () => (await import('../commands/env.ts')).env)
+
+  const bring = program
+    .command('import [file]')
+    .description('move keys out of a .env file or shell start-up files into the vault')
+  withOptions(
+    bring,
+    new Option('--shell', 'the start-up files of your shell instead of a file').conflicts('undo'),
+    environmentOption(),
+    new Option('--undo', 'write the values back into the file'),
+    new Option('--yes', 'do not ask'),
+  )
+  perform(bring, stage, async () => (await import('../commands/import.ts')).bring)
+}
+
+export function declareJournal(program: Command, stage: Stage): void {
+  const noun = program.command('journal').description('the record of everything that happened')
+  const load = () => import('../commands/journal.ts')
+  const tail = noun.command('tail').description('the last entries')
+  withOptions(
+    tail,
+    new Option('-n, --lines <count>', 'how many').default('20'),
+    new Option('-f, --follow', 'wait for more'),
+    jsonOption(),
+  )
+  perform(tail, stage, async () => (await load()).tail)
+  const search = noun.command('search [text]').description('entries in which a text occurs')
+  withOptions(
+    search,
+    new Option('--kind <kind>', 'only entries of this kind'),
+    new Option('-n, --lines <count>', 'at most so many').default('1000'),
+    jsonOption(),
+  )
+  perform(search, stage, async () => (await load()).search)
+  perform(
+    withOptions(
+      noun.command('verify').description('check every entry against its chain; works without a server'),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).verify,
+  )
+}
+
+export function declareOwn(program: Command, stage: Stage): void {
+  const config = program.command('config').description('settings')
+  perform(
+    withOptions(config.command('show').description('show every setting and where it comes from'), jsonOption()),
+    stage,
+    async () => (await import('../commands/config.ts')).show,
+  )
+  const completion = program.command('completion <shell>').description('print a completion script: bash, zsh or fish')
+  perform(completion, stage, async () => (await import('../commands/completion.ts')).completionOf(program))
+}

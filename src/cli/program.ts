@@ -1,0 +1,35 @@
+import { Command } from 'commander'
+import type { Stage } from './grammar/declare.ts'
+import { declareAgent, declareCredential, declareGrant, declareService, declareSession } from './grammar/records.ts'
+import { declareJournal, declareOwn, declareServer, declareWork } from './grammar/work.ts'
+
+/** The whole command tree. Completion and `docs/guide/commands.md` are made from it. */
+export function createProgram(stage: Stage, version: string): Command {
+  const program = new Command('keyward')
+    .description('Keeps API keys out of AI agents: the agent holds a placeholder, the gateway puts the key in.')
+    .version(version)
+    .enablePositionalOptions()
+    .showSuggestionAfterError(true)
+  declareServer(program, stage)
+  declareWork(program, stage)
+  declareService(program, stage)
+  declareCredential(program, stage)
+  declareAgent(program, stage)
+  declareGrant(program, stage)
+  declareSession(program, stage)
+  declareJournal(program, stage)
+  declareOwn(program, stage)
+  settle(program, stage)
+  return program
+}
+
+/** Every command throws instead of ending the process, and writes where the stage says. */
+function settle(command: Command, stage: Stage): void {
+  command.exitOverride()
+  command.configureOutput({
+    writeOut: (text) => stage.stdout.write(text),
+    writeErr: (text) => stage.stderr.write(text),
+    outputError: () => {},
+  })
+  for (const child of command.commands) settle(child, stage)
+}

@@ -1,0 +1,124 @@
+import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { Answers, InputSent, PathOf, RouteName } from '../api/schema.ts'
+import { errors, KeywardError } from '../core/errors.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import type { JournalEntry } from '../journal/entry.ts'
+
+/** How long a call may take; the stream of the journal has no end of its own and is not timed. */
+const CALL_TIMEOUT_MILLISECONDS = 30_000
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+const MAX_LINE_CHARACTERS = 1024 * 1024
+
+/**
+ * Speaks to the control API over its Unix socket. Problems come back as KeywardError with their own
+ * code; a socket that nobody serves is `server_unreachable`.
+ */
+export interface ControlClient {
+  call<R extends Exclude<RouteName, 'GET /journal'>>(
+    route: R,
+    path: PathOf<R>,
+    input: InputSent<R>,
+  ): Promise<Answers[R]>
+  /** Entries of the journal, as they come. Ends by itself unless `follow` is yes, or when `signal` fires. */
+  journal(input: InputSent<'GET /journal'>, signal?: AbortSignal): AsyncIterable<JournalEntry>
+}
+
+export function createControlClient(socketPath: string): ControlClient {
+  return {
+    async call(route, path, input) {
+      const response = await send(socketPath, route, path, input, AbortSignal.timeout(CALL_TIMEOUT_MILLISECONDS))
+      const text = await readAll(response)
+      const status = response.statusCode ?? 500
+      if (status >= 400) throw problemError(text, status)
+      return JSON.parse(text)
+    },
+    async *journal(input, signal) {
+      const response = await send(socketPath, 'GET /journal', {}, input, signal)
+      const status = response.statusCode ?? 500
+      if (status >= 400) throw problemError(await readAll(response), status)
+      yield* lines(response)
+    },
+  }
+}
+
+function send(
+  socketPath: string,
+  route: RouteName,
+  parameters: Readonly<Record<string, string>>,
+  input: object,
+  signal: AbortSignal | undefined,
+): Promise<IncomingMessage> {
+  const [method = 'GET', template = '/'] = route.split(' ')
+  let path = template.replace(/:([a-z]+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''))
+  const reads = method === 'GET'
+  if (reads) {
+    const query = new URLSearchParams(Object.entries(input).filter(([, value]) => value !== undefined)).toString()
+    if (query !== '') path += `?${query}`
+  }
+  const body = reads ? undefined : Buffer.from(JSON.stringify(input))
+  const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }
+  return new Promise((resolve, reject) => {
+    const options = { socketPath, method, path, headers: { host: 'keyward', ...headers }, agent: false }
+    const sending = request(signal === undefined ? options : { ...options, signal }, resolve)
+    sending.on('error', (error) => reject(unreachable(error)))
+    sending.end(body, () => body?.fill(0))
+  })
+}
+
+function unreachable(error: NodeJS.ErrnoException): KeywardError {
+  if (error.name === 'TimeoutError' || error.name === 'AbortError') {
+    return new KeywardError('server_unreachable', 'It did not answer in time.', { cause: error })
+  }
+  const because = error.code === 'EACCES' ? 'Its socket belongs to another user.' : undefined
+  return new KeywardError('server_unreachable', because, { cause: error })
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let size = 0
+  try {
+    for await (const chunk of response) {
+      const bytes = Buffer.from(chunk)
+      size += bytes.byteLength
+      if (size > MAX_ANSWER_BYTES) throw new KeywardError('internal', 'The answer is too large.')
+      chunks.push(bytes)
+    }
+  } catch (error) {
+    if (error instanceof KeywardError) throw error
+    throw new KeywardError('server_unreachable', 'It broke off its answer.', { cause: error })
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+async function* lines(response: IncomingMessage): AsyncGenerator<JournalEntry> {
+  let rest = ''
+  response.setEncoding('utf8')
+  for await (const chunk of response) {
+    rest += String(chunk)
+    if (rest.length > MAX_LINE_CHARACTERS && !rest.includes('\n'))
+      throw new KeywardError('internal', 'The answer is too large.')
+    const parts = rest.split('\n')
+    rest = parts.pop() ?? ''
+    for (const line of parts) if (line !== '') yield JSON.parse(line)
+  }
+}
+
+/** The error that a problem document stands for. What does not look like one is `internal`. */
+function problemError(text: string, status: number): KeywardError {
+  let problem: unknown
+  try {
+    problem = JSON.parse(text)
+  } catch {
+    problem = null
+  }
+  if (typeof problem !== 'object' || problem === null || !('code' in problem) || !isErrorCode(problem.code)) {
+    return new KeywardError('internal', `The server answered ${status}.`)
+  }
+  const detail = 'detail' in problem && typeof problem.detail === 'string' ? problem.detail : undefined
+  return new KeywardError(problem.code, detail)
+}
+
+function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errors, code)
+}

@@ -1,0 +1,286 @@
+/** A needle as it is indexed. `fold`: ASCII letters match in either case, and `bytes` is lower-case. */
+export interface Needle {
+  readonly bytes: Uint8Array
+  readonly fold: boolean
+}
+
+/**
+ * Occurrences, four numbers each: start, end, number of the needle, and the escape character with which the
+ * place was written (0 if none was).
+ */
+export type Hits = number[]
+export const HIT_STRIDE = 4
+
+/** Length of the blocks that are looked up in the shift table. */
+const BLOCK = 4
+const LONGEST_WINDOW = 48
+const FEWEST_SLOT_BITS = 12
+const MOST_SLOT_BITS = 22
+/** Slots of the shift table for each entry: sparser is faster until the table leaves the cache. */
+const SPARSITY = 16
+/** Places in a needle that are tried for its window. */
+const WINDOW_PLACES = 6
+
+/**
+ * Finds every occurrence of any of many needles, in the manner of Wu and Manber (1994): a window as long as
+ * the shortest needle slides over the text, and the last four bytes under it tell how far it may jump. Each
+ * needle chooses which of its parts the window must meet, so needles that share a beginning or an end do not
+ * share a bucket. Letter case is folded for the jump and compared for the match.
+ */
+export class NeedleIndex {
+  readonly count: number
+  /** Length of the longest needle, in bytes; 0 if there is none. */
+  readonly longest: number
+  readonly #pool: Uint8Array
+  readonly #starts: Uint32Array
+  readonly #folds: Uint8Array
+  readonly #window: number
+  readonly #places: Uint32Array
+  readonly #slotShift: number
+  readonly #shifts: Uint8Array
+  readonly #heads: Int32Array
+  readonly #next: Int32Array
+  /** Needle numbers in the order of their folded bytes. */
+  readonly #order: Uint32Array
+  readonly #firstBytes = new Uint8Array(256)
+  /** One bit for each folded beginning of four bytes, by hash. */
+  readonly #beginnings: Uint8Array
+
+  /** Every needle has at least eight bytes. */
+  constructor(needles: readonly Needle[]) {
+    this.count = needles.length
+    let total = 0
+    let longest = 0
+    let shortest = LONGEST_WINDOW
+    for (const { bytes } of needles) {
+      total += bytes.length
+      longest = Math.max(longest, bytes.length)
+      shortest = Math.min(shortest, bytes.length)
+    }
+    this.longest = longest
+    this.#pool = new Uint8Array(total)
+    this.#starts = new Uint32Array(this.count + 1)
+    this.#folds = new Uint8Array(this.count)
+    let filled = 0
+    for (const [id, { bytes, fold }] of needles.entries()) {
+      this.#pool.set(bytes, filled)
+      filled += bytes.length
+      this.#starts[id + 1] = filled
+      this.#folds[id] = fold ? 1 : 0
+      this.#firstBytes[bytes[0] ?? 0] = 1
+      if (fold) this.#firstBytes[upper(bytes[0] ?? 0)] = 1
+    }
+    // A long window jumps further but fills the table; both are balanced against the largest table.
+    const room = Math.floor(2 ** MOST_SLOT_BITS / SPARSITY / Math.max(1, this.count))
+    this.#window = Math.min(shortest, Math.max(8, room + BLOCK - 1))
+    const entries = this.count * (this.#window - BLOCK + 1)
+    const bits = Math.min(MOST_SLOT_BITS, Math.max(FEWEST_SLOT_BITS, Math.ceil(Math.log2(entries * SPARSITY + 1))))
+    this.#slotShift = 32 - bits
+    this.#shifts = new Uint8Array(2 ** bits).fill(this.#window - BLOCK + 1)
+    this.#beginnings = new Uint8Array(2 ** Math.min(bits, 20))
+    this.#heads = new Int32Array(2 ** Math.max(8, Math.ceil(Math.log2(this.count + 1)) + 1)).fill(-1)
+    this.#next = new Int32Array(this.count).fill(-1)
+    this.#places = new Uint32Array(this.count)
+    this.#fill()
+    this.#order = this.#sorted()
+  }
+
+  /** Appends every occurrence that lies within `text[from, to)` to `hits`, in no particular order. */
+  find(text: Uint8Array, from: number, to: number, hits: Hits): void {
+    if (this.count === 0 || to - from < this.#window) return
+    const view = new DataView(text.buffer, text.byteOffset, text.byteLength)
+    const shifts = this.#shifts
+    const slotShift = this.#slotShift
+    const last = to - BLOCK
+    let at = from + this.#window - BLOCK
+    while (at <= last) {
+      const block = view.getUint32(at, true) | 0x20202020
+      const jump = shifts[Math.imul(block, 0x9e3779b1) >>> slotShift] ?? 0
+      if (jump === 0) {
+        this.#verify(text, view, at - this.#window + BLOCK, block, from, to, hits)
+        at++
+      } else at += jump
+    }
+  }
+
+  /** Whether any needle occurs in `text`. */
+  occursIn(text: Uint8Array): boolean {
+    const hits: Hits = []
+    this.find(text, 0, text.length, hits)
+    return hits.length > 0
+  }
+
+  /**
+   * The lowest position from which the rest of `text[from, to)` is a proper prefix of a needle (letter case
+   * aside); `to` if there is none.
+   */
+  heldFrom(text: Uint8Array, from: number, to: number): number {
+    const beginnings = this.#beginnings
+    const mask = beginnings.length - 1
+    for (let at = Math.max(from, to - this.longest + 1); at < to; at++) {
+      if (this.#firstBytes[text[at] ?? 0] === 0) continue
+      if (to - at >= BLOCK && beginnings[hashOf(blockAt(text, at)) & mask] === 0) continue
+      if (this.#isProperPrefix(text, at, to)) return at
+    }
+    return to
+  }
+
+  /** Whether `text` and a needle share at least `least` bytes where one's end meets the other's beginning, or one contains the other. */
+  touches(text: Uint8Array, least: number): boolean {
+    if (text.length < least) return false
+    if (this.occursIn(text) || Buffer.from(this.#pool.buffer).includes(Buffer.from(text))) return true
+    if (this.heldFrom(text, 0, text.length) <= text.length - least) return true
+    for (let id = 0; id < this.count; id++) {
+      const end = this.#starts[id + 1] ?? 0
+      for (let shared = Math.min(text.length, end - (this.#starts[id] ?? 0)); shared >= least; shared--) {
+        let same = 0
+        while (same < shared && fold(this.#pool[end - 1 - same] ?? 0) === fold(text[shared - 1 - same] ?? 0)) same++
+        if (same === shared) return true
+      }
+    }
+    return false
+  }
+
+  #fill(): void {
+    const lengths = new Uint16Array(this.#heads.length)
+    for (let id = 0; id < this.count; id++) {
+      const start = this.#starts[id] ?? 0
+      const spare = (this.#starts[id + 1] ?? 0) - start - this.#window
+      let chosen = 0
+      let bucket = 0
+      for (let place = 0; place < WINDOW_PLACES; place++) {
+        const offset = Math.round((spare * (WINDOW_PLACES - 1 - place)) / (WINDOW_PLACES - 1))
+        const candidate = this.#bucketAt(
+          this.#pool,
+          start + offset,
+          blockAt(this.#pool, start + offset + this.#window - BLOCK),
+        )
+        if (place === 0 || (lengths[candidate] ?? 0) < (lengths[bucket] ?? 0)) {
+          chosen = offset
+          bucket = candidate
+        }
+        if (lengths[bucket] === 0) break
+      }
+      lengths[bucket] = Math.min(0xffff, (lengths[bucket] ?? 0) + 1)
+      this.#places[id] = chosen
+      this.#next[id] = this.#heads[bucket] ?? -1
+      this.#heads[bucket] = id
+      const steps = this.#window - BLOCK
+      for (let step = 0; step <= steps; step++) {
+        const slot = hashOf(blockAt(this.#pool, start + chosen + step)) >>> this.#slotShift
+        this.#shifts[slot] = Math.min(this.#shifts[slot] ?? 0, steps - step)
+      }
+      this.#beginnings[hashOf(blockAt(this.#pool, start)) & (this.#beginnings.length - 1)] = 1
+    }
+  }
+
+  #bucketAt(text: Uint8Array, windowStart: number, lastBlock: number): number {
+    const mixed = Math.imul(blockAt(text, windowStart) ^ Math.imul(lastBlock, 0x85ebca6b), 0xc2b2ae35)
+    return (mixed ^ (mixed >>> 15)) & (this.#heads.length - 1)
+  }
+
+  #verify(
+    text: Uint8Array,
+    view: DataView,
+    windowStart: number,
+    lastBlock: number,
+    from: number,
+    to: number,
+    hits: Hits,
+  ): void {
+    for (let id = this.#heads[this.#bucketAt(text, windowStart, lastBlock)] ?? -1; id >= 0; id = this.#next[id] ?? -1) {
+      const start = windowStart - (this.#places[id] ?? 0)
+      const first = this.#starts[id] ?? 0
+      const length = (this.#starts[id + 1] ?? 0) - first
+      if (start < from || start + length > to) continue
+      if (
+        this.#folds[id] === 0 ? this.#equal(view, start, first, length) : this.#equalFolded(text, start, first, length)
+      ) {
+        hits.push(start, start + length, id, 0)
+      }
+    }
+  }
+
+  #equal(view: DataView, start: number, first: number, length: number): boolean {
+    const pool = this.#pool
+    for (let i = length - 1; i >= 0; i--) if (view.getUint8(start + i) !== pool[first + i]) return false
+    return true
+  }
+
+  #equalFolded(text: Uint8Array, start: number, first: number, length: number): boolean {
+    for (let i = length - 1; i >= 0; i--) {
+      if (lower(text[start + i] ?? 0) !== this.#pool[first + i]) return false
+    }
+    return true
+  }
+
+  #isProperPrefix(text: Uint8Array, from: number, to: number): boolean {
+    let low = 0
+    let high = this.count
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if (this.#compare(this.#order[middle] ?? 0, text, from, to) < 0) low = middle + 1
+      else high = middle
+    }
+    for (; low < this.count; low++) {
+      const id = this.#order[low] ?? 0
+      const first = this.#starts[id] ?? 0
+      const length = (this.#starts[id + 1] ?? 0) - first
+      for (let i = 0; i < to - from; i++) {
+        if (i >= length || fold(this.#pool[first + i] ?? 0) !== fold(text[from + i] ?? 0)) return false
+      }
+      if (length > to - from) return true
+    }
+    return false
+  }
+
+  /** Folded order of a needle and `text[from, to)`: negative if the needle comes first. */
+  #compare(id: number, text: Uint8Array, from: number, to: number): number {
+    const first = this.#starts[id] ?? 0
+    const length = (this.#starts[id + 1] ?? 0) - first
+    const shared = Math.min(length, to - from)
+    for (let i = 0; i < shared; i++) {
+      const difference = fold(this.#pool[first + i] ?? 0) - fold(text[from + i] ?? 0)
+      if (difference !== 0) return difference
+    }
+    return length - (to - from)
+  }
+
+  #sorted(): Uint32Array {
+    // The first six bytes as one number decide nearly every comparison.
+    const keys = new Float64Array(this.count)
+    for (let id = 0; id < this.count; id++) {
+      const first = this.#starts[id] ?? 0
+      let key = 0
+      for (let i = 0; i < 6; i++) key = key * 256 + fold(this.#pool[first + i] ?? 0)
+      keys[id] = key
+    }
+    return Uint32Array.from({ length: this.count }, (_, id) => id).toSorted((a, b) => {
+      const difference = (keys[a] ?? 0) - (keys[b] ?? 0)
+      return difference === 0
+        ? this.#compare(a, this.#pool, this.#starts[b] ?? 0, this.#starts[b + 1] ?? 0)
+        : difference
+    })
+  }
+}
+
+function blockAt(text: Uint8Array, at: number): number {
+  const word = (text[at] ?? 0) | ((text[at + 1] ?? 0) << 8) | ((text[at + 2] ?? 0) << 16) | ((text[at + 3] ?? 0) << 24)
+  return word | 0x20202020
+}
+
+function hashOf(block: number): number {
+  return Math.imul(block, 0x9e3779b1)
+}
+
+function fold(byte: number): number {
+  return byte | 0x20
+}
+
+function lower(byte: number): number {
+  return byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte
+}
+
+function upper(byte: number): number {
+  return byte >= 0x61 && byte <= 0x7a ? byte & 0xdf : byte
+}

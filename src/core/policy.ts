@@ -1,0 +1,160 @@
+import { KeywardError } from './errors.ts'
+import type { ErrorCode } from './errors.ts'
+import type { NamedOperation } from './operation-pattern.ts'
+import { viewPath } from './path-index.ts'
+import type { GrantRecord } from './records.ts'
+import { pathOf } from './request.ts'
+import { compileRules, tableOf } from './rule-set.ts'
+import type { OperationTable, RuleSet } from './rule-set.ts'
+
+export { operationOf, sealedBy } from './rule-set.ts'
+
+export type GrantLimits = GrantRecord['limits']
+
+/** A grant, ready to be asked. */
+export interface CompiledGrant {
+  readonly id: string
+  readonly allow: RuleSet
+  readonly deny: RuleSet
+  readonly limits: GrantLimits
+  readonly expiresAt: number | null
+  /** The operations of the credential's service. */
+  readonly operations: OperationTable
+}
+
+/** Most patterns of one grant, allow and deny together. */
+export const maximumPatternsPerGrant = 1000
+
+/** Throws KeywardError `usage` on an empty `allow`, a malformed pattern (naming it), too many patterns, or impossible limits. */
+export function compileGrant(
+  id: string,
+  record: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'expiresAt'>,
+  operations: readonly NamedOperation[],
+): CompiledGrant {
+  if (record.allow.length === 0) {
+    throw new KeywardError('usage', 'The grant allows nothing: name operations or patterns, or write * for everything.')
+  }
+  if (record.allow.length + record.deny.length > maximumPatternsPerGrant) {
+    throw new KeywardError('usage', `A grant has at most ${maximumPatternsPerGrant} patterns.`)
+  }
+  return {
+    id,
+    allow: compileRules(record.allow, 'exact'),
+    deny: compileRules(record.deny, 'wide'),
+    limits: record.limits,
+    expiresAt: record.expiresAt,
+    operations: tableOf(operations),
+  }
+}
+
+export interface DecisionRequest {
+  readonly method: string
+  /** Canonical: path, and query if there is one. */
+  readonly target: string
+  /** What `operationOf` called the request. */
+  readonly operation: string | null
+  /** Every grant of this agent for this credential, in any order. */
+  readonly grants: readonly CompiledGrant[]
+  /** Milliseconds since the Unix epoch. */
+  readonly now: number
+}
+
+/** `rule` is the pattern that decided, as the grant has it; `grant` the id of that grant. */
+export type Decision =
+  | {
+      readonly allow: true
+      readonly grant: string
+      readonly rule: string
+      readonly limits: GrantLimits
+      readonly destructive: boolean
+    }
+  | {
+      readonly allow: false
+      readonly code: Extract<
+        ErrorCode,
+        'grant_missing' | 'operation_denied' | 'grant_expired' | 'operation_not_allowed' | 'path_not_canonical'
+      >
+      readonly grant?: string
+      readonly rule?: string
+      readonly destructive: boolean
+    }
+
+/**
+ * Default deny; a deny of any grant wins; the order of grants and patterns makes no difference. An
+ * expired grant allows nothing any more, but what it denies stays denied until it is removed: time
+ * never widens. Where several grants allow, the one with the widest limits counts, so that a further
+ * grant never narrows. The procedure, step by step, is in docs/formats/policy.md.
+ */
+export function decide(request: DecisionRequest): Decision {
+  const { method, operation, grants, now } = request
+  const first = grants[0]
+  if (first === undefined) {
+    return { allow: false, code: 'grant_missing', destructive: method !== 'GET' && method !== 'HEAD' }
+  }
+  const path = pathOf(request.target)
+  const destructive = first.operations.destructive(operation, method)
+  const view = viewPath(method, path, 'exact')
+  if (view === null) return { allow: false, code: 'path_not_canonical', destructive }
+
+  const denied = findDeny(method, path, operation, grants)
+  if (denied !== null) return { allow: false, code: 'operation_denied', ...denied, destructive }
+
+  let allowing: CompiledGrant | null = null
+  let allowingRule = ''
+  let expired: CompiledGrant | null = null
+  let expiredRule = ''
+  for (const grant of grants) {
+    const rule = grant.allow.find(view, operation)
+    if (rule === null) continue
+    if (grant.expiresAt !== null && grant.expiresAt <= now) {
+      if (expired === null || grant.id < expired.id) [expired, expiredRule] = [grant, rule]
+    } else if (allowing === null || isWider(grant, allowing)) {
+      allowing = grant
+      allowingRule = rule
+    }
+  }
+  if (allowing !== null) {
+    return { allow: true, grant: allowing.id, rule: allowingRule, limits: allowing.limits, destructive }
+  }
+  if (expired !== null) {
+    return { allow: false, code: 'grant_expired', grant: expired.id, rule: expiredRule, destructive }
+  }
+  return { allow: false, code: 'operation_not_allowed', destructive }
+}
+
+/** The denying rule of the grant with the lowest id. */
+function findDeny(
+  method: string,
+  path: string,
+  operation: string | null,
+  grants: readonly CompiledGrant[],
+): { grant: string; rule: string } | null {
+  let view: ReturnType<typeof viewPath> | undefined
+  let found: { grant: string; rule: string } | null = null
+  for (const grant of grants) {
+    if (grant.deny.isEmpty || (found !== null && found.grant < grant.id)) continue
+    view ??= viewPath(method, path, 'wide')
+    let rule = grant.deny.find(view, operation)
+    // A name is only as good as its spelling: a path that the service may well read as the same
+    // operation must not lose that operation's deny by another letter case.
+    if (rule === null && grant.deny.usesNames) rule = grant.deny.find(null, grant.operations.nameOf(view, 'wide'))
+    if (rule !== null) found = { grant: grant.id, rule }
+  }
+  return found
+}
+
+/** No limit before a limit, more a second before less, more at once before less, then the lower id. */
+function isWider(left: CompiledGrant, right: CompiledGrant): boolean {
+  const perSecond = (limits: GrantLimits): number =>
+    limits.rate === undefined ? Infinity : limits.rate.count / limits.rate.perSeconds
+  const leftRate = perSecond(left.limits)
+  const rightRate = perSecond(right.limits)
+  if (leftRate !== rightRate) return leftRate > rightRate
+  const leftCount = left.limits.rate?.count ?? Infinity
+  const rightCount = right.limits.rate?.count ?? Infinity
+  if (leftCount !== rightCount) return leftCount > rightCount
+  const leftConcurrent = left.limits.concurrent ?? Infinity
+  const rightConcurrent = right.limits.concurrent ?? Infinity
+  if (leftConcurrent !== rightConcurrent) return leftConcurrent > rightConcurrent
+  return left.id < right.id
+}

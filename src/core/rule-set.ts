@@ -1,0 +1,159 @@
+import { KeywardError } from './errors.ts'
+import { parseOperationPattern } from './operation-pattern.ts'
+import type { NamedOperation, OperationPattern } from './operation-pattern.ts'
+import { createPathIndex, viewPath } from './path-index.ts'
+import type { PathIndex, PathView, Reading } from './path-index.ts'
+
+/** Many patterns as one question: which of them fits this request? */
+export interface RuleSet {
+  readonly reading: Reading
+  /** The text of the first fitting pattern in the order of their texts, or null. `operation` is the request's name in this set's reading. */
+  find(view: PathView | null, operation: string | null): string | null
+  /** Whether the request's operation name can matter. */
+  readonly usesNames: boolean
+  readonly isEmpty: boolean
+}
+
+/** Rule sets kept for grants that say the same, which most of many grants do. The oldest go first. */
+export const maximumSharedRuleSets = 1000
+const shared = new Map<string, RuleSet>()
+
+/** Throws KeywardError `usage` naming the pattern that is malformed. The order of `texts` makes no difference. */
+export function compileRules(texts: readonly string[], reading: Reading): RuleSet {
+  const rules = [...new Set(texts)].toSorted()
+  const key = JSON.stringify([reading, rules])
+  const known = shared.get(key)
+  if (known !== undefined) return known
+  const made = compile(rules, reading)
+  if (shared.size >= maximumSharedRuleSets)
+    for (const oldest of shared.keys()) {
+      shared.delete(oldest)
+      break
+    }
+  shared.set(key, made)
+  return made
+}
+
+function compile(rules: readonly string[], reading: Reading): RuleSet {
+  const patterns = rules.map(parseOperationPattern)
+  const everything = patterns.findIndex((pattern) => pattern.kind === 'everything')
+  const names = rankNames(patterns)
+  const paths = createPathIndex(
+    patterns.map((pattern) => (pattern.kind === 'path' ? pattern : null)),
+    reading,
+  )
+  return {
+    reading,
+    usesNames: names.size > 0,
+    isEmpty: rules.length === 0,
+    find(view, operation) {
+      let best = everything
+      if (view !== null) best = lower(best, paths.find(view))
+      if (operation !== null && names.size > 0) best = lower(best, rankOfName(names, operation))
+      return best < 0 ? null : (rules[best] ?? null)
+    },
+  }
+}
+
+/** Full names, and open ones with their closing dot, to their rank. */
+function rankNames(patterns: readonly OperationPattern[]): Map<string, number> {
+  const names = new Map<string, number>()
+  patterns.forEach((pattern, rank) => {
+    if (pattern.kind === 'name') names.set(pattern.name, rank)
+  })
+  return names
+}
+
+function rankOfName(names: ReadonlyMap<string, number>, operation: string): number {
+  let best = names.get(operation) ?? -1
+  for (let dot = operation.indexOf('.'); dot >= 0; dot = operation.indexOf('.', dot + 1)) {
+    best = lower(best, names.get(operation.slice(0, dot + 1)) ?? -1)
+  }
+  return best
+}
+
+function lower(left: number, right: number): number {
+  if (left < 0) return right
+  return right < 0 ? left : Math.min(left, right)
+}
+
+/** A service's operations, ready to name requests. */
+export interface OperationTable {
+  /** Name of the first operation whose pattern fits, or null. */
+  nameOf(view: PathView | null, reading: Reading): string | null
+  /** Whether the request counts as destructive: as its operation says; a DELETE and, where no operation is known, everything but GET and HEAD do. */
+  destructive(operation: string | null, method: string): boolean
+  readonly names: ReadonlySet<string>
+}
+
+/** Throws KeywardError `usage` naming the operation whose `match` is malformed or not of the form METHOD /path. */
+export function compileOperations(operations: readonly NamedOperation[]): OperationTable {
+  const patterns = operations.map((operation) => {
+    const pattern = parseOperationPattern(operation.match)
+    if (pattern.kind !== 'path') {
+      throw new KeywardError(
+        'usage',
+        `The operation ${operation.name} is matched by METHOD /path, not by ${pattern.text}.`,
+      )
+    }
+    return pattern
+  })
+  const indexes: Record<Reading, PathIndex> = {
+    exact: createPathIndex(patterns, 'exact'),
+    wide: createPathIndex(patterns, 'wide'),
+  }
+  const rows = new Map<string, NamedOperation>()
+  for (const operation of operations) {
+    const known = rows.get(operation.name)
+    if (known === undefined || operation.destructive === true) rows.set(operation.name, operation)
+  }
+  return {
+    names: new Set(rows.keys()),
+    nameOf(view, reading) {
+      if (view === null) return null
+      const rank = indexes[reading].find(view)
+      return rank < 0 ? null : (operations[rank]?.name ?? null)
+    },
+    destructive(operation, method) {
+      const row = operation === null ? undefined : rows.get(operation)
+      if (row === undefined) return method !== 'GET' && method !== 'HEAD'
+      return row.destructive ?? method === 'DELETE'
+    },
+  }
+}
+
+const tables = new WeakMap<readonly NamedOperation[], OperationTable>()
+
+/** The same list gives the same table, so a service that stays in memory is compiled once. */
+export function tableOf(operations: readonly NamedOperation[]): OperationTable {
+  const known = tables.get(operations)
+  if (known !== undefined) return known
+  const table = compileOperations(operations)
+  tables.set(operations, table)
+  return table
+}
+
+/**
+ * The name of a request at a service: the first of its operations whose pattern fits, or null.
+ * `path` is canonical and has no query.
+ */
+export function operationOf(operations: readonly NamedOperation[], method: string, path: string): string | null {
+  if (operations.length === 0) return null
+  return tableOf(operations).nameOf(viewPath(method, path, 'exact'), 'exact')
+}
+
+const sealedSets = new WeakMap<readonly string[], RuleSet>()
+
+/**
+ * The first of a service's sealed patterns that fits the request, or null. Read as widely as a deny.
+ * The same list is compiled once.
+ */
+export function sealedBy(patterns: readonly string[], method: string, path: string): string | null {
+  if (patterns.length === 0) return null
+  let rules = sealedSets.get(patterns)
+  if (rules === undefined) {
+    rules = compileRules(patterns, 'wide')
+    sealedSets.set(patterns, rules)
+  }
+  return rules.find(viewPath(method, path, 'wide'), null)
+}

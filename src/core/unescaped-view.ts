@@ -1,0 +1,239 @@
+import { HIT_STRIDE } from './needle-index.ts'
+import type { Hits } from './needle-index.ts'
+import { UNESCAPE_DEPTH } from './needles.ts'
+import type { NeedleSet } from './needles.ts'
+import { isEscapeMark, LONGEST_ESCAPE, newEscape, readEscape } from './unescape.ts'
+
+const STRIDE = 4
+const NEAR = 32
+const marks = [0x25, 0x5c, 0x26]
+
+/**
+ * The text as a reader sees it who undoes percent, backslash and HTML escapes: searched for needles in the
+ * same way as the text itself, with every hit mapped back to the bytes that were written. Escapes within
+ * escapes are searched by a view of the view, up to `UNESCAPE_DEPTH`.
+ *
+ * Only the stretch that can matter is decoded: an escape whose meaning occurs in no needle (a line break or
+ * a quote in JSON) cannot be part of a match, so most text with escapes is never decoded at all.
+ */
+export class UnescapedView {
+  readonly #needles: NeedleSet
+  readonly #depth: number
+  readonly #escape = newEscape()
+  readonly #marks = new MarkFinder()
+  #child: UnescapedView | undefined
+  #childSearched = false
+  #bytes = new Uint8Array(0)
+  #length = 0
+  /** Escapes of the decoded stretch: start and end in the text, start and end in the view. */
+  #escapes = new Int32Array(0)
+  #escapeCount = 0
+  #from = 0
+  #to = 0
+  #firstMark = 0
+  #end = 0
+
+  constructor(needles: NeedleSet, depth = 1) {
+    this.#needles = needles
+    this.#depth = depth
+  }
+
+  /**
+   * Appends hits in `text[from, to)`, in positions of `text`. `open`: more text may follow. Returns the
+   * lowest position that must be held back for what may follow; `to` if nothing must.
+   */
+  search(text: Uint8Array, from: number, to: number, open: boolean, hits: Hits): number {
+    this.#from = this.#to = to
+    this.#end = to
+    this.#childSearched = false
+    this.#firstMark = this.#marks.first(text, from, to)
+    if (this.#firstMark >= to) return to
+    const { relevant, index } = this.#needles
+    const escape = this.#escape
+    let firstRelevant = -1
+    let lastRelevant = -1
+    let boundary = from
+    let known = to
+    for (let at = this.#firstMark; at < to; at = this.#marks.next(at)) {
+      readEscape(text, at, to, !open, escape)
+      if (escape.kind === 'cut') {
+        known = at
+        break
+      }
+      const matters = escape.kind === 'literal' ? escape.unsettled : relevant[escape.output[0] ?? 0] === 1
+      at += escape.length
+      if (matters) {
+        lastRelevant = at
+        if (firstRelevant < 0) firstRelevant = at - escape.length
+      } else if (escape.kind === 'whole' && firstRelevant < 0) boundary = at
+    }
+    if (firstRelevant < 0) return known < to ? index.heldFrom(text, boundary, known) : to
+    const margin = index.longest + LONGEST_ESCAPE
+    const reaches = known < to || lastRelevant + margin >= to
+    this.#decode(text, Math.max(boundary, firstRelevant - margin), reaches ? known : lastRelevant + margin, to)
+    const held = this.#searchDecoded(open && reaches, hits, text)
+    return held < this.#length ? this.#sourceStart(held) : known
+  }
+
+  /** The highest position not above `at` where no escape, of this view or of a view of it, is torn apart. */
+  align(text: Uint8Array, at: number): number {
+    if (at <= this.#firstMark) return at
+    if (at <= this.#from || at >= this.#to) {
+      return this.#alignOutside(text, at >= this.#to ? Math.max(this.#to, this.#firstMark) : this.#firstMark, at)
+    }
+    const inside = this.#escapeBefore(at, 0)
+    const torn = inside >= 0 && at < (this.#escapes[inside + 1] ?? 0)
+    const start = torn ? (this.#escapes[inside] ?? 0) : at
+    if (!this.#childSearched || this.#child === undefined) return start
+    return this.#sourceStart(this.#child.align(this.#bytes, this.#viewStart(start)))
+  }
+
+  #searchDecoded(open: boolean, hits: Hits, text: Uint8Array): number {
+    const { index } = this.#needles
+    const found: Hits = []
+    index.find(this.#bytes, 0, this.#length, found)
+    let held = open ? index.heldFrom(this.#bytes, 0, this.#length) : this.#length
+    if (this.#depth < UNESCAPE_DEPTH) {
+      this.#child ??= new UnescapedView(this.#needles, this.#depth + 1)
+      this.#childSearched = true
+      held = Math.min(held, this.#child.search(this.#bytes, 0, this.#length, open, found))
+    }
+    for (let i = 0; i < found.length; i += HIT_STRIDE) {
+      const start = found[i] ?? 0
+      const end = found[i + 1] ?? 0
+      hits.push(
+        this.#sourceStart(start),
+        this.#sourceEnd(end),
+        found[i + 2] ?? 0,
+        this.#markWithin(text, start, end, found[i + 3] ?? 0),
+      )
+    }
+    return held
+  }
+
+  #decode(text: Uint8Array, from: number, until: number, to: number): void {
+    if (this.#bytes.length < to - from) this.#bytes = new Uint8Array(Math.max(to - from, 2 * this.#bytes.length))
+    const bytes = this.#bytes
+    const escape = this.#escape
+    let length = 0
+    this.#escapeCount = 0
+    let at = from
+    while (at < until) {
+      const byte = text[at] ?? 0
+      if (isEscapeMark(byte)) {
+        readEscape(text, at, to, true, escape)
+        if (escape.kind === 'whole') {
+          this.#record(at, at + escape.length, length, length + escape.outputLength)
+          for (let i = 0; i < escape.outputLength; i++) bytes[length++] = escape.output[i] ?? 0
+          at += escape.length
+          continue
+        }
+      }
+      bytes[length++] = byte
+      at++
+    }
+    this.#from = from
+    this.#to = at
+    this.#length = length
+  }
+
+  #record(start: number, end: number, viewStart: number, viewEnd: number): void {
+    const at = this.#escapeCount * STRIDE
+    if (at + STRIDE > this.#escapes.length) {
+      const grown = new Int32Array(Math.max(256, 2 * this.#escapes.length))
+      grown.set(this.#escapes)
+      this.#escapes = grown
+    }
+    this.#escapes[at] = start
+    this.#escapes[at + 1] = end
+    this.#escapes[at + 2] = viewStart
+    this.#escapes[at + 3] = viewEnd
+    this.#escapeCount++
+  }
+
+  /** Offset of the last recorded escape whose `column` is at or before `position`; negative if there is none. */
+  #escapeBefore(position: number, column: 0 | 2): number {
+    let low = 0
+    let high = this.#escapeCount
+    while (low < high) {
+      const middle = (low + high) >>> 1
+      if ((this.#escapes[middle * STRIDE + column] ?? 0) <= position) low = middle + 1
+      else high = middle
+    }
+    return (low - 1) * STRIDE
+  }
+
+  #sourceStart(position: number): number {
+    const escape = this.#escapeBefore(position, 2)
+    if (escape < 0) return this.#from + position
+    const viewEnd = this.#escapes[escape + 3] ?? 0
+    return position < viewEnd ? (this.#escapes[escape] ?? 0) : (this.#escapes[escape + 1] ?? 0) + position - viewEnd
+  }
+
+  #sourceEnd(position: number): number {
+    const escape = this.#escapeBefore(position - 1, 2)
+    if (escape < 0) return this.#from + position
+    return (this.#escapes[escape + 1] ?? 0) + Math.max(0, position - (this.#escapes[escape + 3] ?? 0))
+  }
+
+  #viewStart(position: number): number {
+    const escape = this.#escapeBefore(position, 0)
+    if (escape < 0) return position - this.#from
+    if ((this.#escapes[escape] ?? 0) === position) return this.#escapes[escape + 2] ?? 0
+    return (this.#escapes[escape + 3] ?? 0) + position - (this.#escapes[escape + 1] ?? 0)
+  }
+
+  /** The mark of the first escape under `[start, end)` of the view, or `inner` if no escape of this view is there. */
+  #markWithin(text: Uint8Array, start: number, end: number, inner: number): number {
+    const covering = this.#escapeBefore(start, 2)
+    const first = covering >= 0 && start < (this.#escapes[covering + 3] ?? 0) ? covering : covering + STRIDE
+    if (first >= this.#escapeCount * STRIDE || (this.#escapes[first + 2] ?? 0) >= end) return inner
+    return text[this.#escapes[first] ?? 0] ?? 0
+  }
+
+  #alignOutside(text: Uint8Array, from: number, at: number): number {
+    this.#marks.first(text, from, at)
+    for (let position = this.#marks.next(from); position < at; position = this.#marks.next(position)) {
+      readEscape(text, position, this.#end, true, this.#escape)
+      const end = position + (this.#escape.kind === 'whole' ? this.#escape.length : 1)
+      if (end > at) return position
+      position = end
+    }
+    return at
+  }
+}
+
+/** Walks from one escape character to the next: nearby by a loop, far away by the platform's byte search. */
+class MarkFinder {
+  #text: Uint8Array = new Uint8Array(0)
+  #search = Buffer.from(this.#text.buffer)
+  #to = 0
+  readonly #ahead = [0, 0, 0]
+
+  /** Turns to `text[from, to)` and returns the position of its first escape character, or `to`. */
+  first(text: Uint8Array, from: number, to: number): number {
+    this.#text = text
+    this.#search = Buffer.from(text.buffer, text.byteOffset, text.byteLength)
+    this.#to = to
+    this.#ahead.fill(-1)
+    return this.next(from)
+  }
+
+  /** The first escape character at or after `from`. */
+  next(from: number): number {
+    const near = Math.min(this.#to, from + NEAR)
+    for (let at = from; at < near; at++) if (isEscapeMark(this.#text[at] ?? 0)) return at
+    if (near === this.#to) return this.#to
+    let nearest = this.#to
+    for (let i = 0; i < 3; i++) {
+      let position = this.#ahead[i] ?? 0
+      if (position < near) {
+        position = this.#search.indexOf(marks[i] ?? 0, near)
+        if (position < 0) position = this.#to
+        this.#ahead[i] = position
+      }
+      nearest = Math.min(nearest, position)
+    }
+    return nearest
+  }
+}

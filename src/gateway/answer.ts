@@ -1,0 +1,176 @@
+import { KeywardError } from '../core/errors.ts'
+import type { NeedleSet } from '../core/needles.ts'
+import type { HeaderPair } from '../core/request.ts'
+import { headerValues } from '../core/request.ts'
+import { createScrubber, scrubText } from '../core/scrub.ts'
+import { contentDecoder } from './codings.ts'
+import type { ContentDecoder, Sink } from './codings.ts'
+import { withoutHopByHop } from './hop-by-hop.ts'
+
+/** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
+export const WHOLE_BODY_BYTES = 65_536
+
+/** Headers of an answer that speak of the connection to the upstream, or of Keyward itself. */
+const DROPPED = new Set([
+  'alt-svc',
+  'content-length',
+  'http2-settings',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-status',
+])
+/** What is no longer true of a body whose coding was undone. */
+const OF_THE_CODED_BODY = new Set(['content-encoding', 'content-md5', 'content-digest', 'digest', 'accept-ranges'])
+
+export interface UpstreamHead {
+  /** Of the request: the answer to HEAD has no body. */
+  readonly method: string
+  readonly status: number
+  readonly headers: readonly HeaderPair[]
+}
+
+/** The head as the agent gets it, and how its body is to be read. */
+export interface AnswerHead {
+  readonly status: number
+  /** Scrubbed; without framing, which the codec adds, unless the answer has no body. */
+  readonly headers: readonly HeaderPair[]
+  /** Places replaced in the headers. */
+  readonly hits: number
+  /** Null: no body follows. */
+  readonly decoder: ContentDecoder | null
+  /** The body is announced as small: gather it and send its length, instead of chunks. */
+  readonly gather: boolean
+}
+
+/**
+ * The scrubbed head of an answer, or the refusal to pass it on (`answer_withheld`: a coding that cannot be
+ * undone). Reason phrases are never taken over, nor are 1xx answers, which the caller does not bring here.
+ */
+export function answerHead(
+  upstream: UpstreamHead,
+  needles: NeedleSet,
+): AnswerHead | { readonly refusal: 'answer_withheld' | 'upstream_broken'; readonly detail: string } {
+  const { status, method } = upstream
+  if (!Number.isInteger(status) || status < 200 || status > 599)
+    return { refusal: 'upstream_broken', detail: 'The status of the answer is none that ends an exchange.' }
+  const hasBody = method !== 'HEAD' && status !== 204 && status !== 205 && status !== 304
+  const transfer = headerValues(upstream.headers, 'transfer-encoding').join(',').trim().toLowerCase()
+  if (transfer !== '' && transfer !== 'chunked')
+    return { refusal: 'answer_withheld', detail: 'The answer has an unknown transfer coding.' }
+  const coding = headerValues(upstream.headers, 'content-encoding').join(',')
+  const decoder = contentDecoder(coding)
+  if (hasBody && decoder === null)
+    return { refusal: 'answer_withheld', detail: 'The answer has an unknown content coding.' }
+  const coded = decoder === null || !decoder.identity
+  if (hasBody && coded && (status === 206 || headerValues(upstream.headers, 'content-range').length > 0)) {
+    decoder?.destroy()
+    return { refusal: 'answer_withheld', detail: 'A part of a coded body cannot be decoded.' }
+  }
+  if (!hasBody) decoder?.destroy()
+  const length = lengthOf(upstream.headers)
+  const { headers, hits } = scrubHeaders(
+    withoutHopByHop(upstream.headers).filter(
+      ([name]) => !DROPPED.has(name) && !name.startsWith('keyward-') && !(coded && OF_THE_CODED_BODY.has(name)),
+    ),
+    needles,
+  )
+  // Without a body the length tells what a GET would bring, which is right only if nothing is decoded.
+  const keepsLength = !hasBody && !coded && length !== null && status !== 204 && status !== 205
+  return {
+    status,
+    headers: keepsLength ? [...headers, ['content-length', String(length)]] : headers,
+    hits,
+    decoder: hasBody ? decoder : null,
+    gather: hasBody && length !== null && length <= WHOLE_BODY_BYTES && !isEventStream(upstream.headers),
+  }
+}
+
+/** Trailers as the agent gets them: scrubbed, and nothing that frames or routes (RFC 9110 section 6.5.1). */
+export function answerTrailers(
+  trailers: readonly HeaderPair[],
+  needles: NeedleSet,
+): { headers: HeaderPair[]; hits: number } {
+  return scrubHeaders(
+    withoutHopByHop(trailers).filter(
+      ([name]) => !DROPPED.has(name) && !OF_THE_CODED_BODY.has(name) && !name.startsWith('keyward-'),
+    ),
+    needles,
+  )
+}
+
+/**
+ * Header pairs with every value scrubbed. A name that holds a secret is dropped with its value. The values
+ * are read as they arrive from the codec: one character a byte.
+ */
+export function scrubHeaders(
+  pairs: readonly HeaderPair[],
+  needles: NeedleSet,
+): { headers: HeaderPair[]; hits: number } {
+  // One look at all of them decides nearly every answer. A line break is never part of a header, so joining creates nothing.
+  const all = pairs.map(([name, value]) => `${name}\n${value}`).join('\n')
+  if (scrubText(needles, all).hits === 0) return { headers: [...pairs], hits: 0 }
+  const headers: HeaderPair[] = []
+  let hits = 0
+  for (const [name, value] of pairs) {
+    const inName = scrubText(needles, name).hits
+    const clean = scrubText(needles, value)
+    hits += inName + clean.hits
+    if (inName === 0)
+      headers.push([
+        name,
+        clean.hits === 0 ? value : clean.text.replaceAll(/[^\t\u0020-\u007e\u0080-\u00ff]+/g, ' ').trim(),
+      ])
+  }
+  return { headers, hits }
+}
+
+/** The way of one body: content coding undone, secrets replaced, handed to the sink as soon as it is certain. */
+export interface BodyScrubber {
+  /** A returned promise means: send no more until it is settled. Rejects with `upstream_broken` if the coding lies. */
+  push(chunk: Uint8Array): void | Promise<void>
+  end(): void | Promise<void>
+  /** Gives the body up. */
+  destroy(): void
+  /** Places replaced so far. */
+  readonly hits: number
+}
+
+export function bodyScrubber(head: AnswerHead, needles: NeedleSet, sink: Sink): BodyScrubber {
+  const { decoder } = head
+  const scrubber = createScrubber(needles)
+  const clean: Sink = (piece) => drain(scrubber.push(piece), sink)
+  return {
+    push(chunk) {
+      // An answer that may not have a body is not allowed to smuggle one.
+      if (decoder === null) throw new KeywardError('upstream_broken', 'A body came with an answer that has none.')
+      return decoder.push(chunk, clean)
+    },
+    end() {
+      const ended = decoder?.end(clean)
+      return ended === undefined ? drain(scrubber.end(), sink) : ended.then(() => drain(scrubber.end(), sink))
+    },
+    destroy: () => decoder?.destroy(),
+    get hits() {
+      return scrubber.hits
+    },
+  }
+}
+
+/** Hands the pieces on, waiting only where the sink asks for it. */
+function drain(pieces: readonly Uint8Array[], sink: Sink): void | Promise<void> {
+  for (const [i, piece] of pieces.entries()) {
+    const waiting = sink(piece)
+    if (waiting !== undefined) return waiting.then(() => drain(pieces.slice(i + 1), sink))
+  }
+}
+
+function lengthOf(headers: readonly HeaderPair[]): number | null {
+  const [value, ...others] = headerValues(headers, 'content-length')
+  return value !== undefined && others.length === 0 && /^[0-9]{1,15}$/.test(value) ? Number(value) : null
+}
+
+function isEventStream(headers: readonly HeaderPair[]): boolean {
+  return headerValues(headers, 'content-type').some((value) =>
+    /^\s*(?:text\/event-stream|application\/(?:x-ndjson|stream\+json|json-seq|grpc))/i.test(value),
+  )
+}

@@ -1,0 +1,27 @@
+import type { HeaderPair } from '../core/request.ts'
+import type { Caller } from '../identity/sessions.ts'
+
+/** The front doors of the gateway port. */
+export type Door = 'base-url' | 'absolute' | 'tunnel'
+
+/** A request as a codec read it, before anybody has judged it. Header names are lower-case, values as received. */
+export interface Arrival {
+  readonly door: Door
+  readonly method: string
+  /** As written on the request line. */
+  readonly rawTarget: string
+  readonly headers: readonly HeaderPair[]
+  /** Address of the other end of the connection. */
+  readonly peer: string
+  /** Set for requests inside a CONNECT tunnel. */
+  readonly tunnel: Tunnel | null
+  readonly hasBody: boolean
+}
+
+/** What the CONNECT settled for every request inside. */
+export interface Tunnel {
+  readonly caller: Caller
+  readonly host: string
+  readonly port: number
+  readonly scheme: 'https' | 'http'
+}

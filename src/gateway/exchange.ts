@@ -1,0 +1,280 @@
+import { KeywardError, type ErrorCode } from '../core/errors.ts'
+import { decide, operationOf, sealedBy, type Decision } from '../core/policy.ts'
+import { pathOf } from '../core/request.ts'
+import { derivedTexts, injectCredential } from '../injectors/placement.ts'
+import type { FieldValues } from '../injectors/injector.ts'
+import type { JournalEvent } from '../journal/event.ts'
+import type { Credentials, OpenVersion } from '../vault/credentials.ts'
+import { requestHeadersForUpstream, stripRange } from './answer.ts'
+import type { Records } from '../vault/records.ts'
+import type { Arrival } from './arrival.ts'
+import type { Dialler } from './dial.ts'
+import type { Holds, TakenHold } from './hold.ts'
+import { identifyProxy } from './identify.ts'
+import { INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
+import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
+import type { NeedleSource } from './needle-source.ts'
+import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
+import { relay, type RelayEnd } from './relay.ts'
+import type { Reply, RequestBody } from './reply.ts'
+import { readForward } from './forward-target.ts'
+
+/** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
+export interface ExchangePorts extends LocatePorts {
+  readonly credentials: Credentials
+  readonly records: Pick<Records, 'get'>
+  readonly dialler: Dialler
+  readonly holds: Holds
+  readonly inflight: Inflight
+  readonly needles: NeedleSource
+  readonly journal: { append(event: JournalEvent): Promise<void> }
+  /** Whether this node may still act on the policy that it knows. */
+  readonly lease: { held(): boolean }
+  readonly egressOpen: (environment: string) => boolean
+  readonly ownAuthority: (host: string, port: number) => boolean
+  readonly now: () => number
+  readonly newId: () => string
+}
+
+/**
+ * One request, one direction: identify, locate, decide, hold, inject, dial, relay (scrub), settle,
+ * record. Knows no socket: bytes come and go through `body`, `reply` and the dialler.
+ */
+export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply, ports: ExchangePorts): Promise<void> {
+  const startedAt = ports.now()
+  const place = identifyAndLocate(arrival, ports)
+  if (isRefusal(place)) return refuse(arrival, null, place, reply, ports)
+  if (place.kind === 'unlisted') return passUnlisted(arrival, place, body, reply, ports, startedAt)
+
+  const judged = judge(arrival, place, ports)
+  if (isRefusal(judged)) return refuse(arrival, place, judged, reply, ports)
+  const { decision, operation } = judged
+
+  const id = ports.newId()
+  const hold = ports.holds.take(decision.grant, decision.limits, {
+    exchangeId: id,
+    agentId: place.caller.agentId,
+    credentialId: place.credentialId,
+    service: place.service.id,
+    operation,
+  })
+  if (isRefusal(hold)) return refuse(arrival, place, hold, reply, ports)
+  try {
+    await perform({ arrival, place, body, reply, ports, startedAt, id, hold, decision, operation })
+  } finally {
+    hold.settle(null)
+  }
+}
+
+interface Performance {
+  readonly arrival: Arrival
+  readonly place: Located
+  readonly body: RequestBody
+  readonly reply: Reply
+  readonly ports: ExchangePorts
+  readonly startedAt: number
+  readonly id: string
+  readonly hold: TakenHold
+  readonly decision: Extract<Decision, { allow: true }>
+  readonly operation: string | null
+}
+
+async function perform(p: Performance): Promise<void> {
+  const { arrival, place, reply, ports, id } = p
+  let version: OpenVersion
+  try {
+    version = ports.credentials.current(place.credentialId)
+  } catch (error) {
+    return refuse(arrival, place, refusalFrom(error), reply, ports)
+  }
+  try {
+    await ports.journal.append({
+      kind: 'intent',
+      exchange: id,
+      ...describe(arrival, place, ports),
+      version: version.number,
+      decision: 'allow',
+      grant: p.decision.grant,
+      rule: p.decision.rule,
+      ...(p.operation === null ? {} : { operation: p.operation }),
+    })
+  } catch (error) {
+    sendRefusal(reply, refusalFrom(error))
+    return
+  }
+  // The journal took its time; what was true before it may have been revoked since.
+  const changed = stillAllowed(place, ports)
+  let end: RelayEnd
+  if (changed !== null) {
+    sendRefusal(reply, changed)
+    end = { outcome: 'refused', code: changed.refusal, status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
+  } else {
+    end = await send(p, version)
+  }
+  p.hold.settle(null)
+  await record(ports, {
+    kind: 'outcome',
+    exchange: id,
+    agent: place.caller.agent,
+    environment: place.caller.environment,
+    outcome: end.outcome,
+    ...(end.code === null ? {} : { code: end.code }),
+    ...(end.status === null ? {} : { status: end.status }),
+    bytesUp: end.bytesUp,
+    bytesDown: end.bytesDown,
+    scrubbed: end.scrubbed,
+    latencyMilliseconds: ports.now() - p.startedAt,
+  })
+}
+
+async function send(p: Performance, version: OpenVersion): Promise<RelayEnd> {
+  const { place, reply, ports, body } = p
+  const nothing = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
+  try {
+    const values = textOf(version)
+    const head = injectCredential({ ...place.head, headers: stripRange(place.head.headers) }, place.rule, values)
+    const needles = ports.needles.of(place.credentialId, place.presented, derivedTexts(place.rule, values))
+    return await relay({
+      head,
+      body,
+      reply,
+      service: place.service,
+      dialler: ports.dialler,
+      needles,
+      watch: (end) => ports.inflight.add({ sessionId: place.caller.sessionId, agentId: place.caller.agentId, credentialId: place.credentialId, end }),
+    })
+  } catch (error) {
+    const refusal = refusalFrom(error)
+    sendRefusal(reply, refusal)
+    return { ...nothing, outcome: 'refused', code: refusal.refusal }
+  }
+}
+
+function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Unlisted | Refusal {
+  if (ports.inflight.size >= INFLIGHT_MAXIMUM) return { refusal: 'overloaded', retryAfterSeconds: 1 }
+  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method })
+  if ('refusal' in headers) return headers
+  if (arrival.door === 'base-url') return locateBaseUrl(arrival, headers.headers, ports)
+  const forward = readForward(arrival)
+  if (isRefusal(forward)) return forward
+  if (ports.ownAuthority(forward.host, forward.port)) return { refusal: 'loop_refused' }
+  const caller = arrival.tunnel?.caller ?? identifyProxy(arrival.headers, ports.sessions)
+  if (isRefusal(caller)) return caller
+  return locateForward(arrival, caller, forward, headers.headers, ports)
+}
+
+function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decision: Extract<Decision, { allow: true }>; operation: string | null } | Refusal {
+  const { service, head, caller } = place
+  const changed = stillAllowed(place, ports)
+  if (changed !== null) return changed
+  const path = pathOf(head.target)
+  const operation = operationOf(service.operations, head.method, path)
+  const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, head.method, path)
+  if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
+  const grants = ports.grants.of(caller.agentId, place.credentialId)
+  const decision = decide({ method: head.method, target: head.target, operation, grants, now: ports.now() })
+  if (!decision.allow) return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
+  return { decision, operation }
+}
+
+/** Session, agent, credential and lease, as they are at this instant. */
+function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
+  if (!ports.lease.held()) return { refusal: 'lease_lost' }
+  const caller = ports.sessions.live(place.caller.sessionId)
+  if (isRefusal(caller)) return caller
+  const credential = ports.records.get('credential', place.credentialId)
+  if (credential === undefined) return { refusal: 'credential_missing' }
+  if (credential.environment !== place.caller.environment) return { refusal: 'environment_mismatch' }
+  if (credential.state === 'suspended') return { refusal: 'credential_suspended' }
+  return null
+}
+
+/** A host that no service guards: allowed in an open environment, without any credential, and recorded. */
+async function passUnlisted(arrival: Arrival, place: Unlisted, body: RequestBody, reply: Reply, ports: ExchangePorts, startedAt: number): Promise<void> {
+  const refusal = unlistedRefusal(place, ports)
+  if (refusal !== null) return refuse(arrival, place, refusal, reply, ports)
+  const id = ports.newId()
+  try {
+    await ports.journal.append({ kind: 'egress', exchange: id, ...describe(arrival, place, ports) })
+  } catch (error) {
+    sendRefusal(reply, refusalFrom(error))
+    return
+  }
+  const { sessionId, agentId } = place.caller
+  const end = await relay({
+    head: place.head,
+    body,
+    reply,
+    service: null,
+    dialler: ports.dialler,
+    needles: ports.needles.none(),
+    watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
+  })
+  await record(ports, {
+    kind: 'outcome',
+    exchange: id,
+    agent: place.caller.agent,
+    environment: place.caller.environment,
+    outcome: end.outcome,
+    ...(end.code === null ? {} : { code: end.code }),
+    ...(end.status === null ? {} : { status: end.status }),
+    bytesUp: end.bytesUp,
+    bytesDown: end.bytesDown,
+    latencyMilliseconds: ports.now() - startedAt,
+  })
+}
+
+/** Why a host without a service may not be reached by this caller, or null. */
+export function unlistedRefusal(place: Pick<Unlisted, 'caller'> & { readonly head: { readonly host: string; readonly port: number } }, ports: ExchangePorts): Refusal | null {
+  const { caller, head } = place
+  if (caller.egress !== 'open' || !ports.egressOpen(caller.environment)) return { refusal: 'host_not_listed' }
+  if (ports.guarded.isSibling(caller.environment, head.host)) return { refusal: 'host_sibling' }
+  if (head.port !== 80 && head.port !== 443) return { refusal: 'port_refused' }
+  return null
+}
+
+async function refuse(arrival: Arrival, place: Located | Unlisted | null, refusal: Refusal, reply: Reply, ports: ExchangePorts): Promise<void> {
+  sendRefusal(reply, refusal)
+  await record(ports, {
+    kind: 'refusal',
+    ...(place === null ? { door: arrival.door, peer: arrival.peer } : describe(arrival, place, ports)),
+    decision: 'deny',
+    code: refusal.refusal,
+    ...(refusal.rule === undefined ? {} : { rule: refusal.rule }),
+  })
+}
+
+/** An outcome or a refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused. */
+async function record(ports: ExchangePorts, event: JournalEvent): Promise<void> {
+  await ports.journal.append(event).catch(() => undefined)
+}
+
+/** The path without the query: a query may hold what an agent should have put into a header. */
+function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePorts): Record<string, string> {
+  const { caller, head } = place
+  const credential = place.kind === 'service' ? ports.records.get('credential', place.credentialId)?.name : undefined
+  return {
+    door: arrival.door,
+    peer: arrival.peer,
+    agent: caller.agent,
+    session: caller.sessionId,
+    environment: caller.environment,
+    host: head.host,
+    method: head.method,
+    path: pathOf(head.target),
+    ...(place.kind === 'service' ? { service: place.service.id } : {}),
+    ...(credential === undefined ? {} : { credential }),
+  }
+}
+
+function textOf(version: OpenVersion): FieldValues {
+  const values: Record<string, string> = {}
+  for (const [name, value] of Object.entries(version.fields)) values[name] = typeof value === 'string' ? value : value.revealText()
+  return values
+}
+
+export function refusalFrom(error: unknown): Refusal {
+  if (!(error instanceof KeywardError)) throw error
+  const code: ErrorCode = error.code
+  return { refusal: code, ...(error.detail === undefined ? {} : { detail: error.detail }) }
+}

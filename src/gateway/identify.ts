@@ -1,0 +1,27 @@
+import { headerValues, type HeaderPair } from '../core/request.ts'
+import type { Caller, Sessions } from '../identity/sessions.ts'
+import type { Refusal } from './refusal.ts'
+
+/** A proxy credential longer than this is not one of ours. */
+const PROXY_AUTHORIZATION_MAXIMUM_CHARACTERS = 1_024
+
+/**
+ * Who is behind a forward-proxy request: the session token in Proxy-Authorization, as Basic (either
+ * half; proxy URLs are written in both ways) or Bearer. A rejected value is never repeated in the refusal.
+ */
+export function identifyProxy(headers: readonly HeaderPair[], sessions: Sessions): Caller | Refusal {
+  const values = headerValues(headers, 'proxy-authorization')
+  const value = values[0]
+  if (value === undefined) return { refusal: 'token_missing' }
+  if (values.length > 1 || value.length > PROXY_AUTHORIZATION_MAXIMUM_CHARACTERS) return { refusal: 'token_invalid' }
+  const space = value.indexOf(' ')
+  const scheme = value.slice(0, space).toLowerCase()
+  const rest = value.slice(space + 1).trim()
+  if (scheme === 'bearer') return sessions.byToken(rest)
+  if (scheme !== 'basic') return { refusal: 'token_invalid' }
+  const pair = Buffer.from(rest, 'base64').toString('latin1')
+  const colon = pair.indexOf(':')
+  const user = colon < 0 ? pair : pair.slice(0, colon)
+  const password = colon < 0 ? '' : pair.slice(colon + 1)
+  return sessions.byToken(password.startsWith('kws_') ? password : user)
+}

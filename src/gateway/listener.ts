@@ -1,0 +1,188 @@
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { TLSSocket } from 'node:tls'
+import { KeywardError, problemOf } from '../core/errors.ts'
+import type { Tunnel } from './arrival.ts'
+import type { Authority } from './certificates.ts'
+import type { Resolve } from './egress.ts'
+import { exchange, type ExchangePorts } from './exchange.ts'
+import { arrivalOf, bodyOf, pairsOf, replyTo } from './node-codec.ts'
+import { isRefusal, sendRefusal } from './refusal.ts'
+import { CONNECTED, passTunnel, planTunnel, refuseTunnel, TUNNEL_IDLE_MILLISECONDS, type TunnelPlan } from './tunnel.ts'
+
+/** All headers of a request together. */
+export const REQUEST_HEADERS_MAXIMUM_BYTES = 64 * 1024
+export const REQUEST_HEADERS_MAXIMUM_COUNT = 200
+/** From the first byte of a request to the end of its headers. */
+export const REQUEST_HEADERS_TIMEOUT_MILLISECONDS = 30_000
+export const KEEP_ALIVE_MILLISECONDS = 75_000
+/** Sockets open at once on the gateway port. */
+export const SOCKETS_MAXIMUM = 20_000
+
+export interface Gateway {
+  /** `host:port` as bound. */
+  readonly address: string
+  close(): Promise<void>
+}
+
+export interface GatewayOptions {
+  readonly host: string
+  readonly port: number
+  /** A Unix socket on which the same doors stand open, for agents without a network. */
+  readonly socketPath: string | null
+  readonly authority: Authority
+  readonly resolve: Resolve
+  readonly ports: Omit<ExchangePorts, 'ownAuthority'>
+  /** Told of errors that nobody expected; never shown to the agent. */
+  readonly onError: (error: unknown) => string
+}
+
+/** Opens the gateway port: base URL, absolute form and CONNECT on one listener. */
+export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
+  const sockets = new Set<Duplex>()
+  const tunnels = new WeakMap<object, Tunnel>()
+  let ownPort = options.port
+  const ports: ExchangePorts = {
+    ...options.ports,
+    ownAuthority: (host, port) => port === ownPort && (host === options.host || host === 'localhost' || host === '127.0.0.1' || host === '::1'),
+  }
+
+  function onRequest(request: IncomingMessage, response: ServerResponse): void {
+    const tunnel = tunnels.get(request.socket) ?? null
+    const reply = replyTo(request, response)
+    if (request.headers.upgrade !== undefined && !/^h2c$/i.test(request.headers.upgrade)) {
+      return sendRefusal(reply, { refusal: 'upgrade_refused' })
+    }
+    exchange(arrivalOf(request, tunnel), bodyOf(request), reply, ports).catch((error: unknown) => {
+      sendRefusal(reply, { refusal: 'internal', detail: `Reference ${options.onError(error)}.` })
+    })
+  }
+
+  const settings = {
+    maxHeaderSize: REQUEST_HEADERS_MAXIMUM_BYTES,
+    headersTimeout: REQUEST_HEADERS_TIMEOUT_MILLISECONDS,
+    keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
+    // A long upload or a streamed answer may take as long as it takes; silence is bounded by the dialler.
+    requestTimeout: 0,
+    requireHostHeader: true,
+    insecureHTTPParser: false,
+    noDelay: true,
+  }
+  const inner = createServer(settings, onRequest)
+  inner.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+  inner.on('clientError', onClientError)
+  inner.on('connect', (_request, socket) => refuseTunnel(socket, { refusal: 'method_refused' }))
+
+  const outer = createServer(settings, onRequest)
+  outer.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+  outer.on('clientError', onClientError)
+  outer.on('connect', (request, socket, early) => {
+    const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
+    if (isRefusal(plan)) {
+      refuseTunnel(socket, plan)
+      void ports.journal
+        .append({ kind: 'refusal', door: 'tunnel', peer: request.socket.remoteAddress ?? '', decision: 'deny', code: plan.refusal })
+        .catch(() => undefined)
+      return
+    }
+    openTunnel(socket, plan)
+  })
+
+  function openTunnel(socket: Duplex, plan: TunnelPlan): void {
+    if (!(socket instanceof Socket)) return
+    if (plan.kind === 'pass') {
+      passTunnel(socket, plan, options.resolve, ports).catch((error: unknown) => {
+        options.onError(error)
+        socket.destroy()
+      })
+      return
+    }
+    const { tunnel } = plan
+    const remove = ports.inflight.add({
+      sessionId: tunnel.caller.sessionId,
+      agentId: tunnel.caller.agentId,
+      credentialId: null,
+      end: () => void socket.destroy(),
+    })
+    socket.once('close', remove)
+    socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => socket.destroy())
+    socket.write(CONNECTED)
+    if (tunnel.scheme === 'http') {
+      tunnels.set(socket, tunnel)
+      inner.emit('connection', socket)
+      return
+    }
+    const secure = new TLSSocket(socket, {
+      isServer: true,
+      secureContext: options.authority.contextFor(tunnel.host),
+      ALPNProtocols: ['http/1.1'],
+      SNICallback: (name, done) => {
+        const same = name.toLowerCase().replace(/\.$/, '') === tunnel.host
+        if (same) done(null, options.authority.contextFor(tunnel.host))
+        else done(new KeywardError('host_mismatch'))
+      },
+    })
+    secure.on('error', () => socket.destroy())
+    tunnels.set(secure, tunnel)
+    inner.emit('connection', secure)
+  }
+
+  function track(socket: Duplex): void {
+    if (sockets.size >= SOCKETS_MAXIMUM) {
+      socket.destroy()
+      return
+    }
+    sockets.add(socket)
+    socket.once('close', () => sockets.delete(socket))
+  }
+
+  const servers: Server[] = []
+  outer.on('connection', track)
+  await bind(outer, { host: options.host, port: options.port })
+  servers.push(outer)
+  const bound = outer.address()
+  if (bound !== null && typeof bound === 'object') ownPort = bound.port
+  if (options.socketPath !== null) {
+    const path = options.socketPath
+    const twin = createServer(settings, onRequest)
+    twin.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+    twin.on('clientError', onClientError)
+    twin.on('connection', track)
+    for (const listener of outer.listeners('connect')) twin.on('connect', (request, socket, early) => Reflect.apply(listener, outer, [request, socket, early]))
+    await bind(twin, { path })
+    servers.push(twin)
+  }
+
+  return {
+    address: `${options.host.includes(':') ? `[${options.host}]` : options.host}:${ownPort}`,
+    async close() {
+      const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())))
+      for (const socket of sockets) socket.destroy()
+      await Promise.all(closed)
+    },
+  }
+}
+
+function bind(server: Server, where: { host: string; port: number } | { path: string }): Promise<void> {
+  return new Promise((done, fail) => {
+    server.once('error', (error: NodeJS.ErrnoException) => {
+      const place = 'path' in where ? where.path : `${where.host}:${where.port}`
+      fail(error.code === 'EADDRINUSE' ? new KeywardError('port_in_use', `${place} is taken.`) : error)
+    })
+    server.listen(where, () => done())
+  })
+}
+
+/** What llhttp refuses never becomes a request: answered once, and the connection is closed. */
+function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+  if (!socket.writable || error.code === 'ECONNRESET') {
+    socket.destroy()
+    return
+  }
+  const problem = problemOf(error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_malformed')
+  const body = `${JSON.stringify(problem)}\n`
+  socket.end(
+    `HTTP/1.1 ${problem.status} Refused\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nkeyward-error: ${problem.code}\r\nconnection: close\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,143 @@
+import { headerValues, type HeaderPair, type RequestHead } from '../core/request.ts'
+import { parseAuthority, parseTarget } from '../core/canonical-target.ts'
+import type { Grants } from '../identity/grants.ts'
+import type { Caller, Sessions } from '../identity/sessions.ts'
+import { findPlaceholder } from '../injectors/placement.ts'
+import type { ServiceDirectory } from '../services/directory.ts'
+import type { InjectionRule, Service } from '../services/service.ts'
+import type { Arrival } from './arrival.ts'
+import type { ForwardTarget } from './forward-target.ts'
+import type { Guarded, Held } from './guarded.ts'
+import { isRefusal, type Refusal } from './refusal.ts'
+
+/** A request that names one credential of one service. */
+export interface Located {
+  readonly kind: 'service'
+  readonly caller: Caller
+  readonly head: RequestHead
+  readonly service: Service
+  readonly credentialId: string
+  readonly rule: InjectionRule
+  /** The placeholder's text as the agent sent it, null where the session alone proved the right. */
+  readonly presented: string | null
+}
+
+/** A request for a host that no service of this environment guards. */
+export interface Unlisted {
+  readonly kind: 'unlisted'
+  readonly caller: Caller
+  readonly head: RequestHead
+}
+
+export interface LocatePorts {
+  readonly sessions: Sessions
+  readonly services: ServiceDirectory
+  readonly guarded: Guarded
+  readonly grants: Grants
+}
+
+const BASE_URL = /^\/s\/([a-z0-9][a-z0-9-]{0,62})(?=[/?]|$)/
+
+/** `/s/SERVICE/rest` on the gateway's own port. The placeholder proves the session. */
+export function locateBaseUrl(arrival: Arrival, headers: readonly HeaderPair[], ports: LocatePorts): Located | Refusal {
+  const match = BASE_URL.exec(arrival.rawTarget)
+  if (match === null) return { refusal: 'service_unknown', detail: 'The gateway answers `/s/SERVICE/…`.' }
+  const service = ports.services.get(match[1] ?? '')
+  if (service === undefined) return { refusal: 'service_unknown' }
+  const rest = arrival.rawTarget.slice(match[0].length)
+  const target = parseTarget(rest.startsWith('/') ? rest : `/${rest}`, { encodedSlash: service.encodedSlash ?? false })
+  if ('refusal' in target) return target
+  const scheme = service.endpoint?.startsWith('http:') ? 'http' : 'https'
+  const head: RequestHead = { method: arrival.method, scheme, host: '', port: portOf(scheme), target: target.target, headers }
+  const found = findPlaceholder(head, service)
+  if (found === null) return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
+  const owner = ports.sessions.byPlaceholder(found.text)
+  if (owner === null) return { refusal: 'placeholder_required' }
+  if (isRefusal(owner)) return owner
+  if (owner.short) return { refusal: 'token_missing', detail: 'This placeholder is too short to prove a session by itself; use the proxy.' }
+  const held = ports.guarded.of(owner.credentialId)
+  if (held === undefined) return { refusal: 'credential_missing' }
+  if (held.service.id !== service.id || owner.field !== found.field) return { refusal: 'placeholder_elsewhere' }
+  const host = held.hosts.find((candidate) => !candidate.startsWith('*'))
+  if (host === undefined) return { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` }
+  return {
+    kind: 'service',
+    caller: owner,
+    head: withHost({ ...head, host }),
+    service,
+    credentialId: owner.credentialId,
+    rule: found.rule,
+    presented: found.text,
+  }
+}
+
+/** A request through the forward proxy, by a caller whom the proxy credentials proved. */
+export function locateForward(
+  arrival: Arrival,
+  caller: Caller,
+  where: ForwardTarget,
+  headers: readonly HeaderPair[],
+  ports: LocatePorts,
+): Located | Unlisted | Refusal {
+  const { scheme, host, port } = where
+  const hostRefusal = hostHeaderRefusal(headers, where)
+  if (hostRefusal !== null) return hostRefusal
+  const guards = ports.guarded.at(caller.environment, host)
+  const service = guards[0]?.service
+  const target = parseTarget(where.rawTarget, { encodedSlash: service?.encodedSlash ?? false })
+  // A host that nobody guards gets what the agent wrote; only a credential needs one reading.
+  if ('refusal' in target && (service !== undefined || target.refusal !== 'path_not_canonical')) return target
+  const head = withHost({ method: arrival.method, scheme, host, port, target: 'refusal' in target ? where.rawTarget : target.target, headers })
+  if (service === undefined) return { kind: 'unlisted', caller, head }
+  if (scheme === 'http' && !service.endpoint?.startsWith('http:')) return { refusal: 'cleartext_refused' }
+  if (port !== portOf(scheme)) return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
+  const chosen = chooseCredential(head, caller, service, guards, ports)
+  return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen }
+}
+
+/** The credential whose placeholder the request presents, or the only one that the caller's grants know here. */
+function chooseCredential(
+  head: RequestHead,
+  caller: Caller,
+  service: Service,
+  guards: readonly Held[],
+  ports: LocatePorts,
+): Pick<Located, 'credentialId' | 'rule' | 'presented'> | Refusal {
+  const found = findPlaceholder(head, service)
+  if (found !== null) {
+    const owner = ports.sessions.byPlaceholder(found.text)
+    if (owner === null) return { refusal: 'placeholder_required' }
+    if (isRefusal(owner)) return owner
+    if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
+    if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field) return { refusal: 'placeholder_elsewhere' }
+    return { credentialId: owner.credentialId, rule: found.rule, presented: found.text }
+  }
+  const granted = new Set(ports.grants.credentialsOf(caller.agentId))
+  const fitting = guards.filter((held) => granted.has(held.credentialId))
+  const only = fitting[0]
+  const rule = service.inject[0]
+  if (only === undefined || rule === undefined) return { refusal: 'grant_missing' }
+  if (fitting.length > 1) return { refusal: 'credential_ambiguous' }
+  return { credentialId: only.credentialId, rule, presented: null }
+}
+
+function portOf(scheme: 'https' | 'http'): number {
+  return scheme === 'https' ? 443 : 80
+}
+
+/** The one Host header that goes upstream, written anew from what was decided. */
+function withHost(head: RequestHead): RequestHead {
+  const name = head.host.includes(':') ? `[${head.host}]` : head.host
+  const authority = head.port === portOf(head.scheme) ? name : `${name}:${head.port}`
+  return { ...head, headers: [['host', authority], ...head.headers.filter(([header]) => header !== 'host')] }
+}
+
+function hostHeaderRefusal(headers: readonly HeaderPair[], where: ForwardTarget): Refusal | null {
+  const values = headerValues(headers, 'host')
+  const value = values[0]
+  if (value === undefined) return null
+  if (values.length > 1) return { refusal: 'request_malformed', detail: 'There is more than one Host header.' }
+  const parsed = parseAuthority(value)
+  if ('refusal' in parsed) return { refusal: 'request_malformed', detail: 'The Host header is malformed.' }
+  return parsed.host === where.host && (parsed.port ?? portOf(where.scheme)) === where.port ? null : { refusal: 'host_mismatch' }
+}

@@ -1,0 +1,62 @@
+import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { HeaderPair } from '../core/request.ts'
+import type { Arrival, Door, Tunnel } from './arrival.ts'
+import type { Reply, RequestBody } from './reply.ts'
+
+/** Node's own HTTP/1.1 codec (llhttp, strict), as the exchange wants it. */
+
+export function arrivalOf(request: IncomingMessage, tunnel: Tunnel | null): Arrival {
+  const rawTarget = request.url ?? ''
+  const door: Door = tunnel !== null ? 'tunnel' : rawTarget.startsWith('/') ? 'base-url' : 'absolute'
+  return {
+    door,
+    method: request.method ?? '',
+    rawTarget,
+    headers: pairsOf(request.rawHeaders),
+    peer: request.socket.remoteAddress ?? '',
+    tunnel,
+    hasBody: hasBody(request),
+  }
+}
+
+export function bodyOf(request: IncomingMessage): RequestBody {
+  if (!hasBody(request)) return { stream: null, length: 0 }
+  const declared = request.headers['content-length']
+  return { stream: request, length: declared === undefined ? null : Number(declared) }
+}
+
+function hasBody(request: IncomingMessage): boolean {
+  return request.headers['transfer-encoding'] !== undefined || (request.headers['content-length'] ?? '0') !== '0'
+}
+
+export function pairsOf(raw: readonly string[]): HeaderPair[] {
+  const pairs: HeaderPair[] = []
+  for (let index = 0; index + 1 < raw.length; index += 2) {
+    pairs.push([(raw[index] ?? '').toLowerCase(), raw[index + 1] ?? ''])
+  }
+  return pairs
+}
+
+export function replyTo(request: IncomingMessage, response: ServerResponse): Reply {
+  response.sendDate = false
+  return {
+    get started() {
+      return response.headersSent
+    },
+    start(status, headers) {
+      const flat: string[] = []
+      for (const [name, value] of headers) flat.push(name, value)
+      // An unread request body would be taken for the next request: such a connection is not used again.
+      if (!request.complete && hasBody(request)) flat.push('connection', 'close')
+      response.writeHead(status, flat)
+    },
+    write: (chunk) => response.write(chunk),
+    end(trailers) {
+      if (trailers !== undefined && trailers.length > 0) response.addTrailers(trailers.map(([name, value]) => [name, value]))
+      response.end()
+    },
+    destroy: () => void response.destroy(),
+    onDrain: (listener) => void response.on('drain', listener),
+    onClose: (listener) => void response.once('close', listener),
+  }
+}

@@ -1,0 +1,39 @@
+import { problemOf, type ErrorCode } from '../core/errors.ts'
+import type { HeaderPair } from '../core/request.ts'
+import type { Reply } from './reply.ts'
+
+/** A stage's no: the code, a sentence about this very case, and the rule that said so. */
+export interface Refusal {
+  readonly refusal: ErrorCode
+  readonly detail?: string
+  readonly rule?: string
+  readonly retryAfterSeconds?: number
+}
+
+export function isRefusal<T extends object>(value: T): value is Extract<T, { readonly refusal: ErrorCode }> {
+  return 'refusal' in value
+}
+
+/** By this header an agent tells Keyward's no from the upstream's no. */
+export const REFUSAL_HEADER = 'keyward-error'
+
+/** Answers with problem JSON (RFC 9457), or breaks the answer off if it has begun. */
+export function sendRefusal(reply: Reply, refusal: Refusal): void {
+  if (reply.started) {
+    reply.destroy()
+    return
+  }
+  const problem = problemOf(refusal.refusal, refusal.detail, refusal.rule)
+  const body = Buffer.from(`${JSON.stringify(problem)}\n`)
+  const headers: HeaderPair[] = [
+    ['content-type', 'application/problem+json'],
+    ['content-length', String(body.byteLength)],
+    ['cache-control', 'no-store'],
+    [REFUSAL_HEADER, refusal.refusal],
+  ]
+  if (problem.status === 407) headers.push(['proxy-authenticate', 'Basic realm="keyward"'])
+  if (refusal.retryAfterSeconds !== undefined) headers.push(['retry-after', String(refusal.retryAfterSeconds)])
+  reply.start(problem.status, headers)
+  reply.write(body)
+  reply.end()
+}

@@ -1,0 +1,145 @@
+import { connect as connectTcp, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
+import { problemOf } from '../core/errors.ts'
+import { parseAuthority } from '../core/canonical-target.ts'
+import type { HeaderPair } from '../core/request.ts'
+import type { Caller } from '../identity/sessions.ts'
+import type { Tunnel } from './arrival.ts'
+import { checkedAddress, type Resolve } from './egress.ts'
+import { refusalFrom, unlistedRefusal, type ExchangePorts } from './exchange.ts'
+import { identifyProxy } from './identify.ts'
+import { INFLIGHT_MAXIMUM } from './inflight.ts'
+import { isRefusal, REFUSAL_HEADER, type Refusal } from './refusal.ts'
+import { readServerName, type HelloReading } from './server-name.ts'
+
+export const CONNECTED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
+/** A ClientHello arrives at once or not at all. */
+export const HELLO_TIMEOUT_MILLISECONDS = 10_000
+/** A tunnel on which nothing moves. */
+export const TUNNEL_IDLE_MILLISECONDS = 30 * 60_000
+
+/** What becomes of a CONNECT. */
+export type TunnelPlan =
+  /** Keyward opens it: TLS with a leaf for the host, or plain HTTP, each request judged on its own. */
+  | { readonly kind: 'open'; readonly tunnel: Tunnel }
+  /** TLS to a host without a service: bytes pass, the name inside must be the name outside. */
+  | { readonly kind: 'pass'; readonly caller: Caller; readonly host: string; readonly port: number }
+
+/** Identify and locate for a CONNECT, before any byte is dialled. */
+export function planTunnel(authority: string, headers: readonly HeaderPair[], early: number, ports: ExchangePorts): TunnelPlan | Refusal {
+  if (early > 0) return { refusal: 'request_malformed', detail: 'Bytes arrived before the tunnel was open.' }
+  if (ports.inflight.size >= INFLIGHT_MAXIMUM) return { refusal: 'overloaded', retryAfterSeconds: 1 }
+  const parsed = parseAuthority(authority)
+  if (isRefusal(parsed)) return parsed
+  const { host, port } = parsed
+  if (port === null) return { refusal: 'request_malformed', detail: 'CONNECT needs a port.' }
+  const caller = identifyProxy(headers, ports.sessions)
+  if (isRefusal(caller)) return caller
+  if (ports.ownAuthority(host, port)) return { refusal: 'loop_refused' }
+  if (port === 80) return { kind: 'open', tunnel: { caller, host, port, scheme: 'http' } }
+  if (ports.guarded.at(caller.environment, host).length > 0) {
+    if (port !== 443) return { refusal: 'port_refused', detail: 'Services are reached on port 443.' }
+    return { kind: 'open', tunnel: { caller, host, port, scheme: 'https' } }
+  }
+  return unlistedRefusal({ caller, head: { host, port } }, ports) ?? { kind: 'pass', caller, host, port }
+}
+
+/** Refuses a CONNECT in the client's own protocol and closes the connection. */
+export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
+  const problem = problemOf(refusal.refusal, refusal.detail, refusal.rule)
+  const body = `${JSON.stringify(problem)}\n`
+  const lines = [
+    `HTTP/1.1 ${problem.status} ${problem.status === 407 ? 'Proxy Authentication Required' : 'Refused'}`,
+    'content-type: application/problem+json',
+    `content-length: ${Buffer.byteLength(body)}`,
+    `${REFUSAL_HEADER}: ${refusal.refusal}`,
+    'connection: close',
+    ...(problem.status === 407 ? ['proxy-authenticate: Basic realm="keyward"'] : []),
+  ]
+  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
+}
+
+/**
+ * Passes the bytes of a tunnel to a host without a service, once the ClientHello has named that very
+ * host: what the journal says is where it goes. Resolves when the tunnel has ended.
+ */
+export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kind: 'pass' }>, resolve: Resolve, ports: ExchangePorts): Promise<void> {
+  const { caller, host, port } = plan
+  const id = ports.newId()
+  const facts = { exchange: id, agent: caller.agent, session: caller.sessionId, environment: caller.environment, host, port }
+  const remove = ports.inflight.add({ sessionId: caller.sessionId, agentId: caller.agentId, credentialId: null, end: () => void client.destroy() })
+  try {
+    const address = await checkedAddress(host, resolve).catch((): Refusal => ({ refusal: 'upstream_unreachable' }))
+    if (isRefusal(address)) {
+      await ports.journal.append({ kind: 'refusal', ...facts, decision: 'deny', code: address.refusal }).catch(() => undefined)
+      return refuseTunnel(client, address)
+    }
+    try {
+      await ports.journal.append({ kind: 'egress', ...facts })
+    } catch (error) {
+      return refuseTunnel(client, refusalFrom(error))
+    }
+    client.write(CONNECTED)
+    const hello = await readHello(client)
+    if (hello === null || hello.serverName !== host) {
+      client.destroy()
+      await ports.journal.append({ kind: 'refusal', ...facts, decision: 'deny', code: 'host_mismatch' }).catch(() => undefined)
+      return
+    }
+    await pipeBoth(client, address.address, port, hello.bytes)
+  } finally {
+    remove()
+    client.destroy()
+  }
+}
+
+interface Hello {
+  readonly serverName: string | null
+  readonly bytes: Buffer
+}
+
+/** The first bytes of the client up to its whole ClientHello; null when they are none or come too slowly. */
+function readHello(client: Socket): Promise<Hello | null> {
+  return new Promise((done) => {
+    let bytes: Buffer = Buffer.alloc(0)
+    const timer = setTimeout(() => finish(null), HELLO_TIMEOUT_MILLISECONDS)
+    const onData = (chunk: Buffer): void => {
+      bytes = Buffer.concat([bytes, chunk])
+      const reading: HelloReading = readServerName(bytes)
+      if (reading.state === 'more') return
+      finish(reading.state === 'read' ? { serverName: reading.serverName, bytes } : null)
+    }
+    const onClose = (): void => finish(null)
+    function finish(hello: Hello | null): void {
+      clearTimeout(timer)
+      client.removeListener('data', onData)
+      client.removeListener('close', onClose)
+      client.pause()
+      done(hello)
+    }
+    client.on('data', onData)
+    client.once('close', onClose)
+    client.resume()
+  })
+}
+
+function pipeBoth(client: Socket, address: string, port: number, first: Buffer): Promise<void> {
+  return new Promise((done) => {
+    const upstream = connectTcp({ host: address, port })
+    const end = (): void => {
+      client.destroy()
+      upstream.destroy()
+      done()
+    }
+    for (const socket of [client, upstream]) {
+      socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, end)
+      socket.on('error', end)
+      socket.once('close', end)
+    }
+    upstream.once('connect', () => {
+      upstream.write(first)
+      client.pipe(upstream)
+      upstream.pipe(client)
+    })
+  })
+}

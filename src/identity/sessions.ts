@@ -1,0 +1,318 @@
+import { createHmac } from 'node:crypto'
+import type { KeyObject } from 'node:crypto'
+import { KeywardError } from '../core/errors.ts'
+import { looksLikePlaceholder, looksLikeSessionToken, makePlaceholder, makeSessionToken } from '../core/placeholder.ts'
+import type { PlaceholderShape } from '../core/placeholder.ts'
+import type { PlaceholderRecord, SessionBinding, SessionRecord } from '../core/records.ts'
+import type { Change, Records } from '../vault/records.ts'
+import { randomTextFrom } from './random-text.ts'
+import { createSessionIndex } from './session-index.ts'
+import type { Caller, PlaceholderCaller, Refused, Timer } from './session-index.ts'
+import {
+  checkBinding,
+  checkTtl,
+  endedRecord,
+  isLive,
+  keepEndedMilliseconds,
+  maximumEndedSessions,
+  maximumLiveSessions,
+  maximumPlaceholders,
+  maximumPlaceholdersPerSession,
+} from './session-state.ts'
+
+export type { Caller, PlaceholderCaller, Timer } from './session-index.ts'
+
+export interface IssuedPlaceholder {
+  readonly credentialId: string
+  readonly field: string
+  readonly text: string
+}
+
+/** The only moment in which the texts exist outside the agent: the store has their keyed hashes. */
+export interface IssuedSession {
+  readonly id: string
+  readonly token: string
+  readonly placeholders: readonly IssuedPlaceholder[]
+  readonly expiresAt: number
+}
+
+export interface SessionSummary {
+  readonly id: string
+  readonly agentId: string
+  readonly agent: string
+  readonly environment: string
+  readonly state: 'active' | 'suspended' | 'revoked' | 'expired'
+  readonly binding: SessionBinding
+  readonly egress: 'open' | 'deny'
+  readonly placeholders: number
+  readonly createdAt: number
+  /** When it ends or ended. */
+  readonly expiresAt: number
+}
+
+export interface Sessions {
+  /**
+   * A login of the agent, with a placeholder for each secret field of each credential that it has a
+   * grant for. `egress` null takes that of the environment. Throws `usage` (time of life, binding,
+   * more egress than the environment has), `not_found`, `agent_suspended`, `overloaded`.
+   */
+  issue(
+    wanted: { agentId: string; ttlSeconds: number; egress: 'open' | 'deny' | null; binding: SessionBinding },
+    actor: string,
+  ): Promise<IssuedSession>
+  /** Lets it live for `ttlSeconds` from now, never less than it has. The texts stay. */
+  extend(id: string, ttlSeconds: number, actor: string): Promise<{ expiresAt: number }>
+  revoke(id: string, actor: string): Promise<void>
+  suspend(id: string, actor: string): Promise<void>
+  resume(id: string, actor: string): Promise<void>
+  byToken(text: string): Caller | Refused
+  /** null: it does not look like a placeholder at all. */
+  byPlaceholder(text: string): PlaceholderCaller | Refused | null
+  /** The same question for a session that was proven before: may it still go on? */
+  live(id: string): Caller | Refused
+  get(id: string): SessionSummary | undefined
+  /** Newest first, those that ended lately included. */
+  list(): readonly SessionSummary[]
+  /** Each time that a session stops being usable: revoked, suspended, expired, or its agent suspended or removed. */
+  onEnd(listener: (sessionId: string) => void): void
+  /** Ends sessions whose process is gone or whose time is over, and forgets those that ended long ago. To be called every few seconds. */
+  sweep(): Promise<void>
+  /** Stops the timer. */
+  close(): void
+}
+
+export interface SessionParts {
+  readonly records: Records
+  /** HMAC-SHA256 key for tokens and placeholders. */
+  readonly tokenKey: KeyObject
+  readonly randomBytes: (size: number) => Uint8Array
+  readonly now: () => number
+  readonly newId: () => string
+  readonly credentialsOf: (agentId: string) => readonly string[]
+  readonly secretFieldsOf: (credentialId: string) => readonly string[]
+  readonly shapeOf: (credentialId: string, field: string) => PlaceholderShape
+  /** Whether the process that a session is bound to still runs. */
+  readonly isAlive: (binding: SessionBinding) => boolean
+  readonly timer?: Timer
+}
+
+const maximumDraws = 16
+
+export function createSessions(parts: SessionParts): Sessions {
+  const { records, tokenKey, now, newId } = parts
+  const randomText = randomTextFrom(parts.randomBytes)
+  const index = createSessionIndex({ records, now, timer: parts.timer ?? unreferencedTimer })
+
+  const hashOf = (text: string): string => createHmac('sha256', tokenKey).update(text, 'utf8').digest('base64url')
+
+  function need(id: string): SessionRecord {
+    const record = records.get('session', id)
+    if (record === undefined) throw new KeywardError('not_found', 'The session does not exist.')
+    return record
+  }
+
+  function needLive(id: string): SessionRecord {
+    const record = need(id)
+    if (record.state === 'revoked') throw new KeywardError('session_revoked')
+    if (record.expiresAt <= now()) throw new KeywardError('session_expired')
+    return record
+  }
+
+  function nameOf(record: SessionRecord): string {
+    return records.get('agent', record.agentId)?.name ?? record.agentId
+  }
+
+  function change(
+    id: string,
+    next: (record: SessionRecord) => SessionRecord,
+    action: string,
+    actor: string,
+  ): Promise<void> {
+    const detail = { session: id, agent: nameOf(need(id)) }
+    return records.commit(() => [{ table: 'session', id, body: next(needLive(id)) }], { actor, action, detail })
+  }
+
+  /** A short placeholder has so few random bits that two may be alike; the second is drawn again. */
+  function drawPlaceholder(
+    credentialId: string,
+    field: string,
+    taken: Set<string>,
+  ): { text: string; record: PlaceholderRecord } {
+    const shape = parts.shapeOf(credentialId, field)
+    for (let draw = 0; draw < maximumDraws; draw += 1) {
+      const { text, short } = makePlaceholder(shape, randomText)
+      const hash = hashOf(text)
+      if (index.knowsPlaceholder(hash) || taken.has(hash)) continue
+      taken.add(hash)
+      return { text, record: { hash, credentialId, field, short } }
+    }
+    throw new KeywardError('internal', 'No placeholder is free for this shape of key.')
+  }
+
+  function drawPlaceholders(agentId: string): ReturnType<typeof drawPlaceholder>[] {
+    const wanted = parts
+      .credentialsOf(agentId)
+      .flatMap((credentialId) => parts.secretFieldsOf(credentialId).map((field) => ({ credentialId, field })))
+    if (wanted.length > maximumPlaceholdersPerSession) {
+      throw new KeywardError('overloaded', `A session has at most ${maximumPlaceholdersPerSession} placeholders.`)
+    }
+    if (index.placeholderCount + wanted.length > maximumPlaceholders) {
+      throw new KeywardError('overloaded', `There are at most ${maximumPlaceholders} placeholders.`)
+    }
+    const taken = new Set<string>()
+    return wanted.map(({ credentialId, field }) => drawPlaceholder(credentialId, field, taken))
+  }
+
+  function egressFor(environment: string, wanted: 'open' | 'deny' | null): 'open' | 'deny' {
+    const most = records.get('environment', environment)?.egress ?? 'deny'
+    if (wanted === 'open' && most === 'deny') {
+      throw new KeywardError('usage', `The environment ${environment} does not allow other hosts, so a session cannot.`)
+    }
+    return wanted ?? most
+  }
+
+  function summary(id: string, record: SessionRecord): SessionSummary {
+    const expired = record.state !== 'revoked' && record.expiresAt <= now()
+    return {
+      id,
+      agentId: record.agentId,
+      agent: nameOf(record),
+      environment: record.environment,
+      state: expired ? 'expired' : record.state,
+      binding: record.binding,
+      egress: record.egress,
+      placeholders: record.placeholders.length,
+      createdAt: record.createdAt,
+      expiresAt: record.expiresAt,
+    }
+  }
+
+  async function endOrphans(): Promise<void> {
+    const orphans = [...records.all('session')].filter(
+      ([, record]) => isLive(record, now()) && record.binding.kind === 'process' && !parts.isAlive(record.binding),
+    )
+    if (orphans.length === 0) return
+    for (const [id] of orphans) index.end(id)
+    const changes = (): Change[] =>
+      orphans.flatMap(([id]): Change[] => {
+        const record = records.get('session', id)
+        if (record === undefined || record.state === 'revoked') return []
+        return [{ table: 'session', id, body: endedRecord(record, now()) }]
+      })
+    const detail = { sessions: orphans.map(([id]) => id), why: 'The process that it was bound to is gone.' }
+    await records.commit(changes, { actor: 'keyward', action: 'session.end', detail })
+  }
+
+  async function forgetEnded(): Promise<void> {
+    const time = now()
+    const ended = [...records.all('session')]
+      .filter(([, record]) => !isLive(record, time))
+      .toSorted(([, left], [, right]) => right.expiresAt - left.expiresAt)
+    const old = ended.filter(
+      ([, record], place) => place >= maximumEndedSessions || record.expiresAt + keepEndedMilliseconds <= time,
+    )
+    if (old.length === 0) return
+    const changes = (): Change[] =>
+      old
+        .filter(([id]) => records.get('session', id) !== undefined)
+        .map(([id]): Change => ({ table: 'session', id, body: null }))
+    await records.commit(changes, { actor: 'keyward', action: 'session.forget', detail: { count: old.length } })
+  }
+
+  return {
+    async issue({ agentId, ttlSeconds, egress, binding }, actor) {
+      checkTtl(ttlSeconds)
+      const bound = checkBinding(binding)
+      const id = newId()
+      const issued: IssuedSession[] = []
+      const agentName = records.get('agent', agentId)?.name ?? agentId
+      const changes = (): Change[] => {
+        const agent = records.get('agent', agentId)
+        if (agent === undefined) throw new KeywardError('not_found', 'The agent does not exist.')
+        if (agent.state === 'suspended') throw new KeywardError('agent_suspended')
+        if (index.countLive() >= maximumLiveSessions) {
+          throw new KeywardError('overloaded', `There are at most ${maximumLiveSessions} live sessions.`)
+        }
+        const { environment } = agent
+        const createdAt = now()
+        const expiresAt = createdAt + ttlSeconds * 1000
+        const token = makeSessionToken(randomText)
+        const drawn = drawPlaceholders(agentId)
+        const body: SessionRecord = {
+          agentId,
+          environment,
+          tokenHash: hashOf(token),
+          placeholders: drawn.map(({ record }) => record),
+          egress: egressFor(environment, egress),
+          binding: bound,
+          state: 'active',
+          createdAt,
+          expiresAt,
+        }
+        const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
+        issued.push({ id, token, placeholders, expiresAt })
+        return [{ table: 'session', id, body }]
+      }
+      const detail = { session: id, agent: agentName, ttlSeconds, binding: bound.kind }
+      await records.commit(changes, { actor, action: 'session.issue', detail })
+      const [session] = issued
+      if (session === undefined) throw new KeywardError('internal', 'The session was not made.')
+      return session
+    },
+
+    async extend(id, ttlSeconds, actor) {
+      const until = now() + checkTtl(ttlSeconds) * 1000
+      const next = (record: SessionRecord): SessionRecord => ({
+        ...record,
+        expiresAt: Math.max(record.expiresAt, until),
+      })
+      await change(id, next, 'session.extend', actor)
+      return { expiresAt: need(id).expiresAt }
+    },
+
+    async revoke(id, actor) {
+      const detail = { session: id, agent: nameOf(need(id)) }
+      const changes = (): Change[] => {
+        const record = need(id)
+        return record.state === 'revoked' ? [] : [{ table: 'session', id, body: endedRecord(record, now()) }]
+      }
+      await records.commit(changes, { actor, action: 'session.revoke', detail })
+    },
+
+    suspend: async (id, actor) => change(id, (record) => ({ ...record, state: 'suspended' }), 'session.suspend', actor),
+
+    resume: async (id, actor) => change(id, (record) => ({ ...record, state: 'active' }), 'session.resume', actor),
+
+    byToken: (text) => (looksLikeSessionToken(text) ? index.byTokenHash(hashOf(text)) : { refusal: 'token_invalid' }),
+
+    byPlaceholder: (text) => (looksLikePlaceholder(text) ? index.byPlaceholderHash(hashOf(text)) : null),
+
+    live: (id) => index.byId(id),
+
+    get(id) {
+      const record = records.get('session', id)
+      return record === undefined ? undefined : summary(id, record)
+    },
+
+    list: () =>
+      [...records.all('session')]
+        .map(([id, record]) => summary(id, record))
+        .toSorted((left, right) => right.createdAt - left.createdAt || (left.id < right.id ? -1 : 1)),
+
+    onEnd: (listener) => index.onEnd(listener),
+
+    async sweep() {
+      index.checkExpiry()
+      await endOrphans()
+      await forgetEnded()
+    },
+
+    close: () => index.close(),
+  }
+}
+
+const unreferencedTimer: Timer = (afterMilliseconds, run) => {
+  const timeout = setTimeout(run, afterMilliseconds)
+  timeout.unref()
+  return () => clearTimeout(timeout)
+}

@@ -1,0 +1,8 @@
+import { basic } from './basic.ts'
+import { bearer } from './bearer.ts'
+import { header } from './header.ts'
+import type { RegisteredInjector } from './injector.ts'
+import { path } from './path.ts'
+import { query } from './query.ts'
+
+export const injectors = [basic, bearer, header, path, query] as const satisfies readonly RegisteredInjector[]

@@ -1,0 +1,21 @@
+import { searchJournal } from './search.ts'
+
+/** The newest epochs of the store of which the journal knows; null where it knows none. */
+export interface LastEpochs {
+  readonly lastApplied: number | null
+  readonly lastIntent: number | null
+}
+
+/** A `start` or `stop` entry carries the epoch at which the store stood then, so that the search ends at the newest of them. */
+export async function lastEpochs(directory: string): Promise<LastEpochs> {
+  let lastApplied: number | null = null
+  let lastIntent: number | null = null
+  for await (const { event } of searchJournal({ directory, kind: ['applied', 'control', 'start', 'stop'] })) {
+    const { epoch } = event
+    if (typeof epoch !== 'number') continue
+    if (event.kind !== 'control') lastApplied ??= epoch
+    if (event.kind !== 'applied') lastIntent ??= epoch
+    if (lastApplied !== null && lastIntent !== null) break
+  }
+  return { lastApplied, lastIntent }
+}

@@ -1,0 +1,130 @@
+import { Buffer } from 'node:buffer'
+import { hash } from 'node:crypto'
+import { chmodSync, closeSync, constants, mkdirSync, openSync, readSync, statSync, truncateSync } from 'node:fs'
+import { join } from 'node:path'
+import { KeywardError } from '../core/errors.ts'
+import { isSignedBy, parseCheckpoint } from './checkpoint.ts'
+import type { Checkpoint, CheckpointKey } from './checkpoint.ts'
+import { followsOn, MAX_LINE_BYTES } from './entry.ts'
+import { leafDigest, MerkleTree } from './merkle.ts'
+import type { CutTail } from './protocol.ts'
+import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
+import { journalStart, readTreeFile } from './tree-file.ts'
+
+/** Where writing goes on. */
+export interface JournalEnd {
+  readonly segment: number
+  readonly offset: number
+  readonly head: string
+  readonly tree: MerkleTree
+  readonly checkpoint: Checkpoint | null
+  readonly checkpointBytes: number
+  readonly cut: CutTail | null
+}
+
+/** How much of the end of the checkpoints file is checked when the journal is opened: some 80 notes. */
+const CHECKPOINT_TAIL_BYTES = 16 * 1024
+
+/**
+ * Finds the end of a journal and makes it fit to be continued: the last segment is verified, a torn
+ * last line is cut off. Throws `journal_damaged` for anything else that is not as it was written.
+ */
+export async function recoverJournal(directory: string, key: CheckpointKey): Promise<JournalEnd> {
+  mkdirSync(directory, { recursive: true, mode: 0o700 })
+  chmodSync(directory, 0o700)
+  const checkpoints = await lastCheckpoints(directory, key)
+  const segments = await listSegments(directory)
+  segments.forEach(({ number }, index) => {
+    if (number !== index + 1) throw damaged(`Segment ${segmentAt(directory, index + 1).file} is missing.`)
+  })
+  const kept = readTreeFile(directory, key)
+  if (kept !== undefined && kept.segment > segments.length + 1) throw damaged('The last segments are missing.')
+  const start = kept ?? journalStart
+  const tree = new MerkleTree(start.tree.size, start.tree.peaks)
+  let head = start.head
+  let offset = 0
+  let torn = 0
+  const compare = (): void => {
+    const signed = checkpoints.bySize.get(tree.size)
+    if (signed !== undefined && signed !== tree.root()) {
+      throw damaged(`The entries up to ${tree.size} are not those that the checkpoint signed.`)
+    }
+  }
+  compare()
+  for (const { number, file, path } of segments.slice(start.segment - 1)) {
+    offset = 0
+    for await (const batch of readLines(path)) {
+      for (const line of batch.lines) {
+        const next = followsOn(line, head, tree.size + 1)
+        if (next === null) throw damaged(`Entry ${tree.size + 1} in ${file} is not as it was written.`)
+        head = next
+        tree.append(leafDigest(line))
+        compare()
+      }
+      offset = batch.end
+      torn = batch.torn
+    }
+    if (torn > 0 && number !== segments.length) throw damaged(`Segment ${file} ends inside an entry.`)
+  }
+  if (checkpoints.size > tree.size) {
+    throw damaged(`${checkpoints.size} entries were signed, and ${tree.size} are there.`)
+  }
+  const last = segmentAt(directory, Math.max(segments.length, start.segment))
+  if (torn > MAX_LINE_BYTES) throw damaged(`What follows the last entry of ${last.file} is longer than an entry.`)
+  const cut = torn === 0 ? null : cutTail(last.path, last.file, offset, torn)
+  const { newest, bytes } = checkpoints
+  return { segment: last.number, offset, head, tree, checkpoint: newest, checkpointBytes: bytes, cut }
+}
+
+function cutTail(path: string, file: string, offset: number, torn: number): CutTail {
+  const tail = readFrom(path, offset, offset + torn)
+  truncateSync(path, offset)
+  return { file, bytes: tail.length, digest: hash('sha256', tail, 'base64url') }
+}
+
+function readFrom(path: string, from: number, to: number): Buffer {
+  const descriptor = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW)
+  try {
+    const bytes = Buffer.alloc(to - from)
+    return bytes.subarray(0, readSync(descriptor, bytes, 0, bytes.length, from))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** The newest checkpoints, each with its signature checked; a last note that is not whole is cut off. */
+async function lastCheckpoints(directory: string, key: CheckpointKey) {
+  const path = join(directory, CHECKPOINTS_FILE)
+  const bySize = new Map<number, string>()
+  let newest: Checkpoint | null = null
+  let size = 0
+  const total = statSync(path, { throwIfNoEntry: false })?.size ?? 0
+  if (total === 0) return { bySize, newest, size, bytes: 0 }
+  let from = Math.max(0, total - CHECKPOINT_TAIL_BYTES)
+  if (from > 0) {
+    const mark = readFrom(path, from, total).indexOf(`\n${key.origin}\n`)
+    if (mark < 0) throw damaged('The checkpoints are not of this node.')
+    from += mark + 1
+  }
+  let bytes = from
+  for await (const { note, torn } of readNotes(path, from)) {
+    if (torn) {
+      truncateSync(path, bytes)
+      break
+    }
+    const unproven = parseCheckpoint(note)
+    if (unproven === undefined) throw damaged('A checkpoint is malformed.')
+    if (unproven.checkpoint.origin !== key.origin) throw damaged('A checkpoint is of another node.')
+    if (!isSignedBy(unproven, key)) throw damaged('A checkpoint is not signed by the key of this journal.')
+    if (unproven.checkpoint.size < size) throw damaged('The checkpoints are out of order.')
+    newest = unproven.checkpoint
+    size = newest.size
+    bySize.set(size, unproven.digest)
+    bytes += Buffer.byteLength(note)
+  }
+  return { bySize, newest, size, bytes }
+}
+
+function damaged(detail: string): KeywardError {
+  return new KeywardError('journal_damaged', detail)
+}

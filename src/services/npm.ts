@@ -1,0 +1,41 @@
+import type { Service } from './service.ts'
+
+/** A scoped package is one segment, `@scope%2Fname`. The client itself takes the token from .npmrc, where these variables are named. */
+export const npm: Service = {
+  id: 'npm',
+  name: 'npm registry',
+  hosts: ['registry.npmjs.org'],
+  fields: { key: 'secret' },
+  inject: [{ kind: 'bearer' }],
+  variables: { fields: { key: ['NPM_TOKEN', 'NODE_AUTH_TOKEN'] } },
+  operations: [
+    { name: 'whoami', match: 'GET /-/whoami' },
+    { name: 'ping', match: 'GET /-/ping' },
+    { name: 'search', match: 'GET /-/v1/search' },
+    { name: 'audit.bulk', match: 'POST /-/npm/v1/security/advisories/bulk' },
+    { name: 'audit.quick', match: 'POST /-/npm/v1/security/audits/quick' },
+    { name: 'keys.list', match: 'GET /-/npm/v1/keys' },
+    { name: 'attestations.get', match: 'GET /-/npm/v1/attestations/**' },
+    { name: 'tags.list', match: 'GET /-/package/{package}/dist-tags' },
+    { name: 'tags.set', match: 'PUT /-/package/{package}/dist-tags/{tag}', destructive: true },
+    { name: 'tags.delete', match: 'DELETE /-/package/{package}/dist-tags/{tag}', destructive: true },
+    { name: 'packages.access', match: '* /-/package/{package}/access', destructive: true },
+    { name: 'packages.collaborators', match: 'GET /-/package/{package}/collaborators' },
+    { name: 'orgs.change', match: 'PUT /-/org/{org}/**', destructive: true },
+    { name: 'orgs.list', match: 'GET /-/org/{org}/**' },
+    { name: 'profile.get', match: 'GET /-/npm/v1/user' },
+    { name: 'profile.update', match: 'POST /-/npm/v1/user', destructive: true },
+    { name: 'packages.tarball', match: 'GET /{package}/-/{file}' },
+    { name: 'packages.tarball', match: 'GET /{scope}/{package}/-/{file}' },
+    { name: 'packages.unpublish', match: 'DELETE /{package}/**', destructive: true },
+    { name: 'packages.publish', match: 'PUT /{package}', destructive: true },
+    { name: 'packages.get', match: 'GET /{package}' },
+    { name: 'packages.version', match: 'GET /{package}/{version}' },
+  ],
+  detector: 'npm',
+  encodedSlash: true,
+  sealed: ['* /-/npm/v1/tokens', '* /-/npm/v1/oidc/**', '* /-/user/**', '* /-/v1/login', '* /-/v1/done'],
+  checked: 'documented',
+  source:
+    'github.com/npm/registry/blob/main/docs/REGISTRY-API.md; docs.npmjs.com (NPM_TOKEN in .npmrc), actions/setup-node (NODE_AUTH_TOKEN)',
+}

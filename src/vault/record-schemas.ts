@@ -1,0 +1,113 @@
+import { z } from 'zod'
+import type { Json } from '../core/canonical-json.ts'
+import type { TableName, Tables } from '../core/records.ts'
+
+const time = z.int().min(0)
+const name = z.string().min(1)
+const environment = name
+const activity = z.enum(['active', 'suspended'])
+const texts = z.record(z.string(), z.string())
+
+/** What a row of each table must look like: read from the store, and before it is written there. */
+export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } = {
+  environment: z.strictObject({ name, egress: z.enum(['open', 'deny']), createdAt: time }),
+  service: z.strictObject({ definition: z.unknown(), createdAt: time }),
+  credential: z.strictObject({
+    name,
+    environment,
+    service: name,
+    owner: z.string().nullable(),
+    sensitivity: z.enum(['high', 'medium', 'low']),
+    state: activity,
+    createdAt: time,
+  }),
+  version: z.strictObject({
+    credentialId: name,
+    number: z.int().min(1),
+    state: z.enum(['pending', 'current', 'retiring', 'revoked']),
+    publicFields: texts,
+    sealedFields: texts,
+    wrappedKey: z.string(),
+    term: name,
+    fingerprints: texts,
+    createdAt: time,
+  }),
+  agent: z.strictObject({ name, environment, owner: z.string().nullable(), state: activity, createdAt: time }),
+  grant: z.strictObject({
+    agentId: name,
+    credentialId: name,
+    allow: z.array(z.string()).min(1),
+    deny: z.array(z.string()),
+    limits: z.strictObject({
+      rate: z.strictObject({ count: z.int().min(1), perSeconds: z.number().positive() }).exactOptional(),
+      concurrent: z.int().min(1).exactOptional(),
+    }),
+    expiresAt: time.nullable(),
+    createdAt: time,
+  }),
+  session: z.strictObject({
+    agentId: name,
+    environment,
+    tokenHash: z.string(),
+    placeholders: z.array(
+      z.strictObject({ hash: z.string(), credentialId: name, field: z.string(), short: z.boolean() }),
+    ),
+    egress: z.enum(['open', 'deny']),
+    binding: z.discriminatedUnion('kind', [
+      z.strictObject({ kind: z.literal('unbound') }),
+      z.strictObject({ kind: z.literal('process'), processId: z.int().min(1), startTicks: z.string() }),
+    ]),
+    state: z.enum(['active', 'suspended', 'revoked']),
+    createdAt: time,
+    expiresAt: time,
+  }),
+  slot: z.strictObject({
+    kind: z.enum(['file', 'passphrase']),
+    wrapped: z.string(),
+    argon2: z
+      .strictObject({
+        salt: z.string(),
+        memoryKiB: z.int().min(1),
+        passes: z.int().min(1),
+        parallelism: z.int().min(1),
+      })
+      .exactOptional(),
+    createdAt: time,
+  }),
+  term: z.strictObject({
+    purpose: z.enum(['seal', 'token', 'fingerprint', 'journal', 'ca']),
+    wrapped: z.string(),
+    state: z.enum(['current', 'retired']),
+    createdAt: time,
+  }),
+  setting: z.strictObject({ value: z.unknown() }),
+}
+
+/** Every table's name, in alphabetical order. */
+export const tableNames: readonly TableName[] = [
+  'agent',
+  'credential',
+  'environment',
+  'grant',
+  'service',
+  'session',
+  'setting',
+  'slot',
+  'term',
+  'version',
+]
+
+export function isTableName(text: string): text is TableName {
+  return Object.hasOwn(recordSchemas, text)
+}
+
+/** Whether a value is plain JSON: what `definition` and `value`, whose shape is not known here, must be too. */
+export function isJson(value: unknown): value is Json {
+  if (value === null || typeof value === 'boolean' || typeof value === 'string') return true
+  if (typeof value === 'number') return Number.isFinite(value)
+  if (Array.isArray(value)) return value.every(isJson)
+  if (typeof value !== 'object') return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  if (prototype !== Object.prototype && prototype !== null) return false
+  return Object.values(value).every((member) => member === undefined || isJson(member))
+}

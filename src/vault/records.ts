@@ -1,0 +1,234 @@
+import type { KeyObject } from 'node:crypto'
+import { canonicalJson } from '../core/canonical-json.ts'
+import type { Json } from '../core/canonical-json.ts'
+import { KeywardError } from '../core/errors.ts'
+import type { TableName, Tables } from '../core/records.ts'
+import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
+import { emptyManifest, stageCommit } from './manifest.ts'
+import type { Manifest, RowChange } from './manifest.ts'
+import { isJson, isTableName, recordSchemas } from './record-schemas.ts'
+import { tampered } from './row-mac.ts'
+import { verifyRows } from './verify-rows.ts'
+
+/** Commits that may wait for their turn. */
+const MAX_WAITING_COMMITS = 10_000
+/** Characters of one row's canonical JSON. */
+const MAX_BODY_CHARACTERS = 4 * 1024 * 1024
+const ID = /^[\x21-\x7e]{1,256}$/
+
+/** One row set to `body`, or removed where it is null. */
+export type Change<T extends TableName = TableName> = {
+  [K in T]: { readonly table: K; readonly id: string; readonly body: Tables[K] | null }
+}[T]
+
+/** Who changed what; goes into the journal, so it never holds a secret. */
+export interface Reason {
+  readonly actor: string
+  readonly action: string
+  readonly detail?: Json
+}
+
+/** The journal, as far as commits need it: both must be synced before they resolve. */
+export interface Anchor {
+  intent(entry: { epoch: number; actor: string; action: string; rows: string[]; detail?: Json }): Promise<void>
+  applied(entry: { epoch: number }): Promise<void>
+}
+
+/** The verified view of the store. All rows live in memory, frozen. */
+export interface Records {
+  readonly storeId: string
+  /** Grows by one with each commit. */
+  readonly epoch: number
+  all<T extends TableName>(table: T): ReadonlyMap<string, Tables[T]>
+  get<T extends TableName>(table: T, id: string): Tables[T] | undefined
+  /**
+   * Atomic, one after the other. Journals the intent, writes the store, changes memory, journals that
+   * it was applied, and resolves. Changes given as a function are worked out when their turn has
+   * come, so what the function reads cannot change before they are written; it throws to refuse. When
+   * the store refuses, memory is unchanged. When only the last journal entry fails, the change has
+   * been made and the journal's error is thrown. An empty list of changes is journaled like any other.
+   */
+  commit(changes: readonly Change[] | (() => readonly Change[]), why: Reason): Promise<void>
+  /** `listener` is called synchronously after memory has changed; it must not throw. */
+  onCommit(listener: (changes: readonly Change[], epoch: number) => void): void
+  attach(anchor: Anchor): void
+  /** Waits for the commits under way and closes the store. */
+  close(): Promise<void>
+}
+
+interface Place {
+  readonly store: Store
+  readonly identity: StoreIdentity
+  /** HMAC-SHA256 key of the rows. */
+  readonly key: KeyObject
+}
+
+type Memory = { readonly [T in TableName]: Map<string, Tables[T]> }
+
+/** Verifies all of `rows` and opens them. Throws `store_tampered` naming the first row that is not as it was written. */
+export function openRecords(place: Place, rows: readonly StoredRow[]): Records {
+  const { manifest, epoch } = verifyRows(place.identity, place.key, rows)
+  const memory = emptyMemory()
+  for (const row of rows) if (isTableName(row.table)) remember(memory, row.table, row.id, parseRow(row.table, row))
+  return createView(place, memory, manifest, epoch).records
+}
+
+/** Writes the first rows into an initialised, empty store: the one commit that no journal sees. */
+export async function createRecords(place: Place, changes: readonly Change[]): Promise<Records> {
+  const { records, write } = createView(place, emptyMemory(), emptyManifest(), 0)
+  await write(changes, null)
+  return records
+}
+
+/**
+ * Compares the store with the journal: `storeEpoch` is the records' epoch, the others are the highest
+ * that the journal knows, or null where it has none. Throws `store_rolled_back` when the journal saw
+ * a later store, and `journal_damaged` when the store saw a later journal. Between the last epoch
+ * applied and the last intended lies what a crash leaves.
+ */
+export function checkEpoch(epochs: {
+  storeEpoch: number
+  lastApplied: number | null
+  lastIntent: number | null
+}): void {
+  const { storeEpoch, lastApplied, lastIntent } = epochs
+  if (lastApplied !== null && storeEpoch < lastApplied) {
+    throw new KeywardError('store_rolled_back', `It is at epoch ${storeEpoch}; the journal saw epoch ${lastApplied}.`)
+  }
+  if (lastIntent !== null && storeEpoch > lastIntent) {
+    throw new KeywardError('journal_damaged', `The store is at epoch ${storeEpoch}; the journal ends at ${lastIntent}.`)
+  }
+}
+
+function createView(place: Place, memory: Memory, manifest: Manifest, firstEpoch: number) {
+  const { store, identity, key } = place
+  const listeners: ((changes: readonly Change[], epoch: number) => void)[] = []
+  let epoch = firstEpoch
+  let anchor: Anchor | null = null
+  let waiting = 0
+  let tail: Promise<unknown> = Promise.resolve()
+  let closed = false
+
+  async function write(
+    wanted: readonly Change[] | (() => readonly Change[]),
+    journal: (Reason & { anchor: Anchor }) | null,
+  ) {
+    const changes = (typeof wanted === 'function' ? wanted() : wanted).map(settle)
+    const texts = changes.map(rowChangeOf)
+    refuseTwice(texts)
+    for (const { table, id, body } of changes) {
+      if (body === null && !memory[table].has(id))
+        throw new KeywardError('not_found', `Table ${table} has no such row.`)
+    }
+    const next = epoch + 1
+    if (journal !== null) {
+      const { actor, action, detail } = journal
+      const rows = changes.map(({ table, id }) => `${table}/${id}`)
+      await journal.anchor.intent({ epoch: next, actor, action, rows, ...(detail === undefined ? {} : { detail }) })
+    }
+    const staged = stageCommit(manifest, { key, storeId: identity.storeId, schema: identity.schema }, next, texts)
+    await store.commit({ expectedEpoch: epoch, put: staged.put, remove: staged.remove })
+    staged.accept()
+    epoch = next
+    for (const change of changes) remember(memory, change.table, change.id, change.body)
+    for (const listener of listeners) listener(changes, epoch)
+    await journal?.anchor.applied({ epoch })
+  }
+
+  const records: Records = {
+    storeId: identity.storeId,
+    get epoch() {
+      return epoch
+    },
+    all: (table) => memory[table],
+    get: (table, id) => memory[table].get(id),
+    async commit(changes, why) {
+      if (closed || anchor === null) throw new KeywardError('internal', 'The records have no journal attached.')
+      if (waiting >= MAX_WAITING_COMMITS) throw new KeywardError('overloaded', 'Too many changes are waiting.')
+      const journal = { ...why, anchor }
+      waiting += 1
+      const turn = tail.then(() => write(changes, journal)).finally(() => (waiting -= 1))
+      tail = turn.catch(() => undefined)
+      return turn
+    },
+    onCommit(listener) {
+      listeners.push(listener)
+    },
+    attach(journal) {
+      anchor = journal
+    },
+    async close() {
+      closed = true
+      await tail
+      await store.close()
+    },
+  }
+  return { records, write }
+}
+
+function emptyMemory(): Memory {
+  return {
+    environment: new Map(),
+    service: new Map(),
+    credential: new Map(),
+    version: new Map(),
+    agent: new Map(),
+    grant: new Map(),
+    session: new Map(),
+    slot: new Map(),
+    term: new Map(),
+    setting: new Map(),
+  }
+}
+
+function remember<T extends TableName>(memory: Memory, table: T, id: string, body: Tables[T] | null): void {
+  if (body === null) memory[table].delete(id)
+  else memory[table].set(id, body)
+}
+
+/** The change with a body of its own, as it would be read back: checked, without `undefined`, frozen. */
+function settle<T extends TableName>(change: Change<T>): Change<T> {
+  if (!ID.test(change.id))
+    throw new KeywardError('usage', 'A name has 1 to 256 printable ASCII characters, without spaces.')
+  if (change.body === null) return change
+  const text = textOf(change.body)
+  if (text === null || text.length > MAX_BODY_CHARACTERS) {
+    throw new KeywardError('internal', `A row for table ${change.table} is not JSON, or too long.`)
+  }
+  const body = parseBody(change.table, text)
+  if (body === null) throw new KeywardError('internal', `A row for table ${change.table} has the wrong shape.`)
+  return { ...change, body }
+}
+
+function rowChangeOf({ table, id, body }: Change): RowChange {
+  return { table, id, body: body === null ? null : textOf(body) }
+}
+
+function textOf(body: unknown): string | null {
+  return isJson(body) ? canonicalJson(body) : null
+}
+
+function refuseTwice(changes: readonly RowChange[]): void {
+  const seen = new Set<string>()
+  for (const { table, id } of changes) {
+    if (seen.has(`${table}/${id}`)) throw new KeywardError('internal', `A commit changes one row of ${table} twice.`)
+    seen.add(`${table}/${id}`)
+  }
+}
+
+function parseRow<T extends TableName>(table: T, row: StoredRow): Tables[T] {
+  const body = parseBody(table, row.body)
+  if (body === null) throw tampered(table, row.id, 'its content has the wrong shape')
+  return body
+}
+
+function parseBody<T extends TableName>(table: T, text: string): Tables[T] | null {
+  const parsed = recordSchemas[table].safeParse(JSON.parse(text))
+  return parsed.success ? deepFreeze(parsed.data) : null
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value
+  for (const member of Object.values(value)) deepFreeze(member)
+  return Object.freeze(value)
+}
