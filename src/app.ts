@@ -125,7 +125,7 @@ export async function openApp(options: AppOptions) {
       dialler,
       inflight,
       holds: createHolds({ ledger: noBudget, now }),
-      needles: createNeedleSource({ credentials, records }),
+      needles: createNeedleSource({ credentials, services: directory, records }),
       journal: { append: (event) => journal.append(event, { sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.
       lease: { held: () => true },

@@ -46,7 +46,7 @@ export async function adoptKeys(io: Io, agent: string, environment: string, adop
   )
   if (keys.length === 0) return
   if (!adopt) {
-    if (!io.interactive) throw adoptionRequired(keys, services, environment)
+    if (!io.interactive) throw adoptionRequired(keys, services, agent, environment)
     note(io, `Keyward found ${keys.length === 1 ? 'a key' : `${keys.length} keys`}:`)
     for (const key of keys) note(io, `  ${describeKey(key)}`)
     const question = `Copy ${keys.length === 1 ? 'it' : 'them'} into the vault (${environment}) and let agent ${agent} use ${keys.length === 1 ? 'it' : 'them'}?`
@@ -82,6 +82,7 @@ function surroundingVariables(io: Io): Map<string, FoundVariable> {
 function adoptionRequired(
   keys: readonly FoundKey[],
   services: readonly ServiceView[],
+  agent: string,
   environment: string,
 ): KeywardError {
   const commands = keys.map((key) => {
@@ -91,8 +92,12 @@ function adoptionRequired(
       more.length === 0 && Object.keys(kinds).length === 1
         ? `--from-variable ${only?.name ?? ''}`
         : key.variables.map((one) => `--field ${one.field}=env:${one.name}`).join(' ')
-    return `keyward credential add ${key.credential} --service ${key.service} --env ${environment} ${source}`
+    return [
+      `keyward credential add ${key.credential} --service ${key.service} --env ${environment} ${source}`,
+      `keyward grant add --agent ${agent} --credential ${key.credential} --env ${environment} --allow '*'`,
+    ].join('; ')
   })
+  commands.unshift(`keyward agent add ${agent} --env ${environment}`)
   return new KeywardError(
     'adoption_required',
     `Found: ${keys.map(describeKey).join(', ')}. By hand: ${commands.join('; ')}.`,

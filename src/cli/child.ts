@@ -22,6 +22,16 @@ export function heldVariables(session: Pick<IssuedView, 'credentials'>): HeldVar
   return { placeholders, baseUrls }
 }
 
+/** The text that stands for a field of a service's credential; that of the oldest where there are several. */
+export function placeholderOf(
+  session: Pick<IssuedView, 'credentials'>,
+  service: string,
+  field: string,
+): string | undefined {
+  const credential = session.credentials.find((one) => one.service === service)
+  return credential?.fields.find((one) => one.field === field)?.text
+}
+
 /** What the references that `import` left in these variables stand for in this session. */
 export function resolvedReferences(
   session: Pick<IssuedView, 'credentials'>,

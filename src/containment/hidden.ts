@@ -106,14 +106,7 @@ const systemSockets = [
   '/nix/var/nix/daemon-socket',
 ]
 
-const homeSockets = [
-  '.colima',
-  '.lima',
-  '.rd',
-  '.orbstack',
-  '.1password',
-  '.emacs.d/server',
-]
+const homeSockets = ['.colima', '.lima', '.rd', '.orbstack', '.1password', '.emacs.d/server']
 
 /** Files that a program of the user's own will run later: who may write them acts outside the containment. */
 const startupFiles = [
@@ -210,13 +203,16 @@ export function runtimeDirectories(uid: number, environment: Variables): string[
   )
 }
 
-/** The sockets that somebody listens on now in this network namespace (unix(7): flag 0x10000). */
+/**
+ * The sockets with a path through which somebody can be spoken to now: those that listen (flag
+ * 0x10000 of /proc/net/unix) and those for datagrams (type 2), which need not.
+ */
 export function listeningSockets(procNetUnix: string): string[] {
   const paths = new Set<string>()
   for (const line of procNetUnix.split('\n')) {
-    const match = /^\S+ \S+ \S+ (\S+) \S+ \S+ +\S+ (\/.*)$/.exec(line)
-    if (match?.[1] !== undefined && match[2] !== undefined && (Number.parseInt(match[1], 16) & 0x10000) !== 0)
-      paths.add(match[2])
+    const [, flags, type, path] = /^\S+ \S+ \S+ (\S+) (\S+) \S+ +\S+ (\/.*)$/.exec(line) ?? []
+    if (flags === undefined || type === undefined || path === undefined) continue
+    if ((Number.parseInt(flags, 16) & 0x10000) !== 0 || Number.parseInt(type, 16) === 2) paths.add(path)
   }
   return [...paths]
 }

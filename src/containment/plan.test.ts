@@ -132,9 +132,10 @@ test('reads the sockets that somebody listens on', () => {
     'Num       RefCount Protocol Flags    Type St Inode Path',
     '0000000000000000: 00000002 00000000 00010000 0001 01 24984 /run/listening.sock',
     '0000000000000000: 00000003 00000000 00000000 0001 03 24985 /run/connected.sock',
+    '0000000000000000: 00000002 00000000 00000000 0002 01 24987 /run/datagram.sock',
     '0000000000000000: 00000002 00000000 00010000 0001 01 24986 @abstract',
   ].join('\n')
-  expect(listeningSockets(text)).toEqual(['/run/listening.sock'])
+  expect(listeningSockets(text)).toEqual(['/run/listening.sock', '/run/datagram.sock'])
 })
 
 test('the macOS profile quotes paths and lets later rules win', () => {

@@ -11,6 +11,7 @@ import type { PlatformFacts } from './platform.ts'
 import { platformFacts } from './platform.ts'
 import { containmentAvailable } from './probe.ts'
 import { seatbeltProfile } from './seatbelt.ts'
+import { sessionRoot } from './session-directory.ts'
 
 export type ContainmentMode = 'files' | 'full' | 'none'
 
@@ -28,7 +29,7 @@ export interface ContainmentRequest {
   readonly hide: HiddenPaths
   /** Paths which the agent may read but not change, as far as they exist. */
   readonly readOnly?: readonly string[]
-  /** Paths that stay visible although they lie in, or are, a hidden place. */
+  /** Paths that stay visible although they lie in, or are, a hidden place: the session directory at least. */
   readonly keep?: readonly string[]
   /** Where the gateway listens on loopback, the same inside and outside; `socketPath` is dialled instead where given. Needed by `full`. */
   readonly gateway?: GatewayPlace
@@ -89,7 +90,7 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
   const asRoot = request.uid === 0
   const cover = coverSteps({
     hide: {
-      directories: request.hide.directories,
+      directories: [...request.hide.directories, sessionRoot()],
       files: [
         ...request.hide.files,
         ...(full ? listeningSockets(facts.unixSockets) : []),
@@ -146,6 +147,7 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
 function planSeatbelt(request: ContainmentRequest): ContainmentPlan {
   if (request.mode === 'full') throw new KeywardError('containment_unavailable', 'macOS offers `files` only')
   const hidden = [
+    sessionRoot(),
     ...request.hide.directories,
     ...request.hide.files,
     ...runtimeDirectories(request.uid, request.environment),

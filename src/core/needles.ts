@@ -35,6 +35,8 @@ interface Origin {
 /** Everything that is looked for, ready to be searched. Immutable after construction; share one among many scrubbers. */
 export class NeedleSet {
   readonly index: NeedleIndex
+  /** 1 for each byte that occurs in a needle. */
+  readonly occurring = new Uint8Array(256)
   /** 1 for each byte whose escape matters: it occurs in a needle, or may be part of a further escape. */
   readonly relevant: Uint8Array
   readonly #origins: readonly Origin[]
@@ -42,25 +44,42 @@ export class NeedleSet {
   /** By the name of a secret: what is written in its place instead of its own replacement. */
   readonly #instead: ReadonlyMap<string, Uint8Array>
 
-  private constructor(index: NeedleIndex, relevant: Uint8Array, origins: readonly Origin[], instead: ReadonlyMap<string, Uint8Array>) {
+  private constructor(
+    index: NeedleIndex,
+    relevant: Uint8Array,
+    origins: readonly Origin[],
+    instead: ReadonlyMap<string, Uint8Array>,
+  ) {
     this.index = index
     this.relevant = relevant
     this.#origins = origins
     this.#instead = instead
   }
 
-  static of(needles: readonly { readonly bytes: Uint8Array; readonly fold: boolean; readonly origin: Origin }[]): NeedleSet {
+  static of(
+    needles: readonly { readonly bytes: Uint8Array; readonly fold: boolean; readonly origin: Origin }[],
+  ): NeedleSet {
     const relevant = new Uint8Array(256)
     for (let byte = 0; byte < 256; byte++) {
       if (isAlphanumeric(byte) || isEscapeMark(byte) || byte === 0x23 || byte === 0x3b) relevant[byte] = 1
     }
     for (const { bytes } of needles) for (const byte of bytes) relevant[byte] = 1
-    return new NeedleSet(new NeedleIndex(needles), relevant, needles.map((needle) => needle.origin), new Map())
+    return new NeedleSet(
+      new NeedleIndex(needles),
+      relevant,
+      needles.map((needle) => needle.origin),
+      new Map(),
+    )
   }
 
   /** The same needles with another replacement for the secret of this name. Shares the index, so it costs next to nothing. */
   restated(name: string, replacement: string): NeedleSet {
-    return new NeedleSet(this.index, this.relevant, this.#origins, new Map([...this.#instead, [name, Buffer.from(replacement)]]))
+    return new NeedleSet(
+      this.index,
+      this.relevant,
+      this.#origins,
+      new Map([...this.#instead, [name, Buffer.from(replacement)]]),
+    )
   }
 
   /** Number of distinct needles. */

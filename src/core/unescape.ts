@@ -43,7 +43,8 @@ function readBackslash(text: Uint8Array, at: number, end: number, into: Escape):
   whole(into, 2, meaning)
 }
 
-function backslashMeaning(next: number): number {
+/** The byte that a backslash and `next` stand for, or -1. Not for `u` and `x`, which take digits. */
+export function backslashMeaning(next: number): number {
   switch (next) {
     case 0x22: // "
     case 0x27: // '

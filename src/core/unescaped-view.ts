@@ -2,7 +2,7 @@ import { HIT_STRIDE } from './needle-index.ts'
 import type { Hits } from './needle-index.ts'
 import { UNESCAPE_DEPTH } from './needles.ts'
 import type { NeedleSet } from './needles.ts'
-import { isEscapeMark, LONGEST_ESCAPE, newEscape, readEscape } from './unescape.ts'
+import { backslashMeaning, isEscapeMark, LONGEST_ESCAPE, newEscape, readEscape } from './unescape.ts'
 
 const STRIDE = 4
 const NEAR = 32
@@ -48,36 +48,83 @@ export class UnescapedView {
     this.#childSearched = false
     this.#firstMark = this.#marks.first(text, from, to)
     if (this.#firstMark >= to) return to
-    const { relevant, index } = this.#needles
+    const { index } = this.#needles
     const escape = this.#escape
-    let firstRelevant = -1
-    let lastRelevant = -1
+    const margin = index.longest + LONGEST_ESCAPE
+    let first = -1
+    let last = -1
+    /** End of the last escape that does not matter; whatever is decoded begins at or after it. */
     let boundary = from
+    let begin = from
     let known = to
     for (let at = this.#firstMark; at < to; at = this.#marks.next(at)) {
-      readEscape(text, at, to, !open, escape)
+      const matters = this.#read(text, at, to, open)
       if (escape.kind === 'cut') {
         known = at
         break
       }
-      const matters = escape.kind === 'literal' ? escape.unsettled : relevant[escape.output[0] ?? 0] === 1
-      at += escape.length
+      const end = at + escape.length
       if (matters) {
-        lastRelevant = at
-        if (firstRelevant < 0) firstRelevant = at - escape.length
-      } else if (escape.kind === 'whole' && firstRelevant < 0) boundary = at
+        if (first < 0 || at - last > 2 * margin) {
+          if (first >= 0) this.#searchStretch(text, Math.max(begin, first - margin), last + margin, to, false, hits)
+          first = at
+          begin = boundary
+        }
+        last = end
+      } else if (escape.kind === 'whole') boundary = end
+      at = end
     }
-    if (firstRelevant < 0) return known < to ? index.heldFrom(text, boundary, known) : to
-    const margin = index.longest + LONGEST_ESCAPE
-    const reaches = known < to || lastRelevant + margin >= to
-    this.#decode(text, Math.max(boundary, firstRelevant - margin), reaches ? known : lastRelevant + margin, to)
-    const held = this.#searchDecoded(open && reaches, hits, text)
-    return held < this.#length ? this.#sourceStart(held) : known
+    const reaches = known < to || last + margin >= to
+    if (first >= 0 && (known === to || known - last <= 2 * margin)) {
+      const held = this.#searchStretch(
+        text,
+        Math.max(begin, first - margin),
+        reaches ? known : last + margin,
+        to,
+        open && reaches,
+        hits,
+      )
+      return held < this.#length ? this.#sourceStart(held) : known
+    }
+    if (first >= 0) this.#searchStretch(text, Math.max(begin, first - margin), last + margin, to, false, hits)
+    return known < to ? index.heldFrom(text, Math.max(boundary, last), known) : to
+  }
+
+  /**
+   * Reads the escape at `at` and tells whether it can be part of a match, here or in a view of this view.
+   * An escaped backslash and what follows it count as one where they mean, once more unescaped, nothing that
+   * occurs in a needle: JSON within JSON is full of them.
+   */
+  #read(text: Uint8Array, at: number, to: number, open: boolean): boolean {
+    const escape = this.#escape
+    readEscape(text, at, to, !open, escape)
+    if (escape.kind === 'literal') return escape.unsettled
+    const { relevant, occurring } = this.#needles
+    const byte = escape.output[0] ?? 0
+    if (byte !== 0x5c || occurring[0x5c] === 1 || escape.kind === 'cut') return relevant[byte] === 1
+    let after = at + escape.length
+    let next = text[after] ?? 0
+    if (next === 0x5c && after + 1 < to) {
+      after++
+      next = text[after] ?? 0
+      if (next !== 0x22 && next !== 0x27) return true
+    }
+    if (after >= to || next === 0x75 || next === 0x78 || isEscapeMark(next)) return true
+    const meaning = backslashMeaning(next)
+    if (meaning >= 0 && relevant[meaning] === 1) return true
+    escape.length = after + 1 - at
+    return false
   }
 
   /** The highest position not above `at` where no escape, of this view or of a view of it, is torn apart. */
   align(text: Uint8Array, at: number): number {
     if (at <= this.#firstMark) return at
+    if (at <= this.#from || at >= this.#to) {
+      // An escape that is read as one with what follows it is at most this long.
+      let near = at - LONGEST_ESCAPE - 2
+      while (near < at && !isEscapeMark(text[near] ?? 0)) near++
+      if (near === at) return at
+    }
     if (at <= this.#from || at >= this.#to) {
       return this.#alignOutside(text, at >= this.#to ? Math.max(this.#to, this.#firstMark) : this.#firstMark, at)
     }
@@ -88,7 +135,9 @@ export class UnescapedView {
     return this.#sourceStart(this.#child.align(this.#bytes, this.#viewStart(start)))
   }
 
-  #searchDecoded(open: boolean, hits: Hits, text: Uint8Array): number {
+  /** Decodes the stretch and searches it; returns the position in the view from which it must be held back. */
+  #searchStretch(text: Uint8Array, from: number, until: number, to: number, open: boolean, hits: Hits): number {
+    this.#decode(text, from, until, to)
     const { index } = this.#needles
     const found: Hits = []
     index.find(this.#bytes, 0, this.#length, found)
@@ -194,7 +243,7 @@ export class UnescapedView {
   #alignOutside(text: Uint8Array, from: number, at: number): number {
     this.#marks.first(text, from, at)
     for (let position = this.#marks.next(from); position < at; position = this.#marks.next(position)) {
-      readEscape(text, position, this.#end, true, this.#escape)
+      this.#read(text, position, this.#end, false)
       const end = position + (this.#escape.kind === 'whole' ? this.#escape.length : 1)
       if (end > at) return position
       position = end

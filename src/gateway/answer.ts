@@ -7,12 +7,15 @@ import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 
+export { requestHeadersForUpstream, stripRange } from './request-headers.ts'
+
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
 export const WHOLE_BODY_BYTES = 65_536
 
 /** Headers of an answer that speak of the connection to the upstream, or of Keyward itself. */
 const DROPPED = new Set([
   'alt-svc',
+  'content-encoding',
   'content-length',
   'http2-settings',
   'proxy-authenticate',
@@ -20,7 +23,7 @@ const DROPPED = new Set([
   'proxy-status',
 ])
 /** What is no longer true of a body whose coding was undone. */
-const OF_THE_CODED_BODY = new Set(['content-encoding', 'content-md5', 'content-digest', 'digest', 'accept-ranges'])
+const OF_THE_CODED_BODY = new Set(['content-md5', 'content-digest', 'digest', 'accept-ranges'])
 
 export interface UpstreamHead {
   /** Of the request: the answer to HEAD has no body. */

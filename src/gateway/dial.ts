@@ -21,6 +21,8 @@ export const ANSWER_HEADERS_MAXIMUM_BYTES = 64 * 1024
 
 /** What comes back from the other side, in the order in which it comes. */
 export interface AnswerListener {
+  /** Bytes of the request's body that have gone out. */
+  onSent(byteLength: number): void
   onHead(status: number, headers: readonly HeaderPair[], flow: Flow): void
   onData(chunk: Uint8Array): void
   onEnd(trailers: readonly HeaderPair[]): void
@@ -97,6 +99,7 @@ export function createDialler(options: { resolve: Resolve; headersTimeoutMillise
             controller = started
             if (aborted) started.abort(new Aborted())
           },
+          onBodySent: (chunk: Uint8Array) => listener.onSent(chunk.byteLength),
           onResponseStart(started, status) {
             // 1xx answers carry nothing that an agent needs, and a header that nobody has scrubbed.
             if (status < 200) return

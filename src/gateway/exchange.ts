@@ -1,11 +1,10 @@
 import { KeywardError, type ErrorCode } from '../core/errors.ts'
 import { decide, operationOf, sealedBy, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
-import { derivedTexts, injectCredential } from '../injectors/placement.ts'
+import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
 import type { JournalEvent } from '../journal/event.ts'
 import type { Credentials, OpenVersion } from '../vault/credentials.ts'
-import { requestHeadersForUpstream, stripRange } from './answer.ts'
 import type { Records } from '../vault/records.ts'
 import type { Arrival } from './arrival.ts'
 import type { Dialler } from './dial.ts'
@@ -16,6 +15,7 @@ import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unli
 import type { NeedleSource } from './needle-source.ts'
 import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
 import { relay, type RelayEnd } from './relay.ts'
+import { requestHeadersForUpstream, stripRange } from './request-headers.ts'
 import type { Reply, RequestBody } from './reply.ts'
 import { readForward } from './forward-target.ts'
 
@@ -133,7 +133,7 @@ async function send(p: Performance, version: OpenVersion): Promise<RelayEnd> {
   try {
     const values = textOf(version)
     const head = injectCredential({ ...place.head, headers: stripRange(place.head.headers) }, place.rule, values)
-    const needles = ports.needles.of(place.credentialId, place.presented, derivedTexts(place.rule, values))
+    const needles = ports.needles.of(place.credentialId, place.presented)
     return await relay({
       head,
       body,
@@ -207,7 +207,7 @@ async function passUnlisted(arrival: Arrival, place: Unlisted, body: RequestBody
     reply,
     service: null,
     dialler: ports.dialler,
-    needles: ports.needles.none(),
+    needles: null,
     watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
   })
   await record(ports, {

@@ -10,7 +10,7 @@ const METHOD_MAXIMUM = 32
 
 /** Two of these would be two readings of one request. */
 const ONCE = ['authorization', 'content-length', 'content-type', 'host', 'transfer-encoding']
-const METHOD_OVERRIDES = new Set(['x-http-method-override', 'x-http-method', 'x-method-override', 'x-method'])
+const METHOD_OVERRIDES = new Set(['x-http-method-override', 'x-http-method', 'x-method-override'])
 /** Some servers take the target from these instead of from the request line. */
 const TARGET_OVERRIDES = new Set([
   'x-original-url',

@@ -174,8 +174,7 @@ describe('a full disk', () => {
   it('refuses, and every acknowledged entry is there', async () => {
     const place = join(home, 'full')
     const program = `
-      import { createPublicKey, generateKeyPairSync } from 'node:crypto'
-import type { JsonWebKey } from 'node:crypto'
+      import { generateKeyPairSync } from 'node:crypto'
       import { openJournal } from ${JSON.stringify(pathToFileURL(join(import.meta.dirname, 'journal.ts')).href)}
       const keys = generateKeyPairSync('ed25519')
       const journal = await openJournal({ directory: process.argv[1], node: 'n', ...keys, now: Date.now })

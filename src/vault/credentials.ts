@@ -4,7 +4,7 @@ import type { Secret } from '../core/secret.ts'
 import type { Service } from '../services/service.ts'
 import { createCredentialIndex, versionId } from './credential-index.ts'
 import type { Change, Records } from './records.ts'
-import { checkFieldValue } from './secret-rules.ts'
+import { checkFieldValue, checkSecretLength } from './secret-rules.ts'
 import type { Vault } from './vault.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/
@@ -52,6 +52,8 @@ export interface Credentials {
    * `credential_suspended` or `vault_damaged`.
    */
   current(id: string): OpenVersion
+  /** Every version that a vendor may still accept, suspended or not: what answers are searched for. Throws `vault_damaged`. */
+  live(id: string): readonly OpenVersion[]
 }
 
 export function createCredentials(options: {
@@ -88,6 +90,7 @@ export function createCredentials(options: {
         )
       }
       checkFieldValue(field, value)
+      if (declared[field] === 'secret') checkSecretLength(field, value)
     }
   }
 
@@ -142,9 +145,13 @@ export function createCredentials(options: {
   }
 
   function openCurrent(id: string): OpenVersion {
-    const { environment } = get(id)
     const version = index.currentOf(id)
     if (version === undefined) throw new KeywardError('credential_missing', 'The credential has no current version.')
+    return open(id, version)
+  }
+
+  function open(id: string, version: VersionRecord): OpenVersion {
+    const { environment } = get(id)
     const { number, publicFields } = version
     const secrets = vault.openVersion({ environment, credentialId: id, number }, version)
     return Object.freeze({ number, fields: Object.freeze({ ...publicFields, ...secrets }) })
@@ -285,5 +292,7 @@ export function createCredentials(options: {
       opened.set(id, version)
       return version
     },
+    live: (id) =>
+      [...index.versionsOf(id).values()].flatMap((version) => (version.state === 'revoked' ? [] : [open(id, version)])),
   }
 }

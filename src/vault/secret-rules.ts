@@ -5,6 +5,9 @@ import type { Secret } from '../core/secret.ts'
 /** Bytes of one field's value. */
 export const MAX_FIELD_BYTES = 64 * 1024
 
+/** Below this a secret cannot be told from ordinary text, so no answer could be searched for it. */
+export const MIN_SECRET_BYTES = 8
+
 const CONTROL = /\p{Cc}|[\u2028\u2029]/u
 const CONTROL_BUT_LAYOUT = /(?![\t\r\n])\p{Cc}/u
 
@@ -16,6 +19,13 @@ const CONTROL_BUT_LAYOUT = /(?![\t\r\n])\p{Cc}/u
 export function checkFieldValue(field: string, value: Secret): void {
   const fault = faultOf(value)
   if (fault !== null) throw new KeywardError('secret_invalid', `Field ${field} ${fault}.`)
+}
+
+/** Throws `secret_invalid` for a secret that is too short to be looked for in answers. */
+export function checkSecretLength(field: string, value: Secret): void {
+  if (value.byteLength < MIN_SECRET_BYTES) {
+    throw new KeywardError('secret_invalid', `Field ${field} is shorter than ${MIN_SECRET_BYTES} bytes, so answers could not be searched for it.`)
+  }
 }
 
 function faultOf(value: Secret): string | null {

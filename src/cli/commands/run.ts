@@ -1,22 +1,22 @@
 import type { ChildProcess } from 'node:child_process'
 import { constants, homedir, userInfo } from 'node:os'
-import { dirname, join } from 'node:path'
+import { dirname } from 'node:path'
 import process from 'node:process'
+import { agentFor } from '../../agents/index.ts'
 import type { IssuedView } from '../../api/schema.ts'
+import { readConfig } from '../../config.ts'
 import { defaultHidden } from '../../containment/hidden.ts'
 import { planContainment } from '../../containment/plan.ts'
-import type { ContainmentMode, ContainmentPlan } from '../../containment/plan.ts'
+import type { ContainmentMode, ContainmentRequest } from '../../containment/plan.ts'
 import { containmentAvailable } from '../../containment/probe.ts'
 import { runContained } from '../../containment/run.ts'
-import { readPreload, writeSessionDirectory } from '../../containment/session-directory.ts'
-import type { SessionDirectory } from '../../containment/session-directory.ts'
-import { childVariables } from '../../containment/variables.ts'
-import { readConfig } from '../../config.ts'
 import { KeywardError } from '../../core/errors.ts'
 import { startTicksOf } from '../../identity/process.ts'
-import { adoptKeys, readEnvFile } from '../adopt.ts'
-import { agentNameOf, heldVariables, proxyUrlOf, resolvedReferences, secretFinder } from '../child.ts'
+import { adoptKeys } from '../adopt.ts'
+import { agentNameOf } from '../child.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
+import { prepareChild } from '../prepare-child.ts'
+import type { PreparedChild } from '../prepare-child.ts'
 import { note, paint, printable } from '../print.ts'
 import { renewSession } from '../renewal.ts'
 import { ensureServer } from '../start-server.ts'
@@ -35,40 +35,37 @@ export async function run({ io, args, options }: Call<RunOptions>): Promise<numb
   const contain = chooseContainment(io, options.contain)
   await ensureServer(io)
   await adoptKeys(io, agent, options.env, options.adopt === true)
-  const session = await io
-    .client()
-    .call(
-      'POST /environments/:environment/runs',
-      { environment: options.env },
-      { agent, contain, ...(options.egress === undefined ? {} : { egress: options.egress }), process: ownProcess() },
-    )
+  const wish = {
+    agent,
+    program: agentFor(command).id,
+    contain,
+    ...(options.egress === undefined ? {} : { egress: options.egress }),
+    // This process lives as long as its child, and the session no longer than this process.
+    process: { processId: process.pid, startTicks: startTicksOf(process.pid) ?? '0' },
+  }
+  const session = await io.client().call('POST /environments/:environment/runs', { environment: options.env }, wish)
   const renewal = renewSession(io, session)
-  let directory: SessionDirectory | undefined
+  let prepared: PreparedChild | undefined
   try {
-    directory = writeSessionDirectory({
-      caPem: session.caCertificate,
-      preloadSource: readPreload(),
-      parentEnvironment: io.environment,
-    })
-    const prepared = await prepareChild(io, session, directory)
+    prepared = await prepareChild(io, session, command)
     const plan = planContainment({
       mode: contain,
       command,
-      args: rest,
+      args: [...prepared.arguments, ...rest],
       uid: userInfo().uid,
       gid: userInfo().gid,
       cwd: io.workingDirectory,
       environment: io.environment,
       hide: hiddenPaths(io, prepared.hiddenFiles),
-      readOnly: [directory.directory],
-      keep: [directory.directory],
+      readOnly: prepared.readOnly,
+      keep: prepared.keep,
       gateway: gatewayPlace(session),
     })
-    announce(io, session, plan)
+    announce(io, session, contain, prepared.agent.services)
     return await exitCodeOf(io, runContained(plan, { variables: prepared.variables }), command)
   } finally {
     await renewal.end()
-    directory?.remove()
+    prepared?.remove()
   }
 }
 
@@ -76,56 +73,16 @@ export async function run({ io, args, options }: Call<RunOptions>): Promise<numb
 function chooseContainment(io: Io, asked: ContainmentMode | undefined): ContainmentMode {
   const mode = asked ?? 'files'
   const found = mode === 'none' ? null : containmentAvailable(mode)
-  if (found !== null && !found.available) {
-    if (asked !== undefined)
-      throw new KeywardError('containment_unavailable', `${found.missing} ${found.remedy}`.trim())
-    note(io, `keyward: containment is not available here: ${found.missing}`)
-  } else if (mode !== 'none') return mode
-  note(
-    io,
-    'keyward: containment none is cooperative and no boundary: the program runs with your rights and can read what you can read.',
-  )
+  if (found?.available === true) return mode
+  const reason = found === null ? '' : ` (files is not available here: ${found.missing})`
+  if (found !== null && asked !== undefined) {
+    throw new KeywardError('containment_unavailable', `${found.missing} ${found.remedy}`.trim())
+  }
+  note(io, `keyward: containment none is cooperative and no boundary: the program can read what you can read${reason}.`)
   return 'none'
 }
 
-interface PreparedChild {
-  readonly variables: Record<string, string>
-  readonly hiddenFiles: readonly string[]
-}
-
-async function prepareChild(io: Io, session: IssuedView, directory: SessionDirectory): Promise<PreparedChild> {
-  const { placeholders, baseUrls } = heldVariables(session)
-  const parent = Object.entries(io.environment).flatMap(([name, value]): [string, string][] =>
-    value === undefined ? [] : [[name, value]],
-  )
-  const envFile = readEnvFile(io)
-  const references = resolvedReferences(session, [...envFile, ...parent])
-  const holdsSecret = await secretFinder(io, [...parent.map(([, value]) => value), ...envFile.values()])
-  const { variables, secretsRemoved } = childVariables({
-    parentEnvironment: io.environment,
-    placeholders: { ...placeholders, ...references.resolved },
-    baseUrls,
-    proxyUrl: proxyUrlOf(session),
-    bundlePath: directory.bundlePath,
-    extraPath: directory.extraPath,
-    preloadPath: directory.preloadPath,
-    holdsSecret,
-  })
-  for (const name of references.missing)
-    note(io, `keyward: ${name} refers to a credential that agent ${session.agent} does not have; it is left out.`)
-  const unexpected = secretsRemoved.filter((name) => variables[name] === undefined)
-  if (unexpected.length > 0 && io.interactive)
-    note(io, `keyward: left out, for they hold a secret: ${unexpected.join(', ')}.`)
-  const exposed = [...envFile.values()].some(holdsSecret)
-  if (exposed)
-    note(
-      io,
-      'keyward: ./.env holds a key, so it is hidden from the program where it can be; keyward import moves the key out of it.',
-    )
-  return { variables, hiddenFiles: exposed ? [join(io.workingDirectory, '.env')] : [] }
-}
-
-function hiddenPaths(io: Io, files: readonly string[]): { directories: readonly string[]; files: readonly string[] } {
+function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide'] {
   const { config } = readConfig({}, io.environment)
   const known = defaultHidden(homedir(), io.environment)
   const own = [config.rootKeyFile, ...(config.passphraseFile === null ? [] : [config.passphraseFile])]
@@ -141,21 +98,22 @@ function gatewayPlace(session: IssuedView): { port: number; socketPath?: string 
   return socket === null ? { port } : { port, socketPath: socket }
 }
 
-/** This process lives as long as its child, and the session no longer than this process. */
-function ownProcess(): { processId: number; startTicks: string } {
-  return { processId: process.pid, startTicks: startTicksOf(process.pid) ?? '0' }
-}
-
-function announce(io: Io, session: IssuedView, plan: ContainmentPlan): void {
-  if (session.credentials.length === 0) {
+/** The terminal belongs to the program; this is all that Keyward says before it. `services` are those that the program uses of itself. */
+function announce(io: Io, session: IssuedView, contain: ContainmentMode, services: readonly string[]): void {
+  const { agent, environment, credentials } = session
+  const lacks =
+    services.length > 0 ? !credentials.some((one) => services.includes(one.service)) : credentials.length === 0
+  if (lacks) {
+    const [service] = services
+    const grant = `keyward grant add --agent ${agent} --credential ${service ?? 'NAME'} --env ${environment} --allow '*'`
     note(
       io,
-      `keyward: agent ${session.agent} has no credential in ${session.environment}; keyward grant add --agent ${session.agent} --credential NAME --allow '*' gives it one.`,
+      `keyward: agent ${agent} has no credential${service === undefined ? '' : ` for ${service}`} in ${environment}; ${grant} gives it one from the vault.`,
     )
   }
   if (io.stderr.isTTY !== true) return
-  const names = session.credentials.map((one) => one.name).join(', ') || 'no credential'
-  const line = `keyward: ${session.agent} in ${session.environment}, containment ${plan.mode}, egress ${session.egress}, ${names}`
+  const names = credentials.map((one) => one.name).join(', ') || 'no credential'
+  const line = `keyward: ${agent} in ${environment}, containment ${contain}, egress ${session.egress}, ${names}`
   note(io, paint(io, io.stderr, 'dim', printable(line)))
 }
 
@@ -168,10 +126,6 @@ function exitCodeOf(io: Io, child: ChildProcess, command: string): Promise<numbe
       note(io, `keyward: ${printable(command)}: ${missing ? 'there is no such program.' : 'it may not be run.'}`)
       resolve(missing ? 127 : 126)
     })
-    child.once('exit', (code, signal) => resolve(code ?? 128 + signalNumber(signal)))
+    child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
   })
-}
-
-function signalNumber(signal: NodeJS.Signals | null): number {
-  return signal === null ? 0 : (constants.signals[signal] ?? 0)
 }

@@ -70,6 +70,9 @@ const attempts = {
     fs.appendFileSync(path.join(place.home, '.bashrc'), '# changed\n')
     return true
   },
+  otherSession: () => read(place.otherSession),
+  ownSessionChanged: () => (fs.chmodSync(place.ownSession, 0o600), fs.appendFileSync(place.ownSession, '//'), true),
+  ownSession: () => fs.readFileSync(place.ownSession, 'utf8').includes('mine'),
   ownRoot: () => read(`/proc/self/root${database}`),
   rootOfOthers: () => eachProcess((id) => read(`/proc/${id}/root${database}`)),
   directoryOfOthers: () => eachProcess((id) => read(`/proc/${id}/cwd/home/.keyward/keyward.db`)),

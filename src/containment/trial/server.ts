@@ -13,6 +13,7 @@ import { z } from 'zod'
 import { defaultHidden, defaultReadOnly } from '../hidden.ts'
 import { planContainment } from '../plan.ts'
 import { runContained } from '../run.ts'
+import { writeSessionDirectory } from '../session-directory.ts'
 
 const trial = z
   .object({
@@ -75,7 +76,13 @@ const gateway = createServer((request, response) => response.end(`gateway ${requ
 await new Promise<void>((done) => gateway.listen(0, '127.0.0.1', done))
 const gatewayPort = portOf(gateway.address())
 
+const [other, mine] = [secret, 'mine'].map((preloadSource) =>
+  writeSessionDirectory({ caPem: '', preloadSource, parentEnvironment: {} }),
+)
+if (other === undefined || mine === undefined) throw new Error('two session directories')
 const place = {
+  otherSession: other.preloadPath,
+  ownSession: mine.preloadPath,
   home,
   work,
   runtime,
@@ -109,11 +116,16 @@ const plan = planContainment({
     directories: [...known.directories, join(home, '.keyward')],
     files: [...known.files, join(home, '.keyward.root-key')],
   },
-  readOnly: defaultReadOnly(home),
+  readOnly: [...defaultReadOnly(home), mine.directory],
+  keep: [mine.directory],
   gateway: { port: gatewayPort },
 })
 const child = runContained(plan, {
   variables: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', HOME: home, GATEWAY: `http://127.0.0.1:${gatewayPort}` },
 })
 if (process.env['TRIAL_ANNOUNCE'] === '1') console.error(`launcher ${child.pid}`)
-child.on('exit', (code, signal) => process.exit(code ?? (signal === null ? 1 : 99)))
+child.on('exit', (code, signal) => {
+  other.remove()
+  mine.remove()
+  process.exit(code ?? (signal === null ? 1 : 99))
+})

@@ -1,0 +1,195 @@
+import { KeywardError, type ErrorCode } from '../core/errors.ts'
+import type { NeedleSet } from '../core/needles.ts'
+import type { HeaderPair, RequestHead } from '../core/request.ts'
+import type { Service } from '../services/service.ts'
+import { answerHead, answerTrailers, bodyScrubber, type AnswerHead, type BodyScrubber } from './answer.ts'
+import type { AnswerListener, Dialler, Flow } from './dial.ts'
+import type { Sink } from './codings.ts'
+import { withoutHopByHop } from './hop-by-hop.ts'
+import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
+import type { Reply, RequestBody } from './reply.ts'
+
+export interface RelayOptions {
+  readonly head: RequestHead
+  readonly body: RequestBody
+  readonly reply: Reply
+  /** Null: a host that nobody guards; nothing was put in, so nothing is looked for. */
+  readonly service: Service | null
+  readonly needles: NeedleSet | null
+  readonly dialler: Dialler
+  /** Registers how to end this exchange from outside; returns how to take that back. */
+  readonly watch: (end: (code: ErrorCode) => void) => () => void
+}
+
+export interface RelayEnd {
+  /** answered: to the last byte. refused: nothing of the answer was passed on. aborted: the agent went away. ended: Keyward broke it off. broken: the service did. */
+  readonly outcome: 'answered' | 'refused' | 'aborted' | 'ended' | 'broken'
+  readonly code: ErrorCode | null
+  readonly status: number | null
+  readonly bytesUp: number
+  readonly bytesDown: number
+  /** Places in the answer where a secret was replaced. */
+  readonly scrubbed: number
+}
+
+/** Sends the request and brings the answer back, cleaned and at the reader's pace. Resolves when the exchange is over, whichever way. */
+export function relay(options: RelayOptions): Promise<RelayEnd> {
+  return new Promise((done) => {
+    const exchange = new Relay(options, done)
+    exchange.start()
+  })
+}
+
+class Relay implements AnswerListener {
+  readonly #options: RelayOptions
+  readonly #done: (end: RelayEnd) => void
+  #over = false
+  #flow: Flow | null = null
+  #abortRequest: (() => void) | null = null
+  #unwatch: () => void = () => undefined
+  #answer: AnswerHead | null = null
+  #scrubber: BodyScrubber | null = null
+  /** Pieces of a small body that will be sent with its length; null once chunks go out as they come. */
+  #gathered: Uint8Array[] | null = null
+  #wakeWriter: (() => void) | null = null
+  #status: number | null = null
+  #bytesUp = 0
+  #bytesDown = 0
+
+  constructor(options: RelayOptions, done: (end: RelayEnd) => void) {
+    this.#options = options
+    this.#done = done
+  }
+
+  start(): void {
+    const { head, body, service, dialler, reply, watch } = this.#options
+    this.#unwatch = watch((code) => this.#finish('ended', code, { refusal: code }))
+    reply.onClose(() => this.#finish('aborted', null, null))
+    reply.onDrain(() => {
+      this.#wakeWriter?.()
+      this.#wakeWriter = null
+    })
+    this.#abortRequest = dialler.send(head, body, service, this).abort
+  }
+
+  onSent(byteLength: number): void {
+    this.#bytesUp += byteLength
+  }
+
+  onHead(status: number, headers: readonly HeaderPair[], flow: Flow): void {
+    this.#flow = flow
+    this.#status = status
+    if (this.#over) return flow.abort()
+    const { needles, head, reply } = this.#options
+    if (needles === null) return reply.start(status, withoutHopByHop(headers))
+    const answer = answerHead({ method: head.method, status, headers }, needles)
+    if (isRefusal(answer)) return this.#finish('refused', answer.refusal, answer)
+    this.#answer = answer
+    this.#scrubber = bodyScrubber(answer, needles, this.#sink)
+    if (answer.gather) this.#gathered = []
+    else reply.start(answer.status, answer.headers)
+  }
+
+  onData(chunk: Uint8Array): void {
+    if (this.#over) return
+    if (this.#scrubber === null) {
+      const waiting = this.#write(chunk)
+      if (waiting !== undefined) this.#pauseUntil(waiting)
+      return
+    }
+    this.#guarded(() => {
+      const waiting = this.#scrubber?.push(chunk)
+      if (waiting !== undefined) this.#pauseUntil(waiting)
+    })
+  }
+
+  onEnd(trailers: readonly HeaderPair[]): void {
+    if (this.#over) return
+    this.#guarded(() => {
+      const waiting = this.#scrubber?.end()
+      if (waiting === undefined) this.#complete(trailers)
+      else waiting.then(() => this.#complete(trailers), (error: unknown) => this.#failed(error))
+    })
+  }
+
+  onFailure(refusal: Refusal): void {
+    if (this.#over) return
+    const begun = this.#answer !== null || this.#options.reply.started
+    this.#finish(begun ? 'broken' : 'refused', begun ? 'upstream_broken' : refusal.refusal, begun ? { refusal: 'upstream_broken' } : refusal)
+  }
+
+  readonly #sink: Sink = (piece) => {
+    if (this.#gathered !== null) {
+      this.#gathered.push(piece)
+      return undefined
+    }
+    return this.#write(piece)
+  }
+
+  #write(piece: Uint8Array): Promise<void> | undefined {
+    this.#bytesDown += piece.byteLength
+    if (this.#options.reply.write(piece)) return undefined
+    return new Promise((wake) => {
+      this.#wakeWriter = wake
+    })
+  }
+
+  #pauseUntil(waiting: Promise<void>): void {
+    this.#flow?.pause()
+    waiting.then(
+      () => {
+        if (!this.#over) this.#flow?.resume()
+      },
+      (error: unknown) => this.#failed(error),
+    )
+  }
+
+  #complete(trailers: readonly HeaderPair[]): void {
+    if (this.#over) return
+    const { reply, needles } = this.#options
+    if (this.#gathered !== null && this.#answer !== null) {
+      const whole = this.#gathered.length === 1 ? (this.#gathered[0] ?? new Uint8Array(0)) : Buffer.concat(this.#gathered)
+      reply.start(this.#answer.status, [...this.#answer.headers, ['content-length', String(whole.byteLength)]])
+      this.#bytesDown += whole.byteLength
+      if (whole.byteLength > 0) reply.write(whole)
+      reply.end()
+    } else {
+      reply.end(needles === null ? trailers : answerTrailers(trailers, needles).headers)
+    }
+    this.#finish('answered', null, null)
+  }
+
+  #guarded(step: () => void): void {
+    try {
+      step()
+    } catch (error) {
+      this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): void {
+    const code: ErrorCode = error instanceof KeywardError ? error.code : 'internal'
+    this.#finish(this.#options.reply.started ? 'broken' : 'refused', code, { refusal: code })
+  }
+
+  #finish(outcome: RelayEnd['outcome'], code: ErrorCode | null, refusal: Refusal | null): void {
+    if (this.#over) return
+    this.#over = true
+    this.#unwatch()
+    this.#wakeWriter?.()
+    if (outcome !== 'answered') {
+      this.#flow?.abort()
+      this.#abortRequest?.()
+      this.#scrubber?.destroy()
+    }
+    if (refusal !== null) sendRefusal(this.#options.reply, refusal)
+    this.#done({
+      outcome,
+      code,
+      status: this.#status,
+      bytesUp: this.#bytesUp,
+      bytesDown: this.#bytesDown,
+      scrubbed: (this.#answer?.hits ?? 0) + (this.#scrubber?.hits ?? 0),
+    })
+  }
+}
