@@ -2,9 +2,10 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
+import { VERSION } from './core/version.ts'
 import type { TableName } from './core/records.ts'
 import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
@@ -17,6 +18,7 @@ import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
+import { createStrangers } from './gateway/strangers.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
 import { createGrants } from './identity/grants.ts'
@@ -32,8 +34,6 @@ import { createCredentials } from './vault/credentials.ts'
 import { checkEpoch, type Change, type Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
-
-export const VERSION = '0.1.0'
 
 /** How often sessions are looked over for children that are gone. */
 const SWEEP_MILLISECONDS = 1_000
@@ -125,6 +125,7 @@ export async function openApp(options: AppOptions) {
       dialler,
       inflight,
       holds: createHolds({ ledger: noBudget, now }),
+      strangers: createStrangers({ now }),
       needles: createNeedleSource({ credentials, services: directory, records }),
       journal: { append: (event) => journal.append(event, { sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.
@@ -212,7 +213,9 @@ async function openOrCreate(store: Awaited<ReturnType<typeof openSqliteStore>>, 
 
 /** A key file that is already there is used: the operator may have put it there first. */
 async function firstRootKey(path: string): Promise<RootKey> {
-  return existsSync(path) ? readRootKeyFile(path) : createRootKeyFile(path, randomBytes)
+  if (existsSync(path)) return readRootKeyFile(path)
+  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+  return createRootKeyFile(path, randomBytes)
 }
 
 async function existingRootKey(options: AppOptions): Promise<RootKey> {

@@ -78,7 +78,7 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
   const rootKeyFile = pick<string>([
     ['variable', text(variables, 'KEYWARD_ROOT_KEY_FILE')],
     ['file', file.rootKeyFile],
-    ['default', `${homePath}.root-key`],
+    ['default', defaultRootKeyFile(homePath)],
   ])
   const passphraseFile = pick<string | null>([
     ['variable', text(variables, 'KEYWARD_PASSPHRASE_FILE')],
@@ -126,6 +126,14 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
       strictJournal: strict.value,
     },
   }
+}
+
+/**
+ * Beside the home and in a folder of its own: a folder can be hidden from an agent for good, while a
+ * single file that is replaced by renaming shows through what was laid over it.
+ */
+export function defaultRootKeyFile(home: string): string {
+  return join(`${home}.root`, 'key')
 }
 
 /** Without TLS of its own the gateway listens on loopback only: a placeholder must not cross a network in clear. */

@@ -9,12 +9,14 @@ import { KeywardError } from '../core/errors.ts'
 
 /** How long a server that holds the socket may take to accept before it counts as dead. */
 const PROBE_MILLISECONDS = 1000
+/** How long answers under way have when the server closes. */
+const GRACE_MILLISECONDS = 300
 const OWNER_ONLY_FOLDER = 0o700
 const OWNER_ONLY_FILE = 0o600
 
 export interface ControlServer {
   readonly path: string
-  /** Stops accepting, cuts idle and streaming connections, removes the socket. */
+  /** Stops accepting, lets answers out, cuts streams, removes the socket. */
   close(): Promise<void>
 }
 
@@ -32,12 +34,19 @@ export async function listenControl(api: Hono, path: string): Promise<ControlSer
   chmodSync(path, OWNER_ONLY_FILE)
   return {
     path,
-    close: () =>
-      new Promise((resolve) => {
-        server.close(() => resolve())
-        if ('closeAllConnections' in server) server.closeAllConnections()
-      }),
+    close: () => closeGently(server),
   }
+}
+
+/** Answers that are under way (that of the shutdown itself) are let out; streams are cut. */
+function closeGently(server: ReturnType<typeof createAdaptorServer>): Promise<void> {
+  return new Promise((resolve) => {
+    const cut = setTimeout(() => 'closeAllConnections' in server && server.closeAllConnections(), GRACE_MILLISECONDS)
+    server.close(() => {
+      clearTimeout(cut)
+      resolve()
+    })
+  })
 }
 
 function prepareFolder(folder: string): void {

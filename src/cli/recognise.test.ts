@@ -22,17 +22,27 @@ const views: ServiceView[] = services.map((service) => ({
   own: false,
 }))
 
-const random = (length: number, alphabet: string): string => [...randomBytes(length)].map((byte) => alphabet[byte % alphabet.length]).join('')
+const random = (length: number, alphabet: string): string =>
+  [...randomBytes(length)].map((byte) => alphabet[byte % alphabet.length]).join('')
 
 function recognise(variables: Record<string, string>) {
-  const map = new Map<string, FoundVariable>(Object.entries(variables).map(([name, value]) => [name, { value, origin: '.env' }]))
+  const map = new Map<string, FoundVariable>(
+    Object.entries(variables).map(([name, value]) => [name, { value, origin: '.env' }]),
+  )
   return recogniseKeys(map, views)
 }
 
 test('a variable that a service names holds a key of that service', () => {
   const key = `sk-${random(40, base62)}`
   expect(recognise({ OPENAI_API_KEY: key, PATH: '/usr/bin:/bin' })).toEqual([
-    { credential: 'openai', service: 'openai', fields: { key }, variables: [{ name: 'OPENAI_API_KEY', field: 'key' }], origin: '.env', characters: key.length },
+    {
+      credential: 'openai',
+      service: 'openai',
+      fields: { key },
+      variables: [{ name: 'OPENAI_API_KEY', field: 'key' }],
+      origin: '.env',
+      characters: key.length,
+    },
   ])
 })
 
@@ -64,7 +74,10 @@ test('placeholders, references and settings are no keys', () => {
 test('a service with a public field needs that too', () => {
   const key = random(84, base62)
   const names = services.find((service) => service.id === 'azure-openai')?.variables.fields ?? {}
-  const [secret, setting] = [Object.entries(names).find(([field]) => field === 'key')?.[1][0], Object.entries(names).find(([field]) => field !== 'key')?.[1][0]]
+  const [secret, setting] = [
+    Object.entries(names).find(([field]) => field === 'key')?.[1][0],
+    Object.entries(names).find(([field]) => field !== 'key')?.[1][0],
+  ]
   if (secret === undefined || setting === undefined) return
   expect(recognise({ [secret]: key }).filter((each) => each.service === 'azure-openai')).toEqual([])
   expect(recognise({ [secret]: key, [setting]: 'my-resource' })).toMatchObject([{ service: 'azure-openai' }])

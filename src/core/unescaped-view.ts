@@ -32,6 +32,8 @@ export class UnescapedView {
   #to = 0
   #firstMark = 0
   #end = 0
+  /** How many bytes after the escape that was read last belong to it in a view of this view. */
+  #joined = 0
 
   constructor(needles: NeedleSet, depth = 1) {
     this.#needles = needles
@@ -53,7 +55,7 @@ export class UnescapedView {
     const margin = index.longest + LONGEST_ESCAPE
     let first = -1
     let last = -1
-    /** End of the last escape that does not matter; whatever is decoded begins at or after it. */
+    /** Where the last escape that does not matter is over; whatever is decoded begins at or after it. */
     let boundary = from
     let begin = from
     let known = to
@@ -71,7 +73,7 @@ export class UnescapedView {
           begin = boundary
         }
         last = end
-      } else if (escape.kind === 'whole') boundary = end
+      } else if (escape.kind === 'whole') boundary = this.#joined > 0 ? at : end
       at = end
     }
     const reaches = known < to || last + margin >= to
@@ -92,17 +94,19 @@ export class UnescapedView {
 
   /**
    * Reads the escape at `at` and tells whether it can be part of a match, here or in a view of this view.
-   * An escaped backslash and what follows it count as one where they mean, once more unescaped, nothing that
-   * occurs in a needle: JSON within JSON is full of them.
+   * An escaped backslash does not matter if, with what follows it, it means nothing that occurs in a needle:
+   * JSON within JSON is full of them.
    */
   #read(text: Uint8Array, at: number, to: number, open: boolean): boolean {
     const escape = this.#escape
+    this.#joined = 0
     readEscape(text, at, to, !open, escape)
     if (escape.kind === 'literal') return escape.unsettled
     const { relevant, occurring } = this.#needles
     const byte = escape.output[0] ?? 0
     if (byte !== 0x5c || occurring[0x5c] === 1 || escape.kind === 'cut') return relevant[byte] === 1
-    let after = at + escape.length
+    const end = at + escape.length
+    let after = end
     let next = text[after] ?? 0
     if (next === 0x5c && after + 1 < to) {
       after++
@@ -112,7 +116,7 @@ export class UnescapedView {
     if (after >= to || next === 0x75 || next === 0x78 || isEscapeMark(next)) return true
     const meaning = backslashMeaning(next)
     if (meaning >= 0 && relevant[meaning] === 1) return true
-    escape.length = after + 1 - at
+    this.#joined = after + 1 - end
     return false
   }
 
@@ -244,8 +248,8 @@ export class UnescapedView {
     this.#marks.first(text, from, at)
     for (let position = this.#marks.next(from); position < at; position = this.#marks.next(position)) {
       this.#read(text, position, this.#end, false)
-      const end = position + (this.#escape.kind === 'whole' ? this.#escape.length : 1)
-      if (end > at) return position
+      const end = position + this.#escape.length
+      if (end + this.#joined > at) return position
       position = end
     }
     return at

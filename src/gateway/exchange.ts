@@ -13,10 +13,11 @@ import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
 import type { NeedleSource } from './needle-source.ts'
-import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
+import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { requestHeadersForUpstream, stripRange } from './request-headers.ts'
 import type { Reply, RequestBody } from './reply.ts'
+import type { Strangers } from './strangers.ts'
 import { readForward } from './forward-target.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
@@ -25,6 +26,7 @@ export interface ExchangePorts extends LocatePorts {
   readonly records: Pick<Records, 'get'>
   readonly dialler: Dialler
   readonly holds: Holds
+  readonly strangers: Strangers
   readonly inflight: Inflight
   readonly needles: NeedleSource
   readonly journal: { append(event: JournalEvent): Promise<void> }
@@ -157,10 +159,10 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
   if (arrival.door === 'base-url') return locateBaseUrl(arrival, headers.headers, ports)
   const forward = readForward(arrival)
   if (isRefusal(forward)) return forward
-  if (ports.ownAuthority(forward.host, forward.port)) return { refusal: 'loop_refused' }
   const caller = arrival.tunnel?.caller ?? identifyProxy(arrival.headers, ports.sessions)
   if (isRefusal(caller)) return caller
-  return locateForward(arrival, caller, forward, headers.headers, ports)
+  const place = ports.ownAuthority(forward.host, forward.port) ? { refusal: 'loop_refused' as const } : locateForward(arrival, caller, forward, headers.headers, ports)
+  return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
 function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decision: Extract<Decision, { allow: true }>; operation: string | null } | Refusal {
@@ -234,18 +236,28 @@ export function unlistedRefusal(place: Pick<Unlisted, 'caller'> & { readonly hea
 }
 
 async function refuse(arrival: Arrival, place: Located | Unlisted | null, refusal: Refusal, reply: Reply, ports: ExchangePorts): Promise<void> {
-  sendRefusal(reply, refusal)
+  const facts = place === null ? { door: arrival.door, peer: arrival.peer, method: arrival.method } : describe(arrival, place, ports)
+  sendRefusal(reply, await recordRefusal(place === null ? refusal : refusedTo(place.caller, refusal), facts, ports))
+}
+
+/** Writes the refusal down and gives back what to answer: strangers beyond their limit get a shorter answer and no entry of their own. */
+export async function recordRefusal(refusal: Refusal, facts: Record<string, string | number>, ports: Pick<ExchangePorts, 'journal' | 'strangers'>): Promise<Refusal> {
+  const { caller, rule } = refusal
+  const beyond = caller === undefined ? ports.strangers.refuse() : null
+  if (beyond !== null && !beyond.firstBeyond) return { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
   await record(ports, {
     kind: 'refusal',
-    ...(place === null ? { door: arrival.door, peer: arrival.peer } : describe(arrival, place, ports)),
+    ...(caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }),
+    ...facts,
     decision: 'deny',
-    code: refusal.refusal,
-    ...(refusal.rule === undefined ? {} : { rule: refusal.rule }),
+    code: beyond === null ? refusal.refusal : 'too_many_attempts',
+    ...(rule === undefined ? {} : { rule }),
   })
+  return beyond === null ? refusal : { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
 }
 
 /** An outcome or a refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused. */
-async function record(ports: ExchangePorts, event: JournalEvent): Promise<void> {
+async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent): Promise<void> {
   await ports.journal.append(event).catch(() => undefined)
 }
 

@@ -6,7 +6,7 @@ import { KeywardError, problemOf } from '../core/errors.ts'
 import type { Tunnel } from './arrival.ts'
 import type { Authority } from './certificates.ts'
 import type { Resolve } from './egress.ts'
-import { exchange, type ExchangePorts } from './exchange.ts'
+import { exchange, recordRefusal, type ExchangePorts } from './exchange.ts'
 import { arrivalOf, bodyOf, pairsOf, replyTo } from './node-codec.ts'
 import { isRefusal, sendRefusal } from './refusal.ts'
 import { CONNECTED, passTunnel, planTunnel, refuseTunnel, TUNNEL_IDLE_MILLISECONDS, type TunnelPlan } from './tunnel.ts'
@@ -80,10 +80,8 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   outer.on('connect', (request, socket, early) => {
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
-      refuseTunnel(socket, plan)
-      void ports.journal
-        .append({ kind: 'refusal', door: 'tunnel', peer: request.socket.remoteAddress ?? '', decision: 'deny', code: plan.refusal })
-        .catch(() => undefined)
+      const facts = { door: 'tunnel', peer: request.socket.remoteAddress ?? '', method: 'CONNECT' }
+      void recordRefusal(plan, facts, ports).then((refusal) => refuseTunnel(socket, refusal))
       return
     }
     openTunnel(socket, plan)

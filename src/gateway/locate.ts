@@ -8,7 +8,7 @@ import type { InjectionRule, Service } from '../services/service.ts'
 import type { Arrival } from './arrival.ts'
 import type { ForwardTarget } from './forward-target.ts'
 import type { Guarded, Held } from './guarded.ts'
-import { isRefusal, type Refusal } from './refusal.ts'
+import { isRefusal, refusedTo, type Refusal } from './refusal.ts'
 
 /** A request that names one credential of one service. */
 export interface Located {
@@ -56,10 +56,10 @@ export function locateBaseUrl(arrival: Arrival, headers: readonly HeaderPair[], 
   if (isRefusal(owner)) return owner
   if (owner.short) return { refusal: 'token_missing', detail: 'This placeholder is too short to prove a session by itself; use the proxy.' }
   const held = ports.guarded.of(owner.credentialId)
-  if (held === undefined) return { refusal: 'credential_missing' }
-  if (held.service.id !== service.id || owner.field !== found.field) return { refusal: 'placeholder_elsewhere' }
+  if (held === undefined) return refusedTo(owner, { refusal: 'credential_missing' })
+  if (held.service.id !== service.id || owner.field !== found.field) return refusedTo(owner, { refusal: 'placeholder_elsewhere' })
   const host = held.hosts.find((candidate) => !candidate.startsWith('*'))
-  if (host === undefined) return { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` }
+  if (host === undefined) return refusedTo(owner, { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` })
   return {
     kind: 'service',
     caller: owner,

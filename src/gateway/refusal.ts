@@ -1,5 +1,6 @@
 import { problemOf, type ErrorCode } from '../core/errors.ts'
 import type { HeaderPair } from '../core/request.ts'
+import type { Caller } from '../identity/sessions.ts'
 import type { Reply } from './reply.ts'
 
 /** A stage's no: the code, a sentence about this very case, and the rule that said so. */
@@ -8,6 +9,13 @@ export interface Refusal {
   readonly detail?: string
   readonly rule?: string
   readonly retryAfterSeconds?: number
+  /** Who was refused, once that is known: the journal names them, the answer does not. */
+  readonly caller?: Caller
+}
+
+/** The same refusal, with the one whom it met. */
+export function refusedTo(caller: Caller, refusal: Refusal): Refusal {
+  return { ...refusal, caller }
 }
 
 export function isRefusal<T extends object>(value: T): value is Extract<T, { readonly refusal: ErrorCode }> {
@@ -29,6 +37,8 @@ export function sendRefusal(reply: Reply, refusal: Refusal): void {
     ['content-type', 'application/problem+json'],
     ['content-length', String(body.byteLength)],
     ['cache-control', 'no-store'],
+    // Official SDKs would otherwise repeat for a minute what will be refused again.
+    ...(refusal.retryAfterSeconds === undefined && problem.status < 500 ? [['x-should-retry', 'false'] as const] : []),
     [REFUSAL_HEADER, refusal.refusal],
   ]
   if (problem.status === 407) headers.push(['proxy-authenticate', 'Basic realm="keyward"'])

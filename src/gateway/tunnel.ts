@@ -6,10 +6,10 @@ import type { HeaderPair } from '../core/request.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Tunnel } from './arrival.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
-import { refusalFrom, unlistedRefusal, type ExchangePorts } from './exchange.ts'
+import { recordRefusal, refusalFrom, unlistedRefusal, type ExchangePorts } from './exchange.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM } from './inflight.ts'
-import { isRefusal, REFUSAL_HEADER, type Refusal } from './refusal.ts'
+import { isRefusal, REFUSAL_HEADER, refusedTo, type Refusal } from './refusal.ts'
 import { readServerName, type HelloReading } from './server-name.ts'
 
 export const CONNECTED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
@@ -35,13 +35,14 @@ export function planTunnel(authority: string, headers: readonly HeaderPair[], ea
   if (port === null) return { refusal: 'request_malformed', detail: 'CONNECT needs a port.' }
   const caller = identifyProxy(headers, ports.sessions)
   if (isRefusal(caller)) return caller
-  if (ports.ownAuthority(host, port)) return { refusal: 'loop_refused' }
+  if (ports.ownAuthority(host, port)) return refusedTo(caller, { refusal: 'loop_refused' })
   if (port === 80) return { kind: 'open', tunnel: { caller, host, port, scheme: 'http' } }
   if (ports.guarded.at(caller.environment, host).length > 0) {
-    if (port !== 443) return { refusal: 'port_refused', detail: 'Services are reached on port 443.' }
+    if (port !== 443) return refusedTo(caller, { refusal: 'port_refused', detail: 'Services are reached on port 443.' })
     return { kind: 'open', tunnel: { caller, host, port, scheme: 'https' } }
   }
-  return unlistedRefusal({ caller, head: { host, port } }, ports) ?? { kind: 'pass', caller, host, port }
+  const refusal = unlistedRefusal({ caller, head: { host, port } }, ports)
+  return refusal === null ? { kind: 'pass', caller, host, port } : refusedTo(caller, refusal)
 }
 
 /** Refuses a CONNECT in the client's own protocol and closes the connection. */
@@ -66,13 +67,12 @@ export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
 export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kind: 'pass' }>, resolve: Resolve, ports: ExchangePorts): Promise<void> {
   const { caller, host, port } = plan
   const id = ports.newId()
-  const facts = { exchange: id, agent: caller.agent, session: caller.sessionId, environment: caller.environment, host, port }
+  const facts = { exchange: id, door: 'tunnel', agent: caller.agent, session: caller.sessionId, environment: caller.environment, host, port }
   const remove = ports.inflight.add({ sessionId: caller.sessionId, agentId: caller.agentId, credentialId: null, end: () => void client.destroy() })
   try {
     const address = await checkedAddress(host, resolve).catch((): Refusal => ({ refusal: 'upstream_unreachable' }))
     if (isRefusal(address)) {
-      await ports.journal.append({ kind: 'refusal', ...facts, decision: 'deny', code: address.refusal }).catch(() => undefined)
-      return refuseTunnel(client, address)
+      return refuseTunnel(client, await recordRefusal(refusedTo(caller, address), facts, ports))
     }
     try {
       await ports.journal.append({ kind: 'egress', ...facts })
@@ -83,7 +83,7 @@ export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kin
     const hello = await readHello(client)
     if (hello === null || hello.serverName !== host) {
       client.destroy()
-      await ports.journal.append({ kind: 'refusal', ...facts, decision: 'deny', code: 'host_mismatch' }).catch(() => undefined)
+      await recordRefusal(refusedTo(caller, { refusal: 'host_mismatch' }), facts, ports)
       return
     }
     await pipeBoth(client, address.address, port, hello.bytes)

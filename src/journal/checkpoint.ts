@@ -18,7 +18,8 @@ const ED25519_TYPE = 0x01
 
 /** The origin, which is also the key name. Throws a RangeError when `node` cannot stand in one. */
 export function originOf(node: string): string {
-  if (!/^[\w.-]{1,128}$/.test(node)) throw new RangeError('a node is named by letters, digits, dot, dash and underscore')
+  if (!/^[\w.-]{1,128}$/.test(node))
+    throw new RangeError('a node is named by letters, digits, dot, dash and underscore')
   return `keyward/${node}`
 }
 
@@ -40,7 +41,8 @@ export interface CheckpointKey {
 
 export function checkpointKey(origin: string, publicKey: KeyObject): CheckpointKey {
   const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
-  if (publicKey.asymmetricKeyType !== 'ed25519' || raw.length !== 32) throw new RangeError('checkpoints are signed by Ed25519')
+  if (publicKey.asymmetricKeyType !== 'ed25519' || raw.length !== 32)
+    throw new RangeError('checkpoints are signed by Ed25519')
   const name = Buffer.from(`${origin}\n`)
   const digest = hash('sha256', Buffer.concat([name, Buffer.from([ED25519_TYPE]), raw]), 'buffer')
   return { origin, publicKey, id: digest.subarray(0, 4) }

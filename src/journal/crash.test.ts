@@ -39,7 +39,9 @@ it('kill -9 in the middle of 1,000 concurrent appends loses no acknowledged entr
         stdio: 'inherit',
       })
       const ended = new Promise((resolve) => child.on('close', (_code, signal) => resolve(signal)))
-      await expect.poll(() => statSync(reports, { throwIfNoEntry: false })?.size ?? 0, { timeout: 20_000, interval: 3 }).toBeGreaterThan(20_000 * (round + 1))
+      await expect
+        .poll(() => statSync(reports, { throwIfNoEntry: false })?.size ?? 0, { timeout: 20_000, interval: 3 })
+        .toBeGreaterThan(20_000 * (round + 1))
       child.kill('SIGKILL')
       expect(await ended).toBe('SIGKILL')
       const acknowledged = readFileSync(reports, 'utf8').split('\n').slice(0, -1)

@@ -1,7 +1,17 @@
 import { execFile } from 'node:child_process'
 import { createPublicKey, generateKeyPairSync } from 'node:crypto'
 import type { JsonWebKey } from 'node:crypto'
-import { appendFileSync, copyFileSync, mkdtempSync, readFileSync, renameSync, rmSync, truncateSync, unlinkSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  copyFileSync,
+  mkdtempSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  truncateSync,
+  unlinkSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
@@ -28,7 +38,14 @@ beforeEach(async () => {
   control = join(home, 'control')
   disk('ok')
   const filesModule = new URL(`./faulty-files.ts?control=${encodeURIComponent(control)}`, import.meta.url)
-  journal = await openJournal({ directory, node: 'n', ...keys, now: Date.now, deadlineMilliseconds: DEADLINE, filesModule })
+  journal = await openJournal({
+    directory,
+    node: 'n',
+    ...keys,
+    now: Date.now,
+    deadlineMilliseconds: DEADLINE,
+    filesModule,
+  })
   await journal.append(intent(0), { sync: true })
 })
 
@@ -54,18 +71,32 @@ async function milliseconds(work: () => Promise<unknown>): Promise<number> {
 }
 
 async function recovered(): Promise<void> {
-  await expect.poll(() => journal.append(intent(99)).then(() => 'written', () => 'refused'), { timeout: 5000 }).toBe('written')
+  await expect
+    .poll(
+      () =>
+        journal.append(intent(99)).then(
+          () => 'written',
+          () => 'refused',
+        ),
+      { timeout: 5000 },
+    )
+    .toBe('written')
 }
 
 async function numbers(): Promise<unknown[]> {
   const found = []
-  for await (const { event } of searchJournal({ directory, order: 'oldest', kind: 'intent' })) found.push(event['number'])
+  for await (const { event } of searchJournal({ directory, order: 'oldest', kind: 'intent' }))
+    found.push(event['number'])
   return found
 }
 
 async function expectSound(): Promise<void> {
   await journal.checkpoint()
-  expect(await verifyJournal({ directory, publicKey: keys.publicKey })).toMatchObject({ ok: true, entries: journal.size, tornTail: null })
+  expect(await verifyJournal({ directory, publicKey: keys.publicKey })).toMatchObject({
+    ok: true,
+    entries: journal.size,
+    tornTail: null,
+  })
 }
 
 describe('a disk that hangs', () => {
@@ -81,7 +112,8 @@ describe('a disk that hangs', () => {
     expect(waited).toBeGreaterThan(DEADLINE * 0.9)
     expect(waited).toBeLessThan(DEADLINE + 500)
     const refused = await milliseconds(async () => {
-      for (let number = 2; number < 50; number++) await expect(journal.append(intent(number))).rejects.toMatchObject(unwritable)
+      for (let number = 2; number < 50; number++)
+        await expect(journal.append(intent(number))).rejects.toMatchObject(unwritable)
     })
     expect(refused).toBeLessThan(DEADLINE)
     clearInterval(heart)
@@ -124,7 +156,9 @@ describe('a disk that fails', () => {
   it('refuses with the reason, keeps nothing of what it refused, and recovers', async () => {
     disk('write EIO')
     await expect(journal.append(intent(1))).rejects.toMatchObject({ ...unwritable, detail: 'The disk answers EIO.' })
-    expect(await milliseconds(() => expect(journal.append(intent(2))).rejects.toMatchObject(unwritable))).toBeLessThan(100)
+    expect(await milliseconds(() => expect(journal.append(intent(2))).rejects.toMatchObject(unwritable))).toBeLessThan(
+      100,
+    )
     disk('ok')
     await recovered()
     expect(await numbers()).toEqual([0, 99])
@@ -165,7 +199,16 @@ describe('a segment that somebody touches', () => {
     it(`is noticed when ${name}, and nothing is acknowledged any more`, async () => {
       touch()
       await expect(journal.append(intent(1), { sync: true })).rejects.toMatchObject(unwritable)
-      await expect.poll(() => journal.append(intent(2)).then(() => 'written', (error: unknown) => String(error)), { timeout: 2000, interval: 100 }).toMatch(/unlinked|changed|replaced/)
+      await expect
+        .poll(
+          () =>
+            journal.append(intent(2)).then(
+              () => 'written',
+              (error: unknown) => String(error),
+            ),
+          { timeout: 2000, interval: 100 },
+        )
+        .toMatch(/unlinked|changed|replaced/)
     })
   }
 })
@@ -190,7 +233,10 @@ describe('a full disk', () => {
     expect(size).toBeGreaterThan(0)
     expect(size).toBeLessThan(2000)
     expect(new Set(codes)).toEqual(new Set(['journal_unwritable']))
-    const report = await verifyJournal({ directory: place, publicKey: createPublicKey({ key: publicKey, format: 'jwk' }) })
+    const report = await verifyJournal({
+      directory: place,
+      publicKey: createPublicKey({ key: publicKey, format: 'jwk' }),
+    })
     expect(report).toMatchObject({ ok: true, entries: size, tornTail: null })
   })
 })

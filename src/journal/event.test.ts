@@ -1,21 +1,31 @@
 import { Buffer } from 'node:buffer'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { canonicalJson } from '../core/canonical-json.ts'
 import { Secret } from '../core/secret.ts'
 import { encodeEvent, MAX_EVENT_LENGTH } from './event.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 12 })
-const value = fc.oneof(text, fc.integer(), fc.double({ noNaN: true, noDefaultInfinity: true }), fc.boolean(), fc.constant(null), fc.jsonValue({ maxDepth: 3 }))
+const value = fc.oneof(
+  text,
+  fc.integer(),
+  fc.double({ noNaN: true, noDefaultInfinity: true }),
+  fc.boolean(),
+  fc.constant(null),
+  fc.jsonValue({ maxDepth: 3 }),
+)
 
 describe('an event', () => {
   it('is spelled as canonical JSON, whatever its members and their order', () => {
     fc.assert(
-      fc.property(fc.dictionary(fc.oneof(text, fc.constantFrom('agent', 'a', 'B', '10', '9', 'a\nb', '__proto__')), value), (members) => {
-        const event = { ...members, kind: 'intent' as const }
-        const plain = JSON.parse(JSON.stringify(event))
-        expect(encodeEvent(plain)).toBe(canonicalJson(plain))
-      }),
+      fc.property(
+        fc.dictionary(fc.oneof(text, fc.constantFrom('agent', 'a', 'B', '10', '9', 'a\nb', '__proto__')), value),
+        (members) => {
+          const event = { ...members, kind: 'intent' as const }
+          const plain = JSON.parse(JSON.stringify(event))
+          expect(encodeEvent(plain)).toBe(canonicalJson(plain))
+        },
+      ),
       { numRuns: 500 },
     )
   })
@@ -26,7 +36,20 @@ describe('an event', () => {
 
   it('never carries a secret or anything else that is not plain JSON', () => {
     const secret = Secret.fromText('key', 'material')
-    const foreign: unknown[] = [secret, [secret], { a: { b: secret } }, Buffer.from('x'), new Date(0), new Map(), () => 1, 1n, Symbol('x'), Number.NaN, Infinity, [undefined]]
+    const foreign: unknown[] = [
+      secret,
+      [secret],
+      { a: { b: secret } },
+      Buffer.from('x'),
+      new Date(0),
+      new Map(),
+      () => 1,
+      1n,
+      Symbol('x'),
+      Number.NaN,
+      Infinity,
+      [undefined],
+    ]
     for (const member of foreign) {
       const event = { kind: 'intent' as const }
       Reflect.set(event, 'member', member)

@@ -49,7 +49,8 @@ function requirePlain(value: unknown, depth: number): void {
     for (const item of value) requirePlain(item, depth + 1)
     return
   }
-  if (prototype !== Object.prototype && prototype !== null) throw new TypeError('the journal carries plain objects only')
+  if (prototype !== Object.prototype && prototype !== null)
+    throw new TypeError('the journal carries plain objects only')
   for (const key of Object.keys(value)) {
     const member: unknown = Reflect.get(value, key)
     if (member !== undefined) requirePlain(member, depth + 1)

@@ -2,7 +2,21 @@ import type { Json } from '../core/canonical-json.ts'
 import type { JournalEntry } from './entry.ts'
 
 /** Members that come first, in this order; the others follow by name. */
-const leading = ['agent', 'environment', 'session', 'credential', 'version', 'service', 'operation', 'method', 'host', 'path', 'decision', 'code', 'status']
+const leading = [
+  'agent',
+  'environment',
+  'session',
+  'credential',
+  'version',
+  'service',
+  'operation',
+  'method',
+  'host',
+  'path',
+  'decision',
+  'code',
+  'status',
+]
 const MAX_VALUE_LENGTH = 512
 
 /**
@@ -12,7 +26,10 @@ const MAX_VALUE_LENGTH = 512
 export function formatEntry(entry: JournalEntry): string {
   const { event } = entry
   const names = Object.keys(event).filter((name) => name !== 'kind')
-  const ordered = [...leading.filter((name) => names.includes(name)), ...names.filter((name) => !leading.includes(name)).toSorted()]
+  const ordered = [
+    ...leading.filter((name) => names.includes(name)),
+    ...names.filter((name) => !leading.includes(name)).toSorted(),
+  ]
   const parts = ordered.flatMap((name) => {
     const value = event[name]
     return value === undefined ? [] : [`${printable(name)}=${formatValue(value)}`]
@@ -31,7 +48,11 @@ function formatValue(value: Json): string {
   const text = typeof value === 'string' ? value : JSON.stringify(value)
   const short = text.length > MAX_VALUE_LENGTH ? `${text.slice(0, MAX_VALUE_LENGTH)}…` : text
   const safe = printable(short)
-  return typeof value === 'string' && /^[^\s"=]+$/u.test(safe) ? safe : typeof value === 'string' ? `"${safe.replaceAll('"', '\\"')}"` : safe
+  return typeof value === 'string' && /^[^\s"=]+$/u.test(safe)
+    ? safe
+    : typeof value === 'string'
+      ? `"${safe.replaceAll('"', '\\"')}"`
+      : safe
 }
 
 function timeText(at: number): string {

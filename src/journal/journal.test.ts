@@ -1,5 +1,15 @@
 import { randomBytes, generateKeyPairSync } from 'node:crypto'
-import { appendFileSync, chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
+import {
+  appendFileSync,
+  chmodSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -59,13 +69,21 @@ describe('the journal', () => {
     await second.append(intent(100))
     await stop(second)
     expect(await events()).toEqual(Array.from({ length: 101 }, (_, number) => intent(number)))
-    expect(await verify()).toMatchObject({ ok: true, entries: 101, provenTo: 101, origin: 'keyward/node-1', tornTail: null })
+    expect(await verify()).toMatchObject({
+      ok: true,
+      entries: 101,
+      provenTo: 101,
+      origin: 'keyward/node-1',
+      tornTail: null,
+    })
   })
 
   it('has an acknowledged entry in the file at once, and a synced one too', async () => {
     const journal = await start()
     await journal.append(intent(1))
-    expect(readFileSync(join(directory, '00000001.jsonl'), 'utf8')).toMatch(/^\{"at":1790000000000,"event":\{.*"sequence":1\}\n$/)
+    expect(readFileSync(join(directory, '00000001.jsonl'), 'utf8')).toMatch(
+      /^\{"at":1790000000000,"event":\{.*"sequence":1\}\n$/,
+    )
     await journal.append(intent(2), { sync: true })
     expect(readFileSync(join(directory, '00000001.jsonl'), 'utf8').split('\n')).toHaveLength(3)
   })
@@ -93,7 +111,10 @@ describe('the journal', () => {
     expect(await journal.checkpoint()).toEqual(asked)
     expect(seen.at(-1)).toEqual(asked)
     expect(readFileSync(join(directory, 'checkpoints'), 'utf8')).toBe(seen.map(({ note }) => note).join(''))
-    expect(await verifyJournal({ directory, publicKey: keys.publicKey, anchor: asked })).toMatchObject({ ok: true, provenTo: 1501 })
+    expect(await verifyJournal({ directory, publicKey: keys.publicKey, anchor: asked })).toMatchObject({
+      ok: true,
+      provenTo: 1501,
+    })
   })
 
   it('rotates its segments, and opens with the newest alone', async () => {
@@ -122,7 +143,9 @@ describe('the journal', () => {
 
   it('refuses what does not fit its queue, and takes it later', async () => {
     const journal = await start()
-    const all = await Promise.allSettled(Array.from({ length: MAX_QUEUED_ENTRIES + 5 }, (_, number) => journal.append(intent(number))))
+    const all = await Promise.allSettled(
+      Array.from({ length: MAX_QUEUED_ENTRIES + 5 }, (_, number) => journal.append(intent(number))),
+    )
     expect(all.filter(({ status }) => status === 'rejected')).toHaveLength(5)
     await journal.append(intent(0))
     expect(journal.size).toBe(MAX_QUEUED_ENTRIES + 1)
@@ -162,7 +185,12 @@ describe('opening what is there', () => {
     expect(await verify()).toMatchObject({ ok: true, entries: 3, tornTail: { file: '00000001.jsonl', bytes: 40 } })
     const journal = await start()
     expect(journal.size).toBe(4)
-    expect((await events()).at(-1)).toMatchObject({ kind: 'finding', finding: 'journal_tail_cut', file: '00000001.jsonl', bytes: 40 })
+    expect((await events()).at(-1)).toMatchObject({
+      kind: 'finding',
+      finding: 'journal_tail_cut',
+      file: '00000001.jsonl',
+      bytes: 40,
+    })
     expect(await verify()).toMatchObject({ ok: true, entries: 4, tornTail: null })
   })
 

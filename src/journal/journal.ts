@@ -117,7 +117,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
       }).catch(() => {})
       worker.removeAllListeners()
       // A thread that the disk holds in a system call cannot be ended; it must not hold this one.
-      await withDeadline<void>(deadlineMilliseconds, (resolve) => void worker.terminate().then(() => resolve())).catch(() => {})
+      await withDeadline<void>(deadlineMilliseconds, (resolve) => void worker.terminate().then(() => resolve())).catch(
+        () => {},
+      )
     },
   }
 }
@@ -140,7 +142,10 @@ function withDeadline<T>(
   work: (resolve: (value: T) => void, reject: (error: Error) => void) => void,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
-    const timer = setTimeout(() => reject(unwritable(`The disk has not answered for ${milliseconds} ms.`)), milliseconds)
+    const timer = setTimeout(
+      () => reject(unwritable(`The disk has not answered for ${milliseconds} ms.`)),
+      milliseconds,
+    )
     const settle = (): void => clearTimeout(timer)
     work(
       (value) => {

@@ -1,6 +1,6 @@
 import { Buffer } from 'node:buffer'
 import { createHash } from 'node:crypto'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { digestFromBase64, digestToBase64, leafDigest, MerkleTree, nodeDigest } from './merkle.ts'
 
@@ -59,6 +59,7 @@ describe('the Merkle tree', () => {
   it('reads only the base64 of 32 bytes', () => {
     const digest = leafDigest(Buffer.from('x'))
     expect(digestFromBase64(digestToBase64(digest))).toBe(digest)
-    for (const text of ['', 'AAAA', `${digestToBase64(digest)} `, digestToBase64(digest).slice(0, -1)]) expect(digestFromBase64(text)).toBeUndefined()
+    for (const text of ['', 'AAAA', `${digestToBase64(digest)} `, digestToBase64(digest).slice(0, -1)])
+      expect(digestFromBase64(text)).toBeUndefined()
   })
 })

@@ -44,7 +44,8 @@ export class MerkleTree {
   constructor(size = 0, peaks: readonly Digest[] = []) {
     let ones = 0
     for (let rest = size; rest > 0; rest = Math.floor(rest / 2)) ones += rest % 2
-    if (!Number.isSafeInteger(size) || size < 0 || ones !== peaks.length) throw new RangeError('peaks do not fit the size')
+    if (!Number.isSafeInteger(size) || size < 0 || ones !== peaks.length)
+      throw new RangeError('peaks do not fit the size')
     this.#size = size
     this.#peaks = [...peaks]
   }

@@ -73,6 +73,7 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
   if (torn > MAX_LINE_BYTES) throw damaged(`What follows the last entry of ${last.file} is longer than an entry.`)
   const cut = torn === 0 ? null : cutTail(last.path, last.file, offset, torn)
   const { newest, bytes } = checkpoints
+  if (bytes < checkpoints.total) truncateSync(join(directory, CHECKPOINTS_FILE), bytes)
   return { segment: last.number, offset, head, tree, checkpoint: newest, checkpointBytes: bytes, cut }
 }
 
@@ -92,14 +93,14 @@ function readFrom(path: string, from: number, to: number): Buffer {
   }
 }
 
-/** The newest checkpoints, each with its signature checked; a last note that is not whole is cut off. */
+/** The newest checkpoints, each with its signature checked; a last note that is not whole is not counted in `bytes`. */
 async function lastCheckpoints(directory: string, key: CheckpointKey) {
   const path = join(directory, CHECKPOINTS_FILE)
   const bySize = new Map<number, string>()
   let newest: Checkpoint | null = null
   let size = 0
   const total = statSync(path, { throwIfNoEntry: false })?.size ?? 0
-  if (total === 0) return { bySize, newest, size, bytes: 0 }
+  if (total === 0) return { bySize, newest, size, bytes: 0, total }
   let from = Math.max(0, total - CHECKPOINT_TAIL_BYTES)
   if (from > 0) {
     const mark = readFrom(path, from, total).indexOf(`\n${key.origin}\n`)
@@ -108,10 +109,7 @@ async function lastCheckpoints(directory: string, key: CheckpointKey) {
   }
   let bytes = from
   for await (const { note, torn } of readNotes(path, from)) {
-    if (torn) {
-      truncateSync(path, bytes)
-      break
-    }
+    if (torn) break
     const unproven = parseCheckpoint(note)
     if (unproven === undefined) throw damaged('A checkpoint is malformed.')
     if (unproven.checkpoint.origin !== key.origin) throw damaged('A checkpoint is of another node.')
@@ -122,7 +120,7 @@ async function lastCheckpoints(directory: string, key: CheckpointKey) {
     bySize.set(size, unproven.digest)
     bytes += Buffer.byteLength(note)
   }
-  return { bySize, newest, size, bytes }
+  return { bySize, newest, size, bytes, total }
 }
 
 function damaged(detail: string): KeywardError {

@@ -19,7 +19,7 @@ export function rewriteUnsynced(
     const bytes = Buffer.alloc(to.offset - from.offset)
     if (readSync(descriptor, bytes, 0, bytes.length, from.offset) !== bytes.length) throw lost()
     let { head, size } = from
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       const stop = bytes.indexOf(0x0a, start)
       const next = stop < 0 ? null : followsOn(bytes.subarray(start, stop), head, ++size)
       if (next === null) throw lost()
@@ -27,7 +27,8 @@ export function rewriteUnsynced(
       start = stop + 1
     }
     if (head !== to.head) throw lost()
-    for (let done = 0; done < bytes.length; ) done += writeSync(descriptor, bytes, done, bytes.length - done, from.offset + done)
+    for (let done = 0; done < bytes.length;)
+      done += writeSync(descriptor, bytes, done, bytes.length - done, from.offset + done)
     files.syncAndWait(descriptor)
   } finally {
     closeSync(descriptor)

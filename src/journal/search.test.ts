@@ -19,7 +19,13 @@ let clock = 0
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'keyward-journal-'))
   clock = 1000
-  journal = await openJournal({ directory, node: 'n', ...generateKeyPairSync('ed25519'), now: () => clock, segmentBytes: 3000 })
+  journal = await openJournal({
+    directory,
+    node: 'n',
+    ...generateKeyPairSync('ed25519'),
+    now: () => clock,
+    segmentBytes: 3000,
+  })
 })
 
 afterEach(async () => {
@@ -35,7 +41,11 @@ async function write(...events: JournalEvent[]): Promise<void> {
 }
 
 const many = (count: number, from = 0): JournalEvent[] =>
-  Array.from({ length: count }, (_, index) => ({ kind: 'intent', agent: (from + index) % 2 === 0 ? 'even' : 'odd', number: from + index }))
+  Array.from({ length: count }, (_, index) => ({
+    kind: 'intent',
+    agent: (from + index) % 2 === 0 ? 'even' : 'odd',
+    number: from + index,
+  }))
 
 async function search(options: Omit<SearchOptions, 'directory'>): Promise<number[]> {
   const found = []
@@ -60,14 +70,31 @@ describe('search', () => {
 
   it('filters by time, kind, members and text', async () => {
     await write(
-      { kind: 'intent', agent: 'triage', environment: 'prod', credential: 'openai', service: 'openai', session: 's1', decision: 'allow' },
+      {
+        kind: 'intent',
+        agent: 'triage',
+        environment: 'prod',
+        credential: 'openai',
+        service: 'openai',
+        session: 's1',
+        decision: 'allow',
+      },
       { kind: 'refusal', agent: 'triage', environment: 'dev', decision: 'deny', code: 'grant_missing' },
       { kind: 'control', actor: 'Olga "root" Ünal', detail: { agent: 'triage', list: ['Nested'] } },
     )
     expect(await search({ kind: 'refusal' })).toEqual([2])
     expect(await search({ kind: ['refusal', 'control'] })).toEqual([3, 2])
     expect(await search({ agent: 'triage' })).toEqual([2, 1])
-    expect(await search({ agent: 'triage', environment: 'prod', credential: 'openai', service: 'openai', session: 's1', decision: 'allow' })).toEqual([1])
+    expect(
+      await search({
+        agent: 'triage',
+        environment: 'prod',
+        credential: 'openai',
+        service: 'openai',
+        session: 's1',
+        decision: 'allow',
+      }),
+    ).toEqual([1])
     expect(await search({ code: 'grant_missing' })).toEqual([2])
     expect(await search({ agent: 'tri' })).toEqual([])
     expect(await search({ since: 2000 })).toEqual([3, 2])
@@ -82,7 +109,9 @@ describe('search', () => {
   })
 
   it('says when there is no journal', async () => {
-    await expect(searchJournal({ directory: join(directory, 'none') }).next()).rejects.toMatchObject({ code: 'not_found' })
+    await expect(searchJournal({ directory: join(directory, 'none') }).next()).rejects.toMatchObject({
+      code: 'not_found',
+    })
   })
 })
 
@@ -115,16 +144,26 @@ describe('an entry on a terminal', () => {
   const line = (event: JournalEvent): string => formatEntry({ at: 0, sequence: 7, hash: '', previous: '', event })
 
   it('is one line, with what matters first', () => {
-    expect(line({ kind: 'intent', zeta: 1, decision: 'allow', agent: 'triage', list: [1, null], note: 'two words', missing: undefined })).toBe(
-      '1970-01-01T00:00:00.000Z #7 intent agent=triage decision=allow list=[1,null] note="two words" zeta=1',
-    )
+    expect(
+      line({
+        kind: 'intent',
+        zeta: 1,
+        decision: 'allow',
+        agent: 'triage',
+        list: [1, null],
+        note: 'two words',
+        missing: undefined,
+      }),
+    ).toBe('1970-01-01T00:00:00.000Z #7 intent agent=triage decision=allow list=[1,null] note="two words" zeta=1')
   })
 
   it('cannot move the cursor, hide or turn round text, nor pretend to be another field', () => {
     const hostile = 'a\u001b[2J\r\n\t\u0007\u009b\u202e\u2066\u200b\ufeff\u2028\ud800\u{e0041}z'
     const text = line({ kind: 'refusal', path: hostile, [hostile]: 'x', fake: 'x agent=root "' })
     expect(text).toMatch(/^[\u0020-\u007e]*$/)
-    expect(text).toContain('path=a\\u{1b}[2J\\u{d}\\u{a}\\u{9}\\u{7}\\u{9b}\\u{202e}\\u{2066}\\u{200b}\\u{feff}\\u{2028}\\u{d800}\\u{e0041}z')
+    expect(text).toContain(
+      'path=a\\u{1b}[2J\\u{d}\\u{a}\\u{9}\\u{7}\\u{9b}\\u{202e}\\u{2066}\\u{200b}\\u{feff}\\u{2028}\\u{d800}\\u{e0041}z',
+    )
     expect(text).toContain('fake="x agent=root \\""')
   })
 

@@ -87,7 +87,11 @@ export async function* readLinesBackward(path: string): AsyncGenerator<Buffer> {
       piece.set(later, length)
       position -= length
       let stop = piece.length
-      for (let mark = piece.lastIndexOf(NEWLINE); mark >= 0; mark = mark === 0 ? -1 : piece.lastIndexOf(NEWLINE, mark - 1)) {
+      for (
+        let mark = piece.lastIndexOf(NEWLINE);
+        mark >= 0;
+        mark = mark === 0 ? -1 : piece.lastIndexOf(NEWLINE, mark - 1)
+      ) {
         if (!atEnd) yield piece.subarray(mark + 1, stop)
         atEnd = false
         stop = mark
@@ -117,14 +121,23 @@ export async function* readNotes(path: string, from = 0): AsyncGenerator<{ note:
       bytes += line.length
       if (bytes > MAX_LINE_BYTES) return yield { note: '', torn: false }
     }
-    if (torn > 0) {
-      if (isWhole(text)) yield { note: `${text.join('\n')}\n`, torn: false }
-      return yield { note: text.join('\n'), torn: true }
+    if (torn === 0) continue
+    if (isWhole(text)) {
+      yield { note: `${text.join('\n')}\n`, torn: false }
+      text = []
     }
+    return yield { note: text.join('\n'), torn: mayGrowWhole(text) }
   }
-  if (text.length > 0) yield { note: `${text.join('\n')}\n`, torn: !isWhole(text) }
+  if (text.length > 0) yield { note: `${text.join('\n')}\n`, torn: mayGrowWhole(text) }
 }
 
+/** A note that is whole: further lines belong to it only if they are signatures. */
 function isWhole(lines: readonly string[]): boolean {
   return lines.length >= 5 && (lines.at(-1)?.startsWith('— ') ?? false)
+}
+
+/** Whether these lines are the beginning of a note that was never finished, and not one that was damaged. */
+function mayGrowWhole(lines: readonly string[]): boolean {
+  const forms = [/./, /^\d+$/, /^[A-Za-z0-9+/]{43}=$/, /^$/]
+  return lines.length <= forms.length && lines.every((line, index) => forms[index]?.test(line) ?? false)
 }

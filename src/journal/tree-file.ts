@@ -35,7 +35,9 @@ export function writeTreeFile(directory: string, start: SegmentStart, checkpoint
 export function readTreeFile(directory: string, key: CheckpointKey): SegmentStart | undefined {
   try {
     const flag = constants.O_RDONLY | constants.O_NOFOLLOW
-    const { head, note, peaks, segment } = readShape(JSON.parse(readFileSync(join(directory, TREE_FILE), { encoding: 'utf8', flag })))
+    const { head, note, peaks, segment } = readShape(
+      JSON.parse(readFileSync(join(directory, TREE_FILE), { encoding: 'utf8', flag })),
+    )
     const signed = parseCheckpoint(note)
     if (signed === undefined || signed.checkpoint.origin !== key.origin || !isSignedBy(signed, key)) return undefined
     const tree = new MerkleTree(
@@ -51,9 +53,12 @@ export function readTreeFile(directory: string, key: CheckpointKey): SegmentStar
 /** By hand and not by a schema: loading a schema library would double the time in which the worker starts. */
 function readShape(value: unknown): { head: string; note: string; peaks: string[]; segment: number } {
   if (typeof value !== 'object' || value === null) throw new TypeError('not an object')
-  if (!('head' in value && 'note' in value && 'peaks' in value && 'segment' in value)) throw new TypeError('a member is missing')
+  if (!('head' in value && 'note' in value && 'peaks' in value && 'segment' in value))
+    throw new TypeError('a member is missing')
   const { head, note, peaks, segment } = value
-  if (typeof head !== 'string' || typeof note !== 'string' || typeof segment !== 'number') throw new TypeError('a member is of another type')
-  if (!Array.isArray(peaks) || !peaks.every((peak) => typeof peak === 'string')) throw new TypeError('the peaks are of another type')
+  if (typeof head !== 'string' || typeof note !== 'string' || typeof segment !== 'number')
+    throw new TypeError('a member is of another type')
+  if (!Array.isArray(peaks) || !peaks.every((peak) => typeof peak === 'string'))
+    throw new TypeError('the peaks are of another type')
   return { head, note, peaks, segment }
 }

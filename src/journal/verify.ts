@@ -110,7 +110,8 @@ class Verification {
       const segments = await listSegments(this.#options.directory)
       for (const [index, segment] of segments.entries()) {
         const expected = segmentAt(this.#options.directory, index + 1)
-        if (segment.number !== expected.number) this.#fail('segment_missing', expected.file, `Segment ${expected.file} is missing.`)
+        if (segment.number !== expected.number)
+          this.#fail('segment_missing', expected.file, `Segment ${expected.file} is missing.`)
         this.#segments++
         await this.#segment(segment, index === segments.length - 1)
       }
@@ -170,20 +171,39 @@ class Verification {
     if (claims === null) this.#fail('entry_malformed', file, `Where entry ${sequence} should stand is no entry.`)
     if (!claims.intact) this.#fail('entry_altered', file, `Entry ${sequence} was changed after it was written.`)
     if (claims.sequence > sequence) {
-      this.#fail('entry_missing', file, `Entry ${claims.sequence} stands where entry ${sequence} should: it was removed, or their order was changed.`)
+      this.#fail(
+        'entry_missing',
+        file,
+        `Entry ${claims.sequence} stands where entry ${sequence} should: it was removed, or their order was changed.`,
+      )
     }
     if (claims.sequence < sequence) {
-      this.#fail('entry_repeated', file, `Entry ${claims.sequence} stands twice: one of the two was inserted, or their order was changed.`, claims.sequence)
+      this.#fail(
+        'entry_repeated',
+        file,
+        `Entry ${claims.sequence} stands twice: one of the two was inserted, or their order was changed.`,
+        claims.sequence,
+      )
     }
     const first = Math.max(1, sequence - 1)
-    this.#fail('chain_broken', file, `Entry ${sequence} was not written after the entry that stands before it: one of the two was replaced.`, first)
+    this.#fail(
+      'chain_broken',
+      file,
+      `Entry ${sequence} was not written after the entry that stands before it: one of the two was replaced.`,
+      first,
+    )
   }
 
   async #compare(file: string): Promise<void> {
     while (this.#next?.checkpoint.size === this.#tree.size) {
       if (this.#next.digest !== this.#tree.root()) {
         const from = this.#provenTo + 1
-        this.#fail('checkpoint_mismatch', file, `Among the entries ${from} to ${this.#tree.size} is one that is not what the checkpoint signed.`, from)
+        this.#fail(
+          'checkpoint_mismatch',
+          file,
+          `Among the entries ${from} to ${this.#tree.size} is one that is not what the checkpoint signed.`,
+          from,
+        )
       }
       this.#provenTo = this.#tree.size
       this.#checkpoints++
@@ -206,11 +226,23 @@ class Verification {
     if (unproven === undefined) this.#fail('checkpoint_malformed', CHECKPOINTS_FILE, 'A checkpoint is malformed.', from)
     const { origin, size } = unproven.checkpoint
     this.#key ??= checkpointKey(origin, this.#options.publicKey)
-    if (origin !== this.#key.origin) this.#fail('checkpoint_foreign', CHECKPOINTS_FILE, 'A checkpoint belongs to another journal.', from)
+    if (origin !== this.#key.origin)
+      this.#fail('checkpoint_foreign', CHECKPOINTS_FILE, 'A checkpoint belongs to another journal.', from)
     if (!isSignedBy(unproven, this.#key)) {
-      this.#fail('checkpoint_foreign', CHECKPOINTS_FILE, `The checkpoint of ${size} entries is not signed by the key of this journal.`, from)
+      this.#fail(
+        'checkpoint_foreign',
+        CHECKPOINTS_FILE,
+        `The checkpoint of ${size} entries is not signed by the key of this journal.`,
+        from,
+      )
     }
-    if (size < this.#tree.size) this.#fail('checkpoint_order', CHECKPOINTS_FILE, `The checkpoint of ${size} entries stands after a later one.`, from)
+    if (size < this.#tree.size)
+      this.#fail(
+        'checkpoint_order',
+        CHECKPOINTS_FILE,
+        `The checkpoint of ${size} entries stands after a later one.`,
+        from,
+      )
     this.#next = unproven
     if (size === 0) await this.#compare(CHECKPOINTS_FILE)
   }
@@ -235,10 +267,13 @@ class Verification {
 export function describeReport(report: JournalReport): string[] {
   const { entries, problem, provenTo, tornTail } = report
   const lines = [`${entries} entries in ${report.segments} segments, ${report.checkpoints} checkpoints.`]
-  if (problem !== null) lines.push(`First bad entry: ${problem.sequence} (${problem.file}, ${problem.code}). ${problem.detail}`)
+  if (problem !== null)
+    lines.push(`First bad entry: ${problem.sequence} (${problem.file}, ${problem.code}). ${problem.detail}`)
   lines.push(`Proven up to ${provenTo}: these entries are exactly those that were signed.`)
   if (entries > provenTo) {
-    lines.push(`Entries ${provenTo + 1} to ${entries} are chained but not signed: an accident would show, somebody who rewrote the end would not.`)
+    lines.push(
+      `Entries ${provenTo + 1} to ${entries} are chained but not signed: an accident would show, somebody who rewrote the end would not.`,
+    )
   }
   if (tornTail !== null) lines.push(`The last line of ${tornTail.file} was never finished (${tornTail.bytes} bytes).`)
   lines.push('A journal cut back together with its checkpoints is found only by a head that was kept elsewhere.')

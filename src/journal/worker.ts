@@ -1,6 +1,7 @@
 import { parentPort, workerData } from 'node:worker_threads'
 import { KeywardError } from '../core/errors.ts'
 import { checkpointKey } from './checkpoint.ts'
+import type { Checkpoint } from './checkpoint.ts'
 import { files as realFiles } from './files.ts'
 import type { Files } from './files.ts'
 import type { FromWorker, ToWorker, WorkerStart } from './protocol.ts'
@@ -25,6 +26,8 @@ let checkpointTimer: NodeJS.Timeout | undefined
 let syncing: Promise<void> | null = null
 let syncAgain = false
 let checkpointDue = false
+/** The last one of which the event loop knows: a rotation signs without telling. */
+let announced: Checkpoint | null = null
 
 function handle(open: JournalWriter, message: ToWorker): void {
   if (message.type === 'batch') return append(open, message.bodies, message.sync)
@@ -69,11 +72,11 @@ async function syncRounds(open: JournalWriter): Promise<void> {
       clearTimeout(checkpointTimer)
       checkpointTimer = undefined
     }
-    const before = open.checkpoint
     try {
       const checkpoint = await open.sync(sign)
       say({ type: 'synced', size: open.syncedSize })
-      if (checkpoint !== null) say({ type: 'checkpoint', checkpoint, fresh: checkpoint !== before })
+      if (checkpoint !== null) say({ type: 'checkpoint', checkpoint, fresh: checkpoint !== announced })
+      announced = checkpoint ?? announced
     } catch (error) {
       say({ type: 'unsynced', detail: reason(error) })
     }
@@ -90,7 +93,8 @@ function close(open: JournalWriter): void {
 
 /** The error in words that may be shown: the code of a system error, never a path. */
 function reason(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return `The disk answers ${error.code}.`
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string')
+    return `The disk answers ${error.code}.`
   return error instanceof Error ? `${error.message}.` : 'The worker failed.'
 }
 
@@ -99,6 +103,7 @@ try {
   const end = await recoverJournal(start.directory, key)
   const opened = new JournalWriter({ ...start, key, files: other?.files ?? realFiles }, end)
   writer = opened
+  announced = opened.checkpoint
   port.on('message', (message: ToWorker) => handle(opened, message))
   say({ type: 'ready', size: opened.size, cut: end.cut })
 } catch (error) {

@@ -209,8 +209,14 @@ export class JournalWriter {
     this.#files.syncAndWait(this.#checkpoints)
     const next = segmentAt(this.#directory, this.#segment.number + 1)
     const descriptor = openOwn(next.path)
-    writeTreeFile(this.#directory, { segment: next.number, head: this.#head, tree: this.#tree }, checkpoint)
-    syncDirectory(this.#directory)
+    try {
+      syncDirectory(this.#directory)
+      // Last, since from here on the old segment must not grow any more.
+      writeTreeFile(this.#directory, { segment: next.number, head: this.#head, tree: this.#tree }, checkpoint)
+    } catch (error) {
+      closeSync(descriptor)
+      throw error
+    }
     this.#retired.push(this.#descriptor)
     this.#descriptor = descriptor
     this.#segment = next
@@ -222,7 +228,8 @@ export class JournalWriter {
     if (this.#checkpoint !== null && this.#checkpoint.size >= size) return this.#checkpoint
     const checkpoint = signCheckpoint(this.#key, this.#privateKey, size, root)
     const state = this.#files.state(this.#checkpoints)
-    if (state.links === 0 || state.bytes !== this.#checkpointBytes) throw new Error('the checkpoints were changed by somebody else')
+    if (state.links === 0 || state.bytes !== this.#checkpointBytes)
+      throw new Error('the checkpoints were changed by somebody else')
     const bytes = Buffer.from(checkpoint.note)
     this.#writeAll(this.#checkpoints, bytes, this.#checkpointBytes)
     this.#checkpointBytes += bytes.length

@@ -4,7 +4,7 @@ import { dirname } from 'node:path'
 import process from 'node:process'
 import { agentFor } from '../../agents/index.ts'
 import type { IssuedView } from '../../api/schema.ts'
-import { readConfig } from '../../config.ts'
+import { defaultRootKeyFile, readConfig } from '../../config.ts'
 import { defaultHidden } from '../../containment/hidden.ts'
 import { planContainment } from '../../containment/plan.ts'
 import type { ContainmentMode, ContainmentRequest } from '../../containment/plan.ts'
@@ -87,7 +87,11 @@ function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide
   const known = defaultHidden(homedir(), io.environment)
   const own = [config.rootKeyFile, ...(config.passphraseFile === null ? [] : [config.passphraseFile])]
   return {
-    directories: [...known.directories, ...new Set([io.home, dirname(io.controlSocket)])],
+    directories: [
+      ...known.directories,
+      ...new Set([io.home, dirname(io.controlSocket)]),
+      ...(config.rootKeyFile === defaultRootKeyFile(config.home) ? [dirname(config.rootKeyFile)] : []),
+    ],
     files: [...known.files, ...own, ...files],
   }
 }

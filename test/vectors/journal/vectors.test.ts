@@ -3,7 +3,7 @@ import { createPublicKey } from 'node:crypto'
 import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import fc from 'fast-check'
+import * as fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { describeReport, verifyJournal } from '../../../src/journal/verify.ts'
 import { cases, generate } from './generate.ts'
@@ -29,7 +29,8 @@ describe('the vectors of the journal', () => {
   it('are what today’s code writes, byte for byte', async () => {
     await generate(home)
     expect(listing(home)).toEqual(listing(vectors))
-    for (const name of listing(home)) expect(readFileSync(join(home, name)).equals(readFileSync(join(vectors, name))), name).toBe(true)
+    for (const name of listing(home))
+      expect(readFileSync(join(home, name)).equals(readFileSync(join(vectors, name))), name).toBe(true)
   })
 
   for (const { name, why, expected } of cases) {
@@ -50,9 +51,16 @@ describe('the vectors of the journal', () => {
     const anchor = { size: 8, root }
     const against = (name: string) => verifyJournal({ directory: join(vectors, name), publicKey, anchor })
     expect(await against('good')).toMatchObject({ ok: true })
-    expect(await against('truncated-unsigned')).toMatchObject({ ok: false, problem: { code: 'truncated', sequence: 8 } })
-    expect(await verifyJournal({ directory: join(vectors, 'good'), publicKey, anchor: { size: 7, root } })).toMatchObject({ problem: { code: 'anchor_mismatch' } })
-    expect(await verifyJournal({ directory: join(vectors, 'good'), publicKey, origin: 'keyward/other' })).toMatchObject({ problem: { code: 'checkpoint_foreign' } })
+    expect(await against('truncated-unsigned')).toMatchObject({
+      ok: false,
+      problem: { code: 'truncated', sequence: 8 },
+    })
+    expect(
+      await verifyJournal({ directory: join(vectors, 'good'), publicKey, anchor: { size: 7, root } }),
+    ).toMatchObject({ problem: { code: 'anchor_mismatch' } })
+    expect(await verifyJournal({ directory: join(vectors, 'good'), publicKey, origin: 'keyward/other' })).toMatchObject(
+      { problem: { code: 'checkpoint_foreign' } },
+    )
   })
 
   it('no single byte of an entry or a checkpoint can be changed without being noticed', async () => {
