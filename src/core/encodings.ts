@@ -32,8 +32,8 @@ const htmlNames: Readonly<Record<string, string>> = {
  */
 export function formsOf(value: Uint8Array): Form[] {
   const forms: Form[] = [
-    { bytes: Uint8Array.from(value), fold: false, restate: plain },
-    { bytes: Uint8Array.from(value).toReversed(), fold: false, restate: (text) => Uint8Array.from(text).toReversed() },
+    { bytes: new Uint8Array(value), fold: false, restate: plain },
+    { bytes: new Uint8Array(value).reverse(), fold: false, restate: (text) => new Uint8Array(text).reverse() },
     { bytes: ascii(hexOf(value)), fold: true, restate: (text) => ascii(hexOf(text)) },
   ]
   for (const url of [false, true]) {
@@ -51,7 +51,8 @@ export function formsOf(value: Uint8Array): Form[] {
   for (let lead = 0; lead < 5; lead++) forms.push(base32Form(value, lead))
   forms.push({ bytes: ascii(base32(value)), fold: true, restate: (text) => ascii(base32(text)) })
   const text = textOf(value)
-  if (text !== undefined) {
+  // Of nothing but letters, digits and the like, every one of these is the text itself.
+  if (text !== undefined && !/^[A-Za-z0-9._-]*$/.test(text)) {
     for (const write of textEncodings)
       forms.push({ bytes: Buffer.from(write(text)), fold: false, restate: throughText(write) })
   }

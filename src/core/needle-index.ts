@@ -11,8 +11,10 @@ export interface Needle {
 export type Hits = number[]
 export const HIT_STRIDE = 4
 
-/** Length of the blocks that are looked up in the shift table. */
+/** Length of the blocks that are looked up in the shift table: blocks of four bytes of so many needles would be nearly all that there are. */
 const BLOCK = 4
+const WIDE_BLOCK = 6
+const WIDE_FROM = 4096
 const LONGEST_WINDOW = 48
 const FEWEST_SLOT_BITS = 12
 const MOST_SLOT_BITS = 22
@@ -35,6 +37,7 @@ export class NeedleIndex {
   readonly #starts: Uint32Array
   readonly #folds: Uint8Array
   readonly #window: number
+  readonly #block: number
   readonly #places: Uint32Array
   readonly #slotShift: number
   readonly #shifts: Uint8Array
@@ -72,11 +75,12 @@ export class NeedleIndex {
     }
     // A long window jumps further but fills the table; both are balanced against the largest table.
     const room = Math.floor(2 ** MOST_SLOT_BITS / SPARSITY / Math.max(1, this.count))
-    this.#window = Math.min(shortest, Math.max(8, room + BLOCK - 1))
-    const entries = this.count * (this.#window - BLOCK + 1)
+    this.#block = this.count >= WIDE_FROM ? WIDE_BLOCK : BLOCK
+    this.#window = Math.min(shortest, Math.max(2 * this.#block - 2, room + this.#block - 1))
+    const entries = this.count * (this.#window - this.#block + 1)
     const bits = Math.min(MOST_SLOT_BITS, Math.max(FEWEST_SLOT_BITS, Math.ceil(Math.log2(entries * SPARSITY + 1))))
     this.#slotShift = 32 - bits
-    this.#shifts = new Uint8Array(2 ** bits).fill(this.#window - BLOCK + 1)
+    this.#shifts = new Uint8Array(2 ** bits).fill(this.#window - this.#block + 1)
     this.#beginnings = new Uint8Array(2 ** Math.min(bits, 20))
     this.#heads = new Int32Array(2 ** Math.max(8, Math.ceil(Math.log2(this.count + 1)) + 1)).fill(-1)
     this.#next = new Int32Array(this.count).fill(-1)
@@ -91,13 +95,16 @@ export class NeedleIndex {
     const view = new DataView(text.buffer, text.byteOffset, text.byteLength)
     const shifts = this.#shifts
     const slotShift = this.#slotShift
-    const last = to - BLOCK
-    let at = from + this.#window - BLOCK
+    const lead = this.#window - this.#block
+    const wide = this.#block === WIDE_BLOCK
+    const last = to - this.#block
+    let at = from + lead
     while (at <= last) {
-      const block = view.getUint32(at, true) | 0x20202020
-      const jump = shifts[Math.imul(block, 0x9e3779b1) >>> slotShift] ?? 0
+      let block = view.getUint32(at, true) | 0x20202020
+      if (wide) block = widened(block, view.getUint16(at + BLOCK, true) | 0x2020)
+      const jump = shifts[hashOf(block) >>> slotShift] ?? 0
       if (jump === 0) {
-        this.#verify(text, view, at - this.#window + BLOCK, block, from, to, hits)
+        this.#verify(text, view, at - lead, block, from, to, hits)
         at++
       } else at += jump
     }
@@ -153,7 +160,7 @@ export class NeedleIndex {
         const candidate = this.#bucketAt(
           this.#pool,
           start + offset,
-          blockAt(this.#pool, start + offset + this.#window - BLOCK),
+          this.#blockAt(start + offset + this.#window - this.#block),
         )
         if (place === 0 || (lengths[candidate] ?? 0) < (lengths[bucket] ?? 0)) {
           chosen = offset
@@ -165,13 +172,20 @@ export class NeedleIndex {
       this.#places[id] = chosen
       this.#next[id] = this.#heads[bucket] ?? -1
       this.#heads[bucket] = id
-      const steps = this.#window - BLOCK
+      const steps = this.#window - this.#block
       for (let step = 0; step <= steps; step++) {
-        const slot = hashOf(blockAt(this.#pool, start + chosen + step)) >>> this.#slotShift
+        const slot = hashOf(this.#blockAt(start + chosen + step)) >>> this.#slotShift
         this.#shifts[slot] = Math.min(this.#shifts[slot] ?? 0, steps - step)
       }
       this.#beginnings[hashOf(blockAt(this.#pool, start)) & (this.#beginnings.length - 1)] = 1
     }
+  }
+
+  #blockAt(at: number): number {
+    const block = blockAt(this.#pool, at)
+    return this.#block === BLOCK
+      ? block
+      : widened(block, (this.#pool[at + 4] ?? 0) | ((this.#pool[at + 5] ?? 0) << 8) | 0x2020)
   }
 
   #bucketAt(text: Uint8Array, windowStart: number, lastBlock: number): number {
@@ -267,6 +281,10 @@ export class NeedleIndex {
 function blockAt(text: Uint8Array, at: number): number {
   const word = (text[at] ?? 0) | ((text[at + 1] ?? 0) << 8) | ((text[at + 2] ?? 0) << 16) | ((text[at + 3] ?? 0) << 24)
   return word | 0x20202020
+}
+
+function widened(block: number, rest: number): number {
+  return block ^ Math.imul(rest, 0x2c1b3c6d)
 }
 
 function hashOf(block: number): number {

@@ -1,7 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import {
-  chmodSync,
   chownSync,
   existsSync,
   mkdirSync,
@@ -27,7 +26,8 @@ export const clients = join(root, 'test/clients')
 
 const outcomeMilliseconds = 90_000
 /** An ordinary user, where the tests themselves run as root. */
-const ordinary = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+const ordinary: { readonly uid?: number; readonly gid?: number } =
+  process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 export interface Outcome {
   readonly code: number | null
@@ -54,10 +54,10 @@ export interface Stage {
   /** The caller's variables, beyond the few that every process needs. */
   readonly callerVariables: Record<string, string>
   keyward(args: readonly string[], input?: string): Promise<Outcome>
-  /** Runs `program` under `keyward run` in the place of `command`. */
+  /** Runs `program` (with its first arguments) under `keyward run` in the place of `command`. */
   client(run: {
     command: string
-    program: string
+    program: readonly string[]
     args: readonly string[]
     way: 'direct' | 'recorded'
     flags?: readonly string[]
@@ -115,7 +115,7 @@ export async function openStage(): Promise<Stage> {
       directory(dirname(out))
       const wrapper = join(place('bin'), command)
       const attend = join(root, 'test/e2e/clients/child/attend.ts')
-      const start = [process.execPath, '--disable-warning=ExperimentalWarning', attend, out, base, way, program]
+      const start = [process.execPath, '--disable-warning=ExperimentalWarning', attend, out, base, way, ...program]
       writeFileSync(wrapper, `#!/bin/sh\nexec ${start.map((word) => `'${word}'`).join(' ')} "$@"\n`, { mode: 0o755 })
       const outcome = await keyward(['run', '--agent', 'client', '--egress', 'deny', ...flags, '--', wrapper, ...args])
       return { ...outcome, ...leftBehind(out) }
@@ -230,13 +230,11 @@ function entriesOf(text: string): Readonly<Record<string, unknown>>[] {
 }
 
 function directory(path: string): string {
-  mkdirSync(path, { recursive: true })
+  mkdirSync(path, { recursive: true, mode: 0o700 })
   own(path)
   return path
 }
 
 function own(path: string): void {
-  if ('uid' in ordinary) chownSync(path, ordinary.uid, ordinary.gid)
-  if (!existsSync(path)) return
-  chmodSync(path, 0o700)
+  if (ordinary.uid !== undefined && ordinary.gid !== undefined) chownSync(path, ordinary.uid, ordinary.gid)
 }

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process'
 import { appendFileSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { crawl } from './crawl.ts'
 import { startRelay } from './relay.ts'
@@ -9,7 +9,7 @@ import { startRelay } from './relay.ts'
  * What `keyward run` starts in the place of a client: writes down the variables that it was given,
  * starts the real client with them (in a recorded run with the relay in between), and then everything
  * that can be read from here. Arguments: a directory for what is written down, the directory to
- * search, `direct` or `recorded`, the program, its arguments.
+ * search (without what was written down), `direct` or `recorded`, the program, its arguments.
  */
 const [out = '', base = '', way = '', program = '', ...args] = process.argv.slice(2)
 mkdirSync(out, { recursive: true })
@@ -24,7 +24,7 @@ child.on('exit', (code, signal) => {
   const named = Object.values(process.env).filter((value) => value !== undefined && existsSync(value))
   crawl(
     [base, ...named.flatMap((value) => (value?.startsWith('/tmp/') === true ? [value] : []))],
-    out,
+    dirname(out),
     join(out, 'readable'),
   )
   process.exit(code ?? (signal === null ? 1 : 128))
