@@ -8,6 +8,10 @@ import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 
 export const root = dirname(dirname(fileURLToPath(import.meta.url)))
+// Not `npm ci`: it refuses a lockfile in which the optional binaries of other systems are missing, as
+// happens where a registry does not carry them all. `install` takes every locked version and its hash
+// as they are, and `--no-save` leaves the lockfile alone.
+const INSTALL = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
 const stampFolder = join(root, 'node_modules', '.keyward-setup')
 
 /** `running`: what `npm start` needs. `testing`: also the checks. */
@@ -18,9 +22,7 @@ export function setUp(purpose) {
   const enough = done !== null && done.lock === wanted && (done.purpose === 'testing' || done.purpose === purpose)
   if (!enough) {
     say(purpose === 'running' ? 'Installing what Keyward needs (once, about a minute) …' : 'Installing what the tests need (once) …')
-    const args = ['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
-    if (purpose === 'running') args.push('--omit=dev')
-    npm(args, root)
+    npm(purpose === 'running' ? [...INSTALL, '--omit=dev'] : INSTALL, root)
     mkdirSync(stampFolder, { recursive: true })
     writeFileSync(join(stampFolder, 'stamp.json'), JSON.stringify({ lock: wanted, purpose }))
   }
@@ -33,7 +35,7 @@ export function setUpFolder(folder) {
   const wanted = createHash('sha256').update(lock).digest('hex')
   const stamp = join(folder, 'node_modules', '.keyward-stamp')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
-  npm(['ci', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'], folder)
+  npm(INSTALL, folder)
   writeFileSync(stamp, wanted)
 }
 

@@ -17,8 +17,9 @@ const WIDE_BLOCK = 6
 const WIDE_FROM = 4096
 const LONGEST_WINDOW = 48
 const FEWEST_SLOT_BITS = 12
-const MOST_SLOT_BITS = 22
-/** Slots of the shift table for each entry: sparser is faster until the table leaves the cache. */
+const MOST_SLOT_BITS = 23
+const MOST_BEGINNING_BITS = 20
+/** Slots of the shift table for each entry, as long as the largest table allows it. */
 const SPARSITY = 16
 /** Places in a needle that are tried for its window. */
 const WINDOW_PLACES = 6
@@ -46,7 +47,8 @@ export class NeedleIndex {
   /** Needle numbers in the order of their folded bytes. */
   readonly #order: Uint32Array
   readonly #firstBytes = new Uint8Array(256)
-  /** One bit for each folded beginning of four bytes, by hash. */
+  readonly #beginningShift: number
+  /** A mark for each folded beginning of four bytes, by hash. */
   readonly #beginnings: Uint8Array
 
   /** Every needle has at least eight bytes. */
@@ -73,15 +75,16 @@ export class NeedleIndex {
       this.#firstBytes[bytes[0] ?? 0] = 1
       if (fold) this.#firstBytes[upper(bytes[0] ?? 0)] = 1
     }
-    // A long window jumps further but fills the table; both are balanced against the largest table.
-    const room = Math.floor(2 ** MOST_SLOT_BITS / SPARSITY / Math.max(1, this.count))
+    // A long window jumps further but fills the table: about one entry a slot is where it no longer pays.
+    const room = Math.floor(2 ** MOST_SLOT_BITS / Math.max(1, this.count))
     this.#block = this.count >= WIDE_FROM ? WIDE_BLOCK : BLOCK
     this.#window = Math.min(shortest, Math.max(2 * this.#block - 2, room + this.#block - 1))
     const entries = this.count * (this.#window - this.#block + 1)
     const bits = Math.min(MOST_SLOT_BITS, Math.max(FEWEST_SLOT_BITS, Math.ceil(Math.log2(entries * SPARSITY + 1))))
     this.#slotShift = 32 - bits
     this.#shifts = new Uint8Array(2 ** bits).fill(this.#window - this.#block + 1)
-    this.#beginnings = new Uint8Array(2 ** Math.min(bits, 20))
+    this.#beginningShift = Math.max(this.#slotShift, 32 - MOST_BEGINNING_BITS)
+    this.#beginnings = new Uint8Array(2 ** (32 - this.#beginningShift))
     this.#heads = new Int32Array(2 ** Math.max(8, Math.ceil(Math.log2(this.count + 1)) + 1)).fill(-1)
     this.#next = new Int32Array(this.count).fill(-1)
     this.#places = new Uint32Array(this.count)
@@ -123,10 +126,10 @@ export class NeedleIndex {
    */
   heldFrom(text: Uint8Array, from: number, to: number): number {
     const beginnings = this.#beginnings
-    const mask = beginnings.length - 1
+    const shift = this.#beginningShift
     for (let at = Math.max(from, to - this.longest + 1); at < to; at++) {
       if (this.#firstBytes[text[at] ?? 0] === 0) continue
-      if (to - at >= BLOCK && beginnings[hashOf(blockAt(text, at)) & mask] === 0) continue
+      if (to - at >= BLOCK && beginnings[hashOf(blockAt(text, at)) >>> shift] === 0) continue
       if (this.#isProperPrefix(text, at, to)) return at
     }
     return to
@@ -177,7 +180,7 @@ export class NeedleIndex {
         const slot = hashOf(this.#blockAt(start + chosen + step)) >>> this.#slotShift
         this.#shifts[slot] = Math.min(this.#shifts[slot] ?? 0, steps - step)
       }
-      this.#beginnings[hashOf(blockAt(this.#pool, start)) & (this.#beginnings.length - 1)] = 1
+      this.#beginnings[hashOf(blockAt(this.#pool, start)) >>> this.#beginningShift] = 1
     }
   }
 

@@ -448,7 +448,7 @@ describe('bounds', () => {
     const secret = 'a'.repeat(32)
     const scrubber = createScrubber(needlesOf([known(secret)]))
     let length = 0
-    for (let i = 0; i < 200; i++) for (const piece of scrubber.push(Buffer.alloc(65_536, 'a'))) length += piece.length
+    for (let i = 0; i < 40; i++) for (const piece of scrubber.push(Buffer.alloc(65_536, 'a'))) length += piece.length
     for (const piece of scrubber.end()) length += piece.length
     expect(scrubber.hits).toBe(1)
     expect(length).toBeLessThan(64)

@@ -1,0 +1,327 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { connect as connectTcp, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { connect as connectTls } from 'node:tls'
+import { openApp, type App, type AppOptions } from '../../../src/app.ts'
+import { KeywardError } from '../../../src/core/errors.ts'
+import type { GrantRecord } from '../../../src/core/records.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import type { JournalEntry } from '../../../src/journal/entry.ts'
+import { searchJournal, type SearchFilter } from '../../../src/journal/search.ts'
+import type { InjectionRule, Operation, Service } from '../../../src/services/service.ts'
+import { wireOf, type Answer, type Wire } from './wire.ts'
+
+export type Door = 'base-url' | 'absolute' | 'tunnel'
+/** Every front door of the gateway port. A service whose endpoint is plain HTTP stands behind all three. */
+export const doors: readonly Door[] = ['base-url', 'absolute', 'tunnel']
+
+/** A service with one credential, and the agent that may use it. */
+export interface Held {
+  readonly id: string
+  readonly host: string
+  readonly credentialId: string
+  readonly agentId: string
+  readonly grantId: string
+  /** What the agent must never see. */
+  secret(field?: string): string
+}
+
+export interface HeldOptions {
+  readonly id: string
+  /** Origin of the upstream. */
+  readonly endpoint?: string
+  readonly hosts?: readonly string[]
+  readonly trust?: string
+  readonly inject?: readonly InjectionRule[]
+  readonly fields?: Service['fields']
+  readonly values?: Readonly<Record<string, string>>
+  readonly operations?: readonly Operation[]
+  readonly sealed?: readonly string[]
+  readonly encodedSlash?: boolean
+  readonly environment?: string
+  readonly agent?: string
+  readonly allow?: readonly string[]
+  readonly deny?: readonly string[]
+  readonly limits?: GrantRecord['limits']
+  readonly expiresAt?: number
+}
+
+/** What an agent holds. */
+export interface Login {
+  readonly id: string
+  readonly token: string
+  placeholder(held: Held, field?: string): string
+}
+
+export interface Ask {
+  readonly door: Door
+  readonly held: Pick<Held, 'id' | 'host'>
+  readonly login?: Login
+  readonly method?: string
+  /** Path and query at the service. */
+  readonly target?: string
+  readonly headers?: readonly (readonly [name: string, value: string])[]
+  readonly body?: string | Uint8Array
+}
+
+export interface Stage {
+  readonly app: App
+  readonly port: number
+  /** Names that resolve, and to what. A list of lists gives one answer after the other. */
+  readonly names: Map<string, string[] | string[][]>
+  readonly errors: unknown[]
+  /** Moves Keyward's clock. */
+  advance(milliseconds: number): void
+  hold(options: HeldOptions): Promise<Held>
+  agent(name: string, environment?: string): Promise<string>
+  login(agent: string, options?: { readonly environment?: string; readonly egress?: 'open' | 'deny' }): Promise<Login>
+  /** A connection on which requests of this door may be written. */
+  open(door: Door, host: string, login: Login, port?: number): Promise<Wire>
+  /** A bare connection to the gateway port. */
+  dial(): Promise<Wire>
+  /** One request and its answer on a connection of its own. */
+  request(ask: Ask): Promise<Answer>
+  /** Waits until an entry passes the filter; entries are found in the order in which they were written. */
+  journaled(filter: SearchFilter): Promise<JournalEntry>
+  entries(filter: SearchFilter): Promise<JournalEntry[]>
+  close(): Promise<void>
+}
+
+const actor = 'test'
+const JOURNAL_WAIT_MILLISECONDS = 3_000
+
+/** The whole product in this process, on a new home, without any name service. */
+export async function openStage(options: Partial<AppOptions> = {}): Promise<Stage> {
+  const folder = mkdtempSync(join(tmpdir(), 'keyward-gateway-'))
+  const home = join(folder, 'home')
+  const names = new Map<string, string[] | string[][]>()
+  const errors: unknown[] = []
+  let offset = 0
+  const app = await openApp({
+    config: {
+      home,
+      rootKeyFile: join(folder, 'root', 'key'),
+      passphraseFile: null,
+      gateway: { host: '127.0.0.1', port: 0 },
+      node: 'test',
+      leaseMilliseconds: 1_000,
+      strictJournal: false,
+    },
+    ephemeral: false,
+    askPassphrase: null,
+    onError(error) {
+      errors.push(error)
+      return 'reference'
+    },
+    now: () => Date.now() + offset,
+    async resolve(host) {
+      const known = names.get(host)
+      const next = Array.isArray(known?.[0]) ? (known.length > 1 ? known.shift() : known[0]) : known
+      if (next === undefined) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
+      return [next].flat().map((address) => ({ address: String(address), family: String(address).includes(':') ? 6 : 4 }))
+    },
+    ...options,
+  })
+  const port = Number(app.gatewayAddress.split(':').at(-1))
+  const directory = join(app.journalDirectory, 'test')
+  const wires = new Set<Wire>()
+
+  async function agent(name: string, environment = 'dev'): Promise<string> {
+    const found = app.agents.find(environment, name)
+    if (found !== undefined) return found.id
+    return (await app.agents.add({ name, environment, owner: null }, actor)).id
+  }
+
+  async function dial(): Promise<Wire> {
+    const socket = connectTcp(port, '127.0.0.1')
+    await once(socket, 'connect')
+    const wire = wireOf(socket)
+    wires.add(wire)
+    return wire
+  }
+
+  const stage: Stage = {
+    app,
+    port,
+    names,
+    errors,
+    agent,
+    dial,
+    advance(milliseconds) {
+      offset += milliseconds
+    },
+    async hold(wanted) {
+      const environment = wanted.environment ?? 'dev'
+      const hosts = wanted.hosts ?? [`${wanted.id}.example.test`]
+      const fields = wanted.fields ?? { key: 'secret' }
+      const definition: Service = {
+        id: wanted.id,
+        name: wanted.id,
+        hosts,
+        fields,
+        inject: wanted.inject ?? [{ kind: 'bearer' }],
+        variables: { fields: {} },
+        operations: wanted.operations ?? [],
+        checked: 'documented',
+        source: 'test',
+        ...(wanted.endpoint === undefined ? {} : { endpoint: wanted.endpoint }),
+        ...(wanted.trust === undefined ? {} : { trust: wanted.trust }),
+        ...(wanted.sealed === undefined ? {} : { sealed: wanted.sealed }),
+        ...(wanted.encodedSlash === undefined ? {} : { encodedSlash: wanted.encodedSlash }),
+      }
+      await app.records.commit([{ table: 'service', id: wanted.id, body: { definition, createdAt: Date.now() } }], { actor, action: 'service.add' })
+      const values = Object.fromEntries(Object.keys(fields).map((name) => [name, wanted.values?.[name] ?? madeUp()]))
+      const credential = await app.credentials.add(
+        {
+          name: wanted.id,
+          environment,
+          service: wanted.id,
+          fields: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, new Secret(name, Buffer.from(value))])),
+          owner: null,
+          sensitivity: 'low',
+        },
+        actor,
+      )
+      const agentId = await agent(wanted.agent ?? 'triage', environment)
+      const grant = await app.grants.add(
+        {
+          agentId,
+          credentialId: credential.id,
+          allow: wanted.allow ?? ['*'],
+          deny: wanted.deny ?? [],
+          limits: wanted.limits ?? {},
+          expiresAt: wanted.expiresAt ?? null,
+        },
+        actor,
+      )
+      return {
+        id: wanted.id,
+        host: hosts[0] ?? '',
+        credentialId: credential.id,
+        agentId,
+        grantId: grant.id,
+        secret: (field = 'key') => values[field] ?? '',
+      }
+    },
+    async login(name, { environment = 'dev', egress } = {}) {
+      const agentId = await agent(name, environment)
+      const issued = await app.sessions.issue({ agentId, ttlSeconds: 3_600, egress: egress ?? null, binding: { kind: 'unbound' } }, actor)
+      return {
+        id: issued.id,
+        token: issued.token,
+        placeholder(held, field = 'key') {
+          const found = issued.placeholders.find((one) => one.credentialId === held.credentialId && one.field === field)
+          if (found === undefined) throw new Error(`no placeholder for ${held.id}.${field}`)
+          return found.text
+        },
+      }
+    },
+    async open(door, host, login, toPort = 443) {
+      const wire = await dial()
+      if (door !== 'tunnel') return wire
+      wire.write(connectHead(`${host}:${toPort}`, login.token))
+      const answer = await wire.head()
+      if (answer.status !== 200) throw new Error(`CONNECT was answered ${answer.status}`)
+      const raw = wire.socket
+      raw.removeAllListeners('data')
+      const secure = connectTls({ socket: raw as Socket, servername: host, ca: app.caCertificate, ALPNProtocols: ['http/1.1'] })
+      await once(secure, 'secureConnect')
+      const inner = wireOf(secure)
+      wires.add(inner)
+      return inner
+    },
+    async request(ask) {
+      const login = ask.login ?? { id: '', token: '', placeholder: () => '' }
+      const wire = await stage.open(ask.door, ask.held.host, login)
+      wire.write(requestBytes(stage, ask))
+      const answer = await wire.answer({ method: ask.method ?? 'GET' })
+      wire.close()
+      return answer
+    },
+    async entries(filter) {
+      const found: JournalEntry[] = []
+      for await (const entry of searchJournal({ directory, order: 'oldest', ...filter })) found.push(entry)
+      return found
+    },
+    async journaled(filter) {
+      const until = Date.now() + JOURNAL_WAIT_MILLISECONDS
+      for (;;) {
+        for await (const entry of searchJournal({ directory, order: 'newest', limit: 1, ...filter })) return entry
+        if (Date.now() > until) {
+          const last: string[] = []
+          for await (const entry of searchJournal({ directory, order: 'newest', limit: 4 })) last.push(JSON.stringify(entry.event))
+          throw new Error(`The journal has no ${JSON.stringify(filter)}; the last are\n${last.join('\n')}`)
+        }
+        await new Promise((done) => setTimeout(done, 10))
+      }
+    },
+    async close() {
+      for (const wire of wires) wire.close()
+      await app.close()
+      rmSync(folder, { recursive: true, force: true })
+    },
+  }
+  return stage
+}
+
+/** The bytes of a request as a well-behaved client of this door would write them, with `ask.headers` added as they are. */
+export function requestBytes(stage: Pick<Stage, 'port'>, ask: Ask): Buffer {
+  const { door, held, login, method = 'GET', target = '/', headers = [], body } = ask
+  const line = { 'base-url': `/s/${held.id}${target}`, absolute: `http://${held.host}${target}`, tunnel: target }[door]
+  const lines = [`${method} ${line} HTTP/1.1`]
+  if (!named(headers, 'host')) lines.push(`Host: ${door === 'base-url' ? `127.0.0.1:${stage.port}` : held.host}`)
+  if (door === 'absolute' && login !== undefined && !named(headers, 'proxy-authorization')) lines.push(`Proxy-Authorization: ${proxyCredentials(login.token)}`)
+  for (const [name, value] of headers) lines.push(`${name}: ${value}`)
+  const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(body)
+  if (body !== undefined && !named(headers, 'transfer-encoding') && !named(headers, 'content-length')) lines.push(`Content-Length: ${bytes.length}`)
+  return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), bytes])
+}
+
+export function connectHead(authority: string, token: string | null): string {
+  const credentials = token === null ? '' : `Proxy-Authorization: ${proxyCredentials(token)}\r\n`
+  return `CONNECT ${authority} HTTP/1.1\r\nHost: ${authority}\r\n${credentials}\r\n`
+}
+
+export function proxyCredentials(token: string): string {
+  return `Basic ${Buffer.from(`keyward:${token}`).toString('base64')}`
+}
+
+/** The code of a refusal, after checking that it is told as promised: problem JSON, header, status, title and next step. */
+export function codeOf(answer: Answer): string {
+  const problem: unknown = JSON.parse(answer.body.toString('utf8'))
+  if (typeof problem !== 'object' || problem === null || !('code' in problem)) throw new KeywardError('internal', 'no problem JSON')
+  const record: Record<string, unknown> = { ...problem }
+  const type = answer.headers.find(([name]) => name === 'content-type')?.[1]
+  const told = answer.headers.find(([name]) => name === 'keyward-error')?.[1]
+  if (type !== 'application/problem+json') throw new Error(`The content type of a refusal is ${type}`)
+  if (told !== record.code) throw new Error(`keyward-error says ${told}, the problem says ${String(record.code)}`)
+  if (record.status !== answer.status || typeof record.title !== 'string' || typeof record.next !== 'string') throw new Error('The problem is incomplete.')
+  return String(record.code)
+}
+
+/** Waits until something has become true, without a fixed sleep. */
+export async function eventually(condition: () => boolean, withinMilliseconds = 5_000): Promise<void> {
+  const until = Date.now() + withinMilliseconds
+  while (!condition()) {
+    if (Date.now() > until) throw new Error('It did not become true in time.')
+    await new Promise((done) => setTimeout(done, 5))
+  }
+}
+
+/** A value that no text holds by chance, with characters that encodings treat differently. */
+export function madeUp(): string {
+  return `${randomBytes(24).toString('base64url')}+/=${randomBytes(6).toString('hex')}`
+}
+
+function named(headers: readonly (readonly [string, string])[], name: string): boolean {
+  return headers.some(([key]) => key.toLowerCase() === name)
+}
+
+function once(socket: Socket, event: string): Promise<void> {
+  return new Promise((done, fail) => {
+    socket.once(event, () => done())
+    socket.once('error', fail)
+  })
+}
