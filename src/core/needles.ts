@@ -36,7 +36,7 @@ interface Origin {
 export class NeedleSet {
   readonly index: NeedleIndex
   /** 1 for each byte that occurs in a needle. */
-  readonly occurring = new Uint8Array(256)
+  readonly occurring: Uint8Array
   /** 1 for each byte whose escape matters: it occurs in a needle, or may be part of a further escape. */
   readonly relevant: Uint8Array
   readonly #origins: readonly Origin[]
@@ -46,11 +46,13 @@ export class NeedleSet {
 
   private constructor(
     index: NeedleIndex,
+    occurring: Uint8Array,
     relevant: Uint8Array,
     origins: readonly Origin[],
     instead: ReadonlyMap<string, Uint8Array>,
   ) {
     this.index = index
+    this.occurring = occurring
     this.relevant = relevant
     this.#origins = origins
     this.#instead = instead
@@ -59,13 +61,15 @@ export class NeedleSet {
   static of(
     needles: readonly { readonly bytes: Uint8Array; readonly fold: boolean; readonly origin: Origin }[],
   ): NeedleSet {
-    const relevant = new Uint8Array(256)
+    const occurring = new Uint8Array(256)
+    for (const { bytes } of needles) for (let i = 0; i < bytes.length; i++) occurring[bytes[i] ?? 0] = 1
+    const relevant = occurring.slice()
     for (let byte = 0; byte < 256; byte++) {
       if (isAlphanumeric(byte) || isEscapeMark(byte) || byte === 0x23 || byte === 0x3b) relevant[byte] = 1
     }
-    for (const { bytes } of needles) for (const byte of bytes) relevant[byte] = 1
     return new NeedleSet(
       new NeedleIndex(needles),
+      occurring,
       relevant,
       needles.map((needle) => needle.origin),
       new Map(),
@@ -76,6 +80,7 @@ export class NeedleSet {
   restated(name: string, replacement: string): NeedleSet {
     return new NeedleSet(
       this.index,
+      this.occurring,
       this.relevant,
       this.#origins,
       new Map([...this.#instead, [name, Buffer.from(replacement)]]),

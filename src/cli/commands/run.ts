@@ -82,7 +82,7 @@ function chooseContainment(io: Io, asked: ContainmentMode | undefined): Containm
   return 'none'
 }
 
-function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide'] {
+export function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide'] {
   const { config } = readConfig({}, io.environment)
   const known = defaultHidden(homedir(), io.environment)
   const own = [config.rootKeyFile, ...(config.passphraseFile === null ? [] : [config.passphraseFile])]
@@ -96,7 +96,7 @@ function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide
   }
 }
 
-function gatewayPlace(session: IssuedView): { port: number; socketPath?: string } {
+export function gatewayPlace(session: IssuedView): { port: number; socketPath?: string } {
   const { address, socket } = session.gateway
   const port = Number(address.slice(address.lastIndexOf(':') + 1))
   return socket === null ? { port } : { port, socketPath: socket }
