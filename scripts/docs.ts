@@ -12,7 +12,7 @@ writeFileSync(
 
 Every refusal carries a stable code: in problem JSON (RFC 9457) as \`code\`, in the header \`keyward-error\`, on the terminal before the next step. The status is what the gateway and the API answer; the exit code is what the command ends with (\`run\` ends with 125 for failures of its own).
 
-This page is made from \`src/core/errors.ts\` by \`npm run docs\`.
+This page is made from \`src/core/error-table.ts\` by \`npm run docs\`.
 
 | code | status | exit | what happened | what to do |
 |---|---|---|---|---|

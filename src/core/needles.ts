@@ -138,12 +138,18 @@ const lastResort = Buffer.from('***')
  * HTML. A secret shorter than 8 bytes cannot be told from ordinary text and is refused with `secret_invalid`.
  */
 export function needlesOf(secrets: readonly KnownSecret[], derived: readonly DerivedText[] = []): NeedleSet {
-  const found = new Map<string, { bytes: Uint8Array; fold: boolean; origin: Origin }>()
-  const add = (bytes: Uint8Array, fold: boolean, origin: Origin): void => {
-    const key = (fold ? 'f' : 'e') + Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('latin1')
-    if (!found.has(key)) found.set(key, { bytes, fold, origin })
-  }
+  const found: { bytes: Uint8Array; fold: boolean; origin: Origin }[] = []
   const addAll = (value: Uint8Array, source: Source): void => {
+    const first = found.length
+    // Needles of two secrets are rarely the same and may be so; most forms of one secret are.
+    const add = (bytes: Uint8Array, fold: boolean, origin: Origin): void => {
+      for (let i = first; i < found.length; i++) {
+        const other = found[i]
+        if (other?.fold === fold && other.bytes.length === bytes.length && Buffer.compare(other.bytes, bytes) === 0)
+          return
+      }
+      found.push({ bytes, fold, origin })
+    }
     for (const { bytes, fold, restate } of formsOf(value)) {
       const origin = { source, restate }
       add(bytes, fold, origin)
@@ -175,7 +181,7 @@ export function needlesOf(secrets: readonly KnownSecret[], derived: readonly Der
     if (value.length < SHORTEST_VALUE || value.length > LONGEST_VALUE) continue
     addAll(value, { name: 'derived', replacement: Buffer.from(replacement), valueLength: value.length })
   }
-  return NeedleSet.of([...found.values()].toSorted((a, b) => b.bytes.length - a.bytes.length))
+  return NeedleSet.of(found.toSorted((a, b) => b.bytes.length - a.bytes.length))
 }
 
 /** Nothing but characters that need no escape in JSON, a URL or HTML. */

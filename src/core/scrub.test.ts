@@ -253,6 +253,8 @@ describe('R3: a secret cut anywhere', () => {
 
 test.each([
   '\\\\na%2562ababa',
+  'abab\\\\nbab\\u0061',
+  'abab\\u005cnbab%61',
   '\\\\nabab\\u0061ba',
   '\\\\\\"nabab%61ba',
   'nab\\\\u0061baba \\\\',
@@ -417,6 +419,14 @@ describe('what is written instead', () => {
     expect(out).not.toContain(first)
     expect(out).not.toContain(second)
     expect(out).toContain('[keyward:one]')
+  })
+
+  test('the same needles with the placeholder of one session', () => {
+    const [one, two] = [randomKey(30), randomKey(30)]
+    const needles = needlesOf([known(one, '[keyward:one]', 'id1'), known(two, '[keyward:two]', 'id2')])
+    const restated = needles.restated('id1', 'sk-kwp-mine')
+    expect(scrubbed(restated, `${one} ${two}`)).toBe('sk-kwp-mine [keyward:two]')
+    expect(scrubbed(needles, `${one} ${two}`)).toBe('[keyward:one] [keyward:two]')
   })
 
   test('overlapping secrets both vanish', () => {
