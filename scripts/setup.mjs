@@ -12,6 +12,7 @@ export const root = dirname(dirname(fileURLToPath(import.meta.url)))
 // happens where a registry does not carry them all. `install` takes every locked version and its hash
 // as they are, and `--no-save` leaves the lockfile alone.
 const INSTALL = ['install', '--no-save', '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error']
+const nodeFolder = join(root, 'scripts', 'node')
 const stampFolder = join(root, 'node_modules', '.keyward-setup')
 
 /** `running`: what `npm start` needs. `testing`: also the checks. */
@@ -26,6 +27,7 @@ export function setUp(purpose) {
     mkdirSync(stampFolder, { recursive: true })
     writeFileSync(join(stampFolder, 'stamp.json'), JSON.stringify({ lock: wanted, purpose }))
   }
+  if (!isNewEnough(process.versions.node)) setUpFolder(nodeFolder)
   return nodeBinary()
 }
 
@@ -36,23 +38,28 @@ export function setUpFolder(folder) {
   const stamp = join(folder, 'node_modules', '.keyward-stamp')
   if (existsSync(stamp) && readFileSync(stamp, 'utf8') === wanted) return
   npm(INSTALL, folder)
+  mkdirSync(dirname(stamp), { recursive: true })
   writeFileSync(stamp, wanted)
 }
 
 /** A Node of at least 24: the machine's own, or the one that came with the packages. */
 export function nodeBinary() {
-  if (Number(process.versions.node.split('.')[0]) >= 24) return process.execPath
-  const local = join(root, 'node_modules', '.bin', 'node')
+  if (isNewEnough(process.versions.node)) return process.execPath
+  const local = join(nodeFolder, 'node_modules', '.bin', 'node')
   if (existsSync(local)) {
     try {
       const version = execFileSync(local, ['-p', 'process.versions.node'], { encoding: 'utf8' })
-      if (Number(version.split('.')[0]) >= 24) return local
+      if (isNewEnough(version)) return local
     } catch {
       // Falls through to the remedy: a binary for another system is as good as none.
     }
   }
   say('Keyward runs on Node 24. None came from npm for this system: install it (for example `brew install node@24`) and try again.')
   process.exit(1)
+}
+
+function isNewEnough(version) {
+  return Number(version.split('.')[0]) >= 24
 }
 
 /** Runs a command with Node 24 first on the PATH and ends this process with its code. */

@@ -62,8 +62,15 @@ export async function openApp(options: AppOptions) {
   const { records, vault, created } = await openOrCreate(store, options, now)
   const journalDirectory = join(config.home, 'journal')
   const keys = vault.journalKey()
-  const journal = await openJournal({ directory: join(journalDirectory, config.node), node: config.node, ...keys, now })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node))
+  const journal = await openJournal({ directory: join(journalDirectory, config.node), node: config.node, ...keys, now }).catch(async (error: unknown) => {
+    await records.close()
+    throw error
+  })
+  await anchorToJournal(records, journal, join(journalDirectory, config.node)).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })

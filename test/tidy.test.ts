@@ -21,7 +21,9 @@ function filesUnder(folder: string, suffix: string): string[] {
     .toSorted()
 }
 
-const sources = filesUnder('src', '.ts').filter((file) => !file.endsWith('.test.ts'))
+/** What stands beside the code for its tests alone. */
+const forTests = /\.test\.ts$|\/trial\/|\/(fixture|crash-child|faulty-files)\.ts$/
+const sources = filesUnder('src', '.ts').filter((file) => !forTests.test(file))
 const read = (file: string) => readFileSync(join(root, file), 'utf8')
 
 /** From the bottom up; a file imports from its own floor's room or from floors below. */

@@ -60,6 +60,7 @@ export const claude: Agent = {
   services: ['anthropic'],
   storedLogins: [
     { under: '.claude', movedBy: 'CLAUDE_CONFIG_DIR', path: '.credentials.json' },
+    { under: '.claude', movedBy: 'CLAUDE_CONFIG_DIR', path: 'settings.json' },
     { under: '', movedBy: 'CLAUDE_CONFIG_DIR', path: '.claude.json' },
   ],
   keep: [

@@ -7,8 +7,6 @@ import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 
-export { requestHeadersForUpstream, stripRange } from './request-headers.ts'
-
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
 export const WHOLE_BODY_BYTES = 65_536
 

@@ -1,3 +1,4 @@
+import { rmSync } from 'node:fs'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
@@ -136,6 +137,11 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   const servers: Server[] = []
+  async function close(): Promise<void> {
+    const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())))
+    for (const socket of sockets) socket.destroy()
+    await Promise.all(closed)
+  }
   outer.on('connection', track)
   await bind(outer, { host: options.host, port: options.port })
   servers.push(outer)
@@ -148,17 +154,18 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     twin.on('clientError', onClientError)
     twin.on('connection', track)
     for (const listener of outer.listeners('connect')) twin.on('connect', (request, socket, early) => Reflect.apply(listener, outer, [request, socket, early]))
-    await bind(twin, { path })
+    // The home is locked by this process, so whoever left a socket here is dead.
+    rmSync(path, { force: true })
+    await bind(twin, { path }).catch(async (error: unknown) => {
+      await close()
+      throw error
+    })
     servers.push(twin)
   }
 
   return {
     address: `${options.host.includes(':') ? `[${options.host}]` : options.host}:${ownPort}`,
-    async close() {
-      const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())))
-      for (const socket of sockets) socket.destroy()
-      await Promise.all(closed)
-    },
+    close,
   }
 }
 

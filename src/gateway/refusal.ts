@@ -1,4 +1,4 @@
-import { problemOf, type ErrorCode } from '../core/errors.ts'
+import { KeywardError, problemOf, type ErrorCode } from '../core/errors.ts'
 import type { HeaderPair } from '../core/request.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Reply } from './reply.ts'
@@ -16,6 +16,17 @@ export interface Refusal {
 /** The same refusal, with the one whom it met. */
 export function refusedTo(caller: Caller, refusal: Refusal): Refusal {
   return { ...refusal, caller }
+}
+
+/** A KeywardError as the refusal that it means; anything else is thrown on. */
+export function refusalFrom(error: unknown): Refusal {
+  if (!(error instanceof KeywardError)) throw error
+  return { refusal: error.code, ...(error.detail === undefined ? {} : { detail: error.detail }) }
+}
+
+/** Whom a refusal met, as the journal names them; nothing where nobody was identified. */
+export function whoOf({ caller }: Refusal): Record<string, string> {
+  return caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }
 }
 
 export function isRefusal<T extends object>(value: T): value is Extract<T, { readonly refusal: ErrorCode }> {

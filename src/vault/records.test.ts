@@ -154,6 +154,7 @@ test('the epochs of store and journal are compared', () => {
   expect(code(6, 7, 7)).toBe('store_rolled_back')
   expect(code(6, 7, 8)).toBe('store_rolled_back')
   expect(code(9, 7, 8)).toBe('journal_damaged')
+  expect(code(2, null, null)).toBe('journal_damaged')
 })
 
 test('100,000 rows open in seconds, and a commit among them writes a few', { timeout: 120_000 }, async () => {

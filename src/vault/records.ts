@@ -14,6 +14,8 @@ import { verifyRows } from './verify-rows.ts'
 const MAX_WAITING_COMMITS = 10_000
 /** Characters of one row's canonical JSON. */
 const MAX_BODY_CHARACTERS = 4 * 1024 * 1024
+/** The epoch of the first rows, which no journal has seen. */
+const FIRST_EPOCH = 1
 const ID = /^[\x21-\x7e]{1,256}$/
 
 /** One row set to `body`, or removed where it is null. */
@@ -95,8 +97,11 @@ export function checkEpoch(epochs: {
   if (lastApplied !== null && storeEpoch < lastApplied) {
     throw new KeywardError('store_rolled_back', `It is at epoch ${storeEpoch}; the journal saw epoch ${lastApplied}.`)
   }
-  if (lastIntent !== null && storeEpoch > lastIntent) {
-    throw new KeywardError('journal_damaged', `The store is at epoch ${storeEpoch}; the journal ends at ${lastIntent}.`)
+  if (storeEpoch > (lastIntent ?? FIRST_EPOCH)) {
+    throw new KeywardError(
+      'journal_damaged',
+      `The store is at epoch ${storeEpoch}; the journal ${lastIntent === null ? 'is empty' : `ends at ${lastIntent}`}.`,
+    )
   }
 }
 

@@ -53,7 +53,9 @@ export async function startEchoUpstream(secret: string): Promise<EchoUpstream> {
     const presented = request.headers.authorization ?? ''
     if (presented === `Bearer ${secret}`) received.add(`${searchParams.get('way') ?? ''} ${form}`)
     const key = presented.replace(/^bearer /i, '')
-    const { pieces, headers } = (forms[form] ?? forms['plain'] ?? body)(`{"heard":"${presented}","key":"${key}"}`, key)
+    const write = forms[form]
+    if (write === undefined) return void response.writeHead(404).end()
+    const { pieces, headers } = write(`{"heard":"${presented}","key":"${key}"}`, key)
     response.writeHead(200, { 'content-type': 'application/json', ...headers })
     for (const piece of pieces) {
       response.write(piece)

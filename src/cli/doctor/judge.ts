@@ -29,13 +29,18 @@ function judgeAttempts(trial: Trial): Finding[] {
     const { group, title, remedy } = promised
     const line = trial.lines.find((one) => (one.kind === 'attempt' || one.kind === 'untried') && one.id === id)
     const expected = isPromised(id, promised, trial.mode)
-    if (line?.kind === 'untried') return notClosed('unproven', id, group, title, untriedRemedy(trial.mode), line.why)
+    if (line?.kind === 'untried') return notClosed('unproven', id, group, perhaps(title), untriedRemedy(trial.mode), line.why)
     if (line?.kind !== 'attempt') {
-      return notClosed(expected ? 'broken' : 'unproven', id, group, title, broken, `was not tried: ${trial.problem ?? 'no answer'}`)
+      const why = `was not tried: ${trial.problem ?? 'no answer'}`
+      return notClosed(expected ? 'broken' : 'unproven', id, group, perhaps(title), broken, why)
     }
-    if (!line.got) return closed(id, group, title)
-    return notClosed(expected ? 'broken' : 'open', id, group, title, expected ? broken : remedy, line.detail)
+    if (!line.got) return closed(id, group, `cannot ${title}`)
+    return notClosed(expected ? 'broken' : 'open', id, group, `can ${title}`, expected ? broken : remedy, line.detail)
   })
+}
+
+function perhaps(title: string): string {
+  return `perhaps can ${title}`
 }
 
 function untriedRemedy(mode: ContainmentMode): string {
@@ -47,7 +52,7 @@ function judgeAnswers(canary: Canary, trial: Trial): Finding[] {
   const leakIn = leakFinder(canary.secret)
   return ways.map((way) => {
     const id = `echo-${way}`
-    const title = `reads the secret back by an echo (${doors[way]})`
+    const title = `read the secret back by an echo (${doors[way]})`
     const leaks: string[] = []
     const silent: string[] = []
     for (const form of echoForms) {
@@ -57,14 +62,14 @@ function judgeAnswers(canary: Canary, trial: Trial): Finding[] {
       const leak = leakIn(Buffer.from(line.head, 'latin1')) ?? leakIn(Buffer.from(line.body, 'base64'), line.coding)
       if (leak !== null) leaks.push(`${form} (${leak})`)
     }
-    if (leaks.length > 0) return notClosed('broken', id, 'echo', title, report, `came back: ${leaks.join(', ')}`)
+    if (leaks.length > 0) return notClosed('broken', id, 'echo', `can ${title}`, report, `came back: ${leaks.join(', ')}`)
     if (silent.length > 0) {
       const why = trial.lines.find((line) => line.kind === 'unanswered' && line.way === way)
       const cause = why?.kind === 'unanswered' ? why.why : (trial.problem ?? statusesOf(trial.lines, way))
       const remedy = 'The gateway does not answer the agent: `keyward status`, `keyward journal tail` and the log say more.'
-      return notClosed('broken', id, 'echo', title, remedy, `not proven for ${silent.join(', ')}: ${cause}`)
+      return notClosed('broken', id, 'echo', perhaps(title), remedy, `not proven for ${silent.join(', ')}: ${cause}`)
     }
-    return closed(id, 'echo', title, `${echoForms.length} forms of answer`)
+    return closed(id, 'echo', `cannot ${title}`, `${echoForms.length} forms of answer`)
   })
 }
 
@@ -83,18 +88,18 @@ async function judgeGiven(io: Io, canary: Canary, trial: Trial): Promise<Finding
   const own = trial.lines.find((line) => line.kind === 'own')
   const texts = own?.kind === 'own' ? own.texts : []
   const judge = async (id: string, title: string, named: readonly (readonly [string, string])[]): Promise<Finding> => {
-    if (named.length === 0) return notClosed('broken', id, 'agent', title, broken, `was not tried: ${trial.problem ?? 'no answer'}`)
+    if (named.length === 0) return notClosed('broken', id, 'agent', perhaps(title), broken, `was not tried: ${trial.problem ?? 'no answer'}`)
     const { found } = await io.client().call('POST /occurrences', {}, { texts: named.map(([, text]) => text) })
     const leakIn = leakFinder(canary.secret)
     const holding = named.flatMap(([name, text], index) =>
       found[index] === true || leakIn(Buffer.from(text)) !== null ? [name] : [],
     )
-    if (holding.length === 0) return closed(id, 'agent', title, `${named.length} searched`)
-    return notClosed('broken', id, 'agent', title, report, `a secret of the vault stands in ${holding.join(', ')}`)
+    if (holding.length === 0) return closed(id, 'agent', `cannot ${title}`, `${named.length} searched`)
+    return notClosed('broken', id, 'agent', `can ${title}`, report, `a secret of the vault stands in ${holding.join(', ')}`)
   }
   const nameOf = (text: string): string => /^(\w+)=/.exec(text)?.[1] ?? 'an argument'
   return [
-    await judge('agent-variables', 'finds a secret in its variables or arguments', texts.map((text) => [nameOf(text), text])),
-    await judge('agent-files', 'finds a secret in the files that were laid down for it', [...trial.files]),
+    await judge('agent-variables', 'find a secret in its variables or arguments', texts.map((text) => [nameOf(text), text])),
+    await judge('agent-files', 'find a secret in the files that were laid down for it', [...trial.files]),
   ]
 }

@@ -45,6 +45,21 @@ export function declareWork(program: Command, stage: Stage): void {
   )
   perform(run, stage, async () => (await import('../commands/run.ts')).run)
 
+  const doctor = program
+    .command('doctor')
+    .description('try on this machine what a contained program must not be able to do, and say what stands open')
+  withOptions(
+    doctor,
+    new Option('--contain <boundary>', 'only this boundary; files where it can be had unless given').choices([
+      'files',
+      'full',
+      'none',
+    ]),
+    environmentOption(),
+    jsonOption(),
+  )
+  perform(doctor, stage, async () => (await import('../commands/doctor.ts')).doctor)
+
   const env = program.command('env').description('print the variables of a session, for programs started otherwise')
   withOptions(
     env,
