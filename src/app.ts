@@ -1,5 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, statSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -31,6 +31,7 @@ import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
 import { openSqliteStore } from './stores/sqlite.ts'
 import { createCredentials } from './vault/credentials.ts'
+import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
 import { checkEpoch, type Change, type Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
@@ -66,7 +67,7 @@ export async function openApp(options: AppOptions) {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node)).catch(async (error: unknown) => {
+  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(async (error: unknown) => {
     await journal.close()
     await records.close()
     throw error
@@ -116,6 +117,8 @@ export async function openApp(options: AppOptions) {
   const resolve = options.resolve ?? resolveHost
   const dialler = createDialler({ resolve })
   const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
+  // Left behind by a server that was killed: the store's lock says that there is no other on this home.
+  rmSync(gatewaySocket, { force: true })
   const gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
@@ -178,6 +181,7 @@ export async function openApp(options: AppOptions) {
       sessions.close()
       await gateway.close()
       await dialler.close()
+      await keepJournalHead(records, config.node, await journal.checkpoint()).catch(onError)
       await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
       await records.close()
       await journal.close()
@@ -241,7 +245,11 @@ async function existingRootKey(options: AppOptions): Promise<RootKey> {
 }
 
 /** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
-async function anchorToJournal(records: Records, journal: Journal, directory: string): Promise<void> {
+async function anchorToJournal(records: Records, journal: Journal, directory: string, node: string): Promise<void> {
+  const kept = keptJournalHead(records, node)
+  if (kept !== null && journal.size < kept.size) {
+    throw new KeywardError('journal_damaged', `It has ${journal.size} entries; the store remembers ${kept.size}.`)
+  }
   checkEpoch({ storeEpoch: records.epoch, ...(await lastEpochs(directory)) })
   records.attach({
     intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),

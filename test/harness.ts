@@ -33,6 +33,8 @@ export interface RunOptions {
   readonly before?: readonly string[]
   /** Told of the process as soon as it runs. */
   readonly onStart?: (child: ChildProcess) => void
+  /** Runs it on a terminal of its own (`script` of util-linux); types `text` once `when` has been shown. What it shows is not put into `outputs`. */
+  readonly terminal?: { readonly when: RegExp; readonly text: string }
 }
 
 /** A server process that is ready. */
@@ -95,7 +97,10 @@ export function openHouse(): House {
       KEYWARD_GATEWAY: '127.0.0.1:0',
       ...options.variables,
     }
-    const [command = '', ...rest] = [...(options.before ?? []), process.execPath, entry, ...args]
+    const { terminal } = options
+    const line = [...(options.before ?? []), process.execPath, entry, ...args]
+    const onTerminal = ['script', '-qefc', line.map((word) => `'${word}'`).join(' '), '/dev/null']
+    const [command = '', ...rest] = terminal === undefined ? line : onTerminal
     const child = spawn(command, rest, { cwd: options.cwd ?? work, env: environment, stdio: 'pipe', ...ordinary })
     running.add(child)
     const pieces: { out: Buffer[]; err: Buffer[] } = { out: [], err: [] }
@@ -108,12 +113,13 @@ export function openHouse(): House {
       })
     }
     child.stdin.on('error', () => undefined)
-    child.stdin.end(options.input ?? '')
+    if (terminal === undefined) child.stdin.end(options.input ?? '')
+    else listeners.push(() => typeOnce(child, text(pieces.out), terminal))
     const ended = new Promise<Outcome>((done, failed) => {
       child.once('error', failed)
       child.once('close', (code, signal) => {
         running.delete(child)
-        outputs.push({ command: args.join(' '), bytes: Buffer.concat([...pieces.out, ...pieces.err]) })
+        if (terminal === undefined) outputs.push({ command: args.join(' '), bytes: Buffer.concat([...pieces.out, ...pieces.err]) })
         done({ code, signal, out: text(pieces.out), err: text(pieces.err) })
       })
     })
@@ -173,6 +179,13 @@ export function openHouse(): House {
     },
   }
   return house
+}
+
+const typed = new WeakSet<ChildProcess>()
+function typeOnce(child: ChildProcess, shown: string, terminal: { when: RegExp; text: string }): void {
+  if (typed.has(child) || !terminal.when.test(shown)) return
+  typed.add(child)
+  child.stdin?.write(terminal.text)
 }
 
 /** Gives a path to the user as whom Keyward runs. */

@@ -168,3 +168,14 @@ it('does not lead codex to OpenAI when the session has no such credential, and s
   expect(without).toEqual(['-c', 'cli_auth_credentials_store="ephemeral"'])
   expect(prepare('codex').arguments).toContain('model_provider="keyward"')
 })
+
+it('stands in the guide, row by row, with what stays open', () => {
+  const guide = readFileSync(new URL('../../docs/guide/agents.md', import.meta.url), 'utf8')
+  for (const agent of agents) {
+    const row = guide.split('\n').find((line) => line.startsWith(`| ${agent.id} |`)) ?? ''
+    expect(row.endsWith(`| ${agent.checked} |`), agent.id).toBe(true)
+    for (const words of [...agent.commands, ...agent.services]) expect(row).toContain(words)
+    for (const { path } of agent.storedLogins) expect(row).toContain(path.split('/').at(-1))
+    for (const sentence of agent.open) expect(guide.replaceAll(/[`]/g, '')).toContain(sentence.replaceAll('’', "'"))
+  }
+})

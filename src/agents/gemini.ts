@@ -51,6 +51,8 @@ export const gemini: Agent = {
     variables: {
       GEMINI_CLI_HOME: context.directory,
       GEMINI_FORCE_FILE_STORAGE: 'true',
+      // With both set it warns at every call.
+      GOOGLE_API_KEY: null,
       GOOGLE_GENAI_USE_VERTEXAI: null,
       GOOGLE_GENAI_USE_GCA: null,
     },

@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { connect as connectTcp } from 'node:net'
 import { checkServerIdentity, connect as connectTls, rootCertificates } from 'node:tls'
 import { Pool, errors as undiciErrors, type buildConnector, type Dispatcher } from 'undici'
@@ -42,6 +43,18 @@ export interface Dialler {
   close(): Promise<void>
 }
 
+const trustIds = new WeakMap<Service, string>()
+
+/** Tells the authorities of two services apart, so that no connection outlives the trust that allowed it. */
+function trustId(service: Service | null): string {
+  if (service?.trust === undefined) return ''
+  const known = trustIds.get(service)
+  if (known !== undefined) return known
+  const id = hash('sha256', service.trust, 'base64url')
+  trustIds.set(service, id)
+  return id
+}
+
 class GuardRefused extends Error {
   readonly refusal: Refusal
   constructor(refusal: Refusal) {
@@ -56,7 +69,7 @@ export function createDialler(options: { resolve: Resolve; headersTimeoutMillise
   const pools = new Map<string, Pool>()
 
   function poolFor(head: RequestHead, service: Service | null): Pool {
-    const key = `${service?.id ?? ''} ${service?.endpoint ?? ''} ${service?.trust?.length ?? 0} ${head.scheme}://${head.host}:${head.port}`
+    const key = `${service?.id ?? ''} ${service?.endpoint ?? ''} ${trustId(service)} ${head.scheme}://${head.host}:${head.port}`
     const known = pools.get(key)
     if (known !== undefined) {
       pools.delete(key)

@@ -1,4 +1,3 @@
-import { KeywardError, type ErrorCode } from '../core/errors.ts'
 import { decide, operationOf, sealedBy, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
 import { injectCredential } from '../injectors/placement.ts'
@@ -13,9 +12,9 @@ import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
 import type { NeedleSource } from './needle-source.ts'
-import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
+import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { relay, type RelayEnd } from './relay.ts'
-import { requestHeadersForUpstream, stripRange } from './request-headers.ts'
+import { stripRange } from './request-headers.ts'
 import type { Reply, RequestBody } from './reply.ts'
 import type { Strangers } from './strangers.ts'
 import { readForward } from './forward-target.ts'
@@ -154,14 +153,12 @@ async function send(p: Performance, version: OpenVersion): Promise<RelayEnd> {
 
 function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Unlisted | Refusal {
   if (ports.inflight.size >= INFLIGHT_MAXIMUM) return { refusal: 'overloaded', retryAfterSeconds: 1 }
-  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method })
-  if ('refusal' in headers) return headers
-  if (arrival.door === 'base-url') return locateBaseUrl(arrival, headers.headers, ports)
+  if (arrival.door === 'base-url') return locateBaseUrl(arrival, ports)
   const forward = readForward(arrival)
-  if (isRefusal(forward)) return forward
+  if (isRefusal(forward)) return arrival.tunnel === null ? forward : refusedTo(arrival.tunnel.caller, forward)
   const caller = arrival.tunnel?.caller ?? identifyProxy(arrival.headers, ports.sessions)
   if (isRefusal(caller)) return caller
-  const place = ports.ownAuthority(forward.host, forward.port) ? { refusal: 'loop_refused' as const } : locateForward(arrival, caller, forward, headers.headers, ports)
+  const place = ports.ownAuthority(forward.host, forward.port) ? { refusal: 'loop_refused' as const } : locateForward(arrival, caller, forward, ports)
   return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
@@ -283,10 +280,4 @@ function textOf(version: OpenVersion): FieldValues {
   const values: Record<string, string> = {}
   for (const [name, value] of Object.entries(version.fields)) values[name] = typeof value === 'string' ? value : value.revealText()
   return values
-}
-
-export function refusalFrom(error: unknown): Refusal {
-  if (!(error instanceof KeywardError)) throw error
-  const code: ErrorCode = error.code
-  return { refusal: code, ...(error.detail === undefined ? {} : { detail: error.detail }) }
 }

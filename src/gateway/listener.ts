@@ -3,13 +3,13 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
-import { KeywardError, problemOf } from '../core/errors.ts'
+import { KeywardError } from '../core/errors.ts'
 import type { Tunnel } from './arrival.ts'
 import type { Authority } from './certificates.ts'
 import type { Resolve } from './egress.ts'
 import { exchange, recordRefusal, type ExchangePorts } from './exchange.ts'
 import { arrivalOf, bodyOf, pairsOf, replyTo } from './node-codec.ts'
-import { isRefusal, sendRefusal } from './refusal.ts'
+import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { CONNECTED, passTunnel, planTunnel, refuseTunnel, TUNNEL_IDLE_MILLISECONDS, type TunnelPlan } from './tunnel.ts'
 
 /** All headers of a request together. */
@@ -43,6 +43,8 @@ export interface GatewayOptions {
 export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   const sockets = new Set<Duplex>()
   const tunnels = new WeakMap<object, Tunnel>()
+  /** Answers that are not complete, by connection. */
+  const answering = new WeakMap<Duplex, number>()
   let ownPort = options.port
   const ports: ExchangePorts = {
     ...options.ports,
@@ -52,11 +54,37 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
     const tunnel = tunnels.get(request.socket) ?? null
     const reply = replyTo(request, response)
-    if (request.headers.upgrade !== undefined && !/^h2c$/i.test(request.headers.upgrade)) {
-      return sendRefusal(reply, { refusal: 'upgrade_refused' })
+    const { socket } = request
+    answering.set(socket, (answering.get(socket) ?? 0) + 1)
+    response.once('close', () => answering.set(socket, (answering.get(socket) ?? 1) - 1))
+    const refusal = protocolRefusal(request)
+    if (refusal !== null) {
+      void recordHere(socket, refusal).then((told) => sendRefusal(reply, told))
+      return
     }
     exchange(arrivalOf(request, tunnel), bodyOf(request), reply, ports).catch((error: unknown) => {
       sendRefusal(reply, { refusal: 'internal', detail: `Reference ${options.onError(error)}.` })
+    })
+  }
+
+  /** Writes down a refusal that no exchange has seen, with the caller whose tunnel it came through. */
+  function recordHere(socket: Duplex, refusal: Refusal): Promise<Refusal> {
+    const tunnel = tunnels.get(socket)
+    const facts = { peer: (socket instanceof Socket ? socket.remoteAddress : undefined) ?? '', ...(tunnel === undefined ? {} : { door: 'tunnel', host: tunnel.host }) }
+    return recordRefusal(tunnel === undefined ? refusal : refusedTo(tunnel.caller, refusal), facts, ports)
+  }
+
+  /** What llhttp refuses never becomes a request: answered once, and the connection is closed. */
+  function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
+    if (!socket.writable || error.code === 'ECONNRESET') {
+      socket.destroy()
+      return
+    }
+    const busy = (answering.get(socket) ?? 0) > 0
+    void recordHere(socket, { refusal: error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_malformed' }).then((told) => {
+      // In the middle of another answer these bytes would be taken for a part of it.
+      if (busy) socket.destroy()
+      else refuseTunnel(socket, told)
     })
   }
 
@@ -66,18 +94,21 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     keepAliveTimeout: KEEP_ALIVE_MILLISECONDS,
     // A long upload or a streamed answer may take as long as it takes; silence is bounded by the dialler.
     requestTimeout: 0,
-    requireHostHeader: true,
+    // Refused by the exchange instead, which tells why.
+    requireHostHeader: false,
     insecureHTTPParser: false,
     noDelay: true,
   }
   const inner = createServer(settings, onRequest)
   inner.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
   inner.on('clientError', onClientError)
-  inner.on('connect', (_request, socket) => refuseTunnel(socket, { refusal: 'method_refused' }))
+  inner.on('connect', (_request, socket) => void recordHere(socket, { refusal: 'method_refused' }).then((told) => refuseTunnel(socket, told)))
+  inner.on('checkExpectation', onRequest)
 
   const outer = createServer(settings, onRequest)
   outer.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
   outer.on('clientError', onClientError)
+  outer.on('checkExpectation', onRequest)
   outer.on('connect', (request, socket, early) => {
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
@@ -152,6 +183,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     const twin = createServer(settings, onRequest)
     twin.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
     twin.on('clientError', onClientError)
+    twin.on('checkExpectation', onRequest)
     twin.on('connection', track)
     for (const listener of outer.listeners('connect')) twin.on('connect', (request, socket, early) => Reflect.apply(listener, outer, [request, socket, early]))
     // The home is locked by this process, so whoever left a socket here is dead.
@@ -179,15 +211,9 @@ function bind(server: Server, where: { host: string; port: number } | { path: st
   })
 }
 
-/** What llhttp refuses never becomes a request: answered once, and the connection is closed. */
-function onClientError(error: NodeJS.ErrnoException, socket: Duplex): void {
-  if (!socket.writable || error.code === 'ECONNRESET') {
-    socket.destroy()
-    return
-  }
-  const problem = problemOf(error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_malformed')
-  const body = `${JSON.stringify(problem)}\n`
-  socket.end(
-    `HTTP/1.1 ${problem.status} Refused\r\ncontent-type: application/problem+json\r\ncontent-length: ${Buffer.byteLength(body)}\r\nkeyward-error: ${problem.code}\r\nconnection: close\r\n\r\n${body}`,
-  )
+/** What asks for another protocol than the one that is spoken here. */
+function protocolRefusal({ headers }: IncomingMessage): Refusal | null {
+  if (headers.upgrade !== undefined && !/^h2c$/i.test(headers.upgrade)) return { refusal: 'upgrade_refused' }
+  if (headers.expect !== undefined && !/^100-continue$/i.test(headers.expect)) return { refusal: 'request_malformed', detail: 'The only expectation is 100-continue.' }
+  return null
 }

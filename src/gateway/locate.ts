@@ -2,13 +2,15 @@ import { headerValues, type HeaderPair, type RequestHead } from '../core/request
 import { parseAuthority, parseTarget } from '../core/canonical-target.ts'
 import type { Grants } from '../identity/grants.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
-import { findPlaceholder } from '../injectors/placement.ts'
+import { findPlaceholder, preparedRule, type FoundPlaceholder } from '../injectors/placement.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
 import type { InjectionRule, Service } from '../services/service.ts'
 import type { Arrival } from './arrival.ts'
 import type { ForwardTarget } from './forward-target.ts'
+import { isLoopback } from './egress.ts'
 import type { Guarded, Held } from './guarded.ts'
-import { isRefusal, refusedTo, type Refusal } from './refusal.ts'
+import { isRefusal, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
+import { requestHeadersForUpstream } from './request-headers.ts'
 
 /** A request that names one credential of one service. */
 export interface Located {
@@ -39,18 +41,23 @@ export interface LocatePorts {
 const BASE_URL = /^\/s\/([a-z0-9][a-z0-9-]{0,62})(?=[/?]|$)/
 
 /** `/s/SERVICE/rest` on the gateway's own port. The placeholder proves the session. */
-export function locateBaseUrl(arrival: Arrival, headers: readonly HeaderPair[], ports: LocatePorts): Located | Refusal {
+export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | Refusal {
+  const hostRefusal = ownHostRefusal(arrival.headers)
+  if (hostRefusal !== null) return hostRefusal
   const match = BASE_URL.exec(arrival.rawTarget)
   if (match === null) return { refusal: 'service_unknown', detail: 'The gateway answers `/s/SERVICE/…`.' }
   const service = ports.services.get(match[1] ?? '')
   if (service === undefined) return { refusal: 'service_unknown' }
+  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method, guarded: guardedHeaders(service) })
+  if (isRefusal(headers)) return headers
   const rest = arrival.rawTarget.slice(match[0].length)
   const target = parseTarget(rest.startsWith('/') ? rest : `/${rest}`, { encodedSlash: service.encodedSlash ?? false })
   if ('refusal' in target) return target
   const scheme = service.endpoint?.startsWith('http:') ? 'http' : 'https'
-  const head: RequestHead = { method: arrival.method, scheme, host: '', port: portOf(scheme), target: target.target, headers }
-  const found = findPlaceholder(head, service)
+  const head: RequestHead = { method: arrival.method, scheme, host: '', port: portOf(scheme), target: target.target, headers: headers.headers }
+  const found = presentedIn(head, service)
   if (found === null) return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
+  if (isRefusal(found)) return found
   const owner = ports.sessions.byPlaceholder(found.text)
   if (owner === null) return { refusal: 'placeholder_required' }
   if (isRefusal(owner)) return owner
@@ -76,18 +83,19 @@ export function locateForward(
   arrival: Arrival,
   caller: Caller,
   where: ForwardTarget,
-  headers: readonly HeaderPair[],
   ports: LocatePorts,
 ): Located | Unlisted | Refusal {
   const { scheme, host, port } = where
-  const hostRefusal = hostHeaderRefusal(headers, where)
-  if (hostRefusal !== null) return hostRefusal
   const guards = ports.guarded.at(caller.environment, host)
   const service = guards[0]?.service
+  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method, guarded: service === undefined ? [] : guardedHeaders(service) })
+  if (isRefusal(headers)) return headers
+  const hostRefusal = hostHeaderRefusal(headers.headers, where)
+  if (hostRefusal !== null) return hostRefusal
   const target = parseTarget(where.rawTarget, { encodedSlash: service?.encodedSlash ?? false })
   // A host that nobody guards gets what the agent wrote; only a credential needs one reading.
   if ('refusal' in target && (service !== undefined || target.refusal !== 'path_not_canonical')) return target
-  const head = withHost({ method: arrival.method, scheme, host, port, target: 'refusal' in target ? where.rawTarget : target.target, headers })
+  const head = withHost({ method: arrival.method, scheme, host, port, target: 'refusal' in target ? where.rawTarget : target.target, headers: headers.headers })
   if (service === undefined) return { kind: 'unlisted', caller, head }
   if (scheme === 'http' && !service.endpoint?.startsWith('http:')) return { refusal: 'cleartext_refused' }
   if (port !== portOf(scheme)) return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
@@ -103,8 +111,9 @@ function chooseCredential(
   guards: readonly Held[],
   ports: LocatePorts,
 ): Pick<Located, 'credentialId' | 'rule' | 'presented'> | Refusal {
-  const found = findPlaceholder(head, service)
+  const found = presentedIn(head, service)
   if (found !== null) {
+    if (isRefusal(found)) return found
     const owner = ports.sessions.byPlaceholder(found.text)
     if (owner === null) return { refusal: 'placeholder_required' }
     if (isRefusal(owner)) return owner
@@ -121,6 +130,28 @@ function chooseCredential(
   return { credentialId: only.credentialId, rule, presented: null }
 }
 
+function presentedIn(head: RequestHead, service: Service): FoundPlaceholder<InjectionRule> | Refusal | null {
+  try {
+    return findPlaceholder(head, service)
+  } catch (error) {
+    return refusalFrom(error)
+  }
+}
+
+const headersOfServices = new WeakMap<Service, readonly string[]>()
+
+/** Lower-case names of the headers in which the service's credentials stand. */
+function guardedHeaders(service: Service): readonly string[] {
+  const known = headersOfServices.get(service)
+  if (known !== undefined) return known
+  const names = service.inject.flatMap((rule) => {
+    const { place } = preparedRule(rule)
+    return place.in === 'header' ? [place.name] : []
+  })
+  headersOfServices.set(service, names)
+  return names
+}
+
 function portOf(scheme: 'https' | 'http'): number {
   return scheme === 'https' ? 443 : 80
 }
@@ -132,10 +163,21 @@ function withHost(head: RequestHead): RequestHead {
   return { ...head, headers: [['host', authority], ...head.headers.filter(([header]) => header !== 'host')] }
 }
 
+/**
+ * The gateway's own port answers to loopback names only: a page whose name was rebound to this address
+ * arrives under its own name. The port is not compared, since a relay may stand in front.
+ */
+function ownHostRefusal(headers: readonly HeaderPair[]): Refusal | null {
+  const [value = '', ...others] = headerValues(headers, 'host')
+  const parsed = parseAuthority(value)
+  if (others.length > 0 || isRefusal(parsed)) return { refusal: 'request_malformed', detail: 'There is not one well-formed Host header.' }
+  return parsed.host === 'localhost' || isLoopback(parsed.host) ? null : { refusal: 'host_mismatch', detail: 'A base URL names the gateway itself as its host.' }
+}
+
 function hostHeaderRefusal(headers: readonly HeaderPair[], where: ForwardTarget): Refusal | null {
   const values = headerValues(headers, 'host')
   const value = values[0]
-  if (value === undefined) return null
+  if (value === undefined) return { refusal: 'request_malformed', detail: 'There is no Host header.' }
   if (values.length > 1) return { refusal: 'request_malformed', detail: 'There is more than one Host header.' }
   const parsed = parseAuthority(value)
   if ('refusal' in parsed) return { refusal: 'request_malformed', detail: 'The Host header is malformed.' }

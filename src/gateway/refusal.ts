@@ -24,11 +24,6 @@ export function refusalFrom(error: unknown): Refusal {
   return { refusal: error.code, ...(error.detail === undefined ? {} : { detail: error.detail }) }
 }
 
-/** Whom a refusal met, as the journal names them; nothing where nobody was identified. */
-export function whoOf({ caller }: Refusal): Record<string, string> {
-  return caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }
-}
-
 export function isRefusal<T extends object>(value: T): value is Extract<T, { readonly refusal: ErrorCode }> {
   return 'refusal' in value
 }

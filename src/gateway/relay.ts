@@ -81,7 +81,7 @@ class Relay implements AnswerListener {
     this.#status = status
     if (this.#over) return flow.abort()
     const { needles, head, reply } = this.#options
-    if (needles === null) return reply.start(status, withoutHopByHop(headers))
+    if (needles === null) return reply.start(status, withoutHopByHop(headers).filter(([name]) => !name.startsWith('keyward-')))
     const answer = answerHead({ method: head.method, status, headers }, needles)
     if (isRefusal(answer)) return this.#finish('refused', answer.refusal, answer)
     this.#answer = answer

@@ -3,6 +3,7 @@ import type { JournalEntry } from '../../journal/entry.ts'
 import { searchJournal } from '../../journal/search.ts'
 import { tailJournal } from '../../journal/tail.ts'
 import { verifyJournal } from '../../journal/verify.ts'
+import { keptJournalHead } from '../../vault/journal-head.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { InputRead } from '../schema.ts'
 
@@ -12,7 +13,13 @@ const DEFAULT_SEARCH_ENTRIES = 1000
 export const journalRoutes: Handlers<'GET /journal/verification'> = {
   'GET /journal/verification': (parts) => {
     const { publicKey } = parts.vault.journalKey()
-    return verifyJournal({ directory: directoryOf(parts), publicKey, origin: `keyward/${parts.config.node}` })
+    const anchor = keptJournalHead(parts.records, parts.config.node)
+    return verifyJournal({
+      directory: directoryOf(parts),
+      publicKey,
+      origin: `keyward/${parts.config.node}`,
+      ...(anchor === null ? {} : { anchor }),
+    })
   },
 }
 

@@ -64,14 +64,13 @@ async function reportOf(io: Io): Promise<JournalReport> {
     if (!(error instanceof KeywardError) || error.code !== 'server_unreachable') throw error
   }
   const { config } = readConfig({}, io.environment)
-  const [{ journalPublicKey }, { verifyJournal }] = await Promise.all([
+  const [{ journalWitness }, { verifyJournal }] = await Promise.all([
     import('../offline.ts'),
     import('../../journal/verify.ts'),
   ])
-  const publicKey = await journalPublicKey(config)
   return verifyJournal({
     directory: join(config.home, 'journal', config.node),
-    publicKey,
+    ...(await journalWitness(config)),
     origin: `keyward/${config.node}`,
   })
 }

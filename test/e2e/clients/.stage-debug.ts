@@ -140,7 +140,9 @@ export async function openStage(): Promise<Stage> {
       rmSync(base, { recursive: true, force: true })
     },
   }
-  server.stderr?.pipe(process.stderr); server.stdout?.pipe(process.stderr); server.on('exit', (c, g) => console.error('SERVER EXIT', c, g, Date.now()))
+  server.stderr?.pipe(process.stderr)
+  server.stdout?.pipe(process.stderr)
+  server.on('exit', (c, g) => console.error('SERVER EXIT', c, g, Date.now()))
   await ready(server)
   await furnish(stage, authority.certificate)
   return stage

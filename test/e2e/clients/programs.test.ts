@@ -2,9 +2,10 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
-import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Seen } from '../../fakes/vendor.ts'
 import { leaksIn } from './leaks.ts'
-import { expectNoLeak, expectRecorded, mark } from './expect-swap.ts'
+import { expectRecorded, expectSwap, mark } from './expect-swap.ts'
 import { clients, openStage, reply, type ClientRun, type Stage, type VendorName } from './stage.ts'
 
 /** Stored logins and settings with a key, which the agents must not use: planted before each run. */
@@ -115,16 +116,21 @@ const programs: readonly Program[] = [
 ]
 
 let stage: Stage
+/** Why this machine cannot contain, or null. */
+let uncontained: string | null = null
 beforeAll(async () => {
   if (!existsSync(join(clients, 'node_modules')))
     throw new Error('Run `npm ci --ignore-scripts` in test/clients first.')
   stage = await openStage()
+  // The caller's own environment holds logins too; none of them may pass.
   Object.assign(stage.callerVariables, {
     CLAUDE_CODE_OAUTH_TOKEN: canary,
     ANTHROPIC_AUTH_TOKEN: canary,
     CODEX_API_KEY: canary,
     OPENCODE_AUTH_CONTENT: JSON.stringify({ openai: { type: 'api', key: canary } }),
   })
+  const tried = await stage.keyward(['run', '--agent', 'client', '--contain', 'files', '--', 'true'])
+  if (tried.code !== 0) uncontained = tried.stderr
 })
 afterAll(() => stage?.close())
 
@@ -136,52 +142,50 @@ const boundaries = [
 ] as const
 
 describe.each(boundaries)('contained by %s, %s', (contain, way) => {
-  describe.each(programs)('$command asks $vendor', (program) => {
-    let run: ClientRun
-    let seen: Stage['vendors'][VendorName]['seen']
-    let entries: readonly string[]
-    beforeEach(() => {
+  it.each(programs)(
+    '$command asks $vendor with no question to a person, no key met and no stored login used',
+    { timeout: 120_000 },
+    async (program) => {
+      if (contain === 'files' && uncontained !== null) return skip(uncontained)
       program.plant((path, content) =>
         stage.write(join(stage.userHome, path), typeof content === 'string' ? content : JSON.stringify(content)),
       )
-    })
-
-    it('works with no question asked, no key met and no stored login used', async () => {
       const before = await mark(stage, program.vendor)
-      run = await stage.client({
+      const run = await stage.client({
         command: program.command,
         program: program.program(),
         args: program.args,
         way,
         flags: ['--contain', contain],
       })
-      seen = stage.vendors[program.vendor].seen.slice(before.seen)
-      entries = (await stage.journal()).slice(before.entries).map((entry) => JSON.stringify(entry))
-      expect(run.code, run.stdout + run.stderr).toBe(0)
+      await expectSwap(stage, program.vendor, run, before)
       expect(run.stdout).toContain(reply)
+      const seen = stage.vendors[program.vendor].seen.slice(before.seen)
       const asked = seen.filter((each) => program.asks.test(each.target))
       expect(asked.length, 'requests to the model').toBeGreaterThan(0)
-      expect(seen.filter((each) => each.presented !== stage.keys[program.vendor] && each.presented !== null)).toEqual(
-        [],
-      )
-      expect(asked.every((each) => each.accepted && each.status === 200)).toBe(true)
-      const intents = entries.filter(
-        (entry) => entry.includes('"kind":"intent"') && entry.includes(`"service":"${program.vendor}"`),
-      )
-      expect(intents.length).toBe(seen.length)
-      expectNoLeak(stage, run)
-      expect(
-        leaksIn(Buffer.from(JSON.stringify(seen.map((each) => [each.rawHeaders, each.body.toString('latin1')]))), {
-          canary,
-        }),
-      ).toEqual([])
-      expect(leaksIn(Buffer.concat(run.sent), { canary }), 'what the program sent').toEqual([])
-      expect(leaksIn(Buffer.from(JSON.stringify(run.variables)), { canary }), 'variables').toEqual([])
+      expect(asked.every((each) => each.status === 200)).toBe(true)
+      expectNoLogin(run, seen)
       if (contain === 'files') expect(leaksIn(run.readable, { canary }), 'files').toEqual([])
       if (way === 'recorded') expectRecorded(run)
-    })
-  })
+    },
+  )
 })
+
+/** The planted logins went nowhere: not to the vendor, not to any other host, not into the variables. */
+function expectNoLogin(run: ClientRun, seen: readonly Seen[]): void {
+  const heard = seen.flatMap((each) => [
+    Buffer.from(JSON.stringify(each.rawHeaders)),
+    Buffer.from(each.target),
+    each.body,
+  ])
+  expect(leaksIn(Buffer.concat(heard), { canary }), 'what the vendor heard').toEqual([])
+  expect(leaksIn(Buffer.concat(run.sent), { canary }), 'what the program sent').toEqual([])
+  expect(leaksIn(Buffer.from(JSON.stringify(run.variables)), { canary }), 'variables').toEqual([])
+}
+
+function skip(reason: string): void {
+  console.warn(`Skipped, for this machine cannot contain: ${reason}`)
+}
 
 /** The package that npm chose for this platform; the plain one where there are several. */
 function platformPackage(scope: string, prefix: string): string {

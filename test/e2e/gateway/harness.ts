@@ -296,9 +296,9 @@ export function codeOf(answer: Answer): string {
   const type = answer.headers.find(([name]) => name === 'content-type')?.[1]
   const told = answer.headers.find(([name]) => name === 'keyward-error')?.[1]
   if (type !== 'application/problem+json') throw new Error(`The content type of a refusal is ${type}`)
-  if (told !== record.code) throw new Error(`keyward-error says ${told}, the problem says ${String(record.code)}`)
-  if (record.status !== answer.status || typeof record.title !== 'string' || typeof record.next !== 'string') throw new Error('The problem is incomplete.')
-  return String(record.code)
+  if (told !== record['code']) throw new Error(`keyward-error says ${told}, the problem says ${String(record['code'])}`)
+  if (record['status'] !== answer.status || typeof record['title'] !== 'string' || typeof record['next'] !== 'string') throw new Error('The problem is incomplete.')
+  return String(record['code'])
 }
 
 /** Waits until something has become true, without a fixed sleep. */

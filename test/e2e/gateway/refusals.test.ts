@@ -52,7 +52,7 @@ async function refused(ask: Ask, expected: Expected): Promise<Answer> {
   for (const secret of [echo.secret(), keyed.secret(), ...(expected.hidden ?? [])]) expect(text).not.toContain(secret)
   expect(upstream.received().length, 'bytes that reached the service').toBe(before)
   const entry = await stage.journaled({ kind: 'refusal', code: expected.code, since })
-  expect(entry.event.agent ?? null).toBe(expected.agent === undefined ? 'triage' : expected.agent)
+  expect(entry.event['agent'] ?? null).toBe(expected.agent === undefined ? 'triage' : expected.agent)
   const line = JSON.stringify(entry)
   for (const secret of [echo.secret(), keyed.secret(), ...(expected.hidden ?? [])]) expect(line).not.toContain(secret)
   return answer
@@ -180,10 +180,6 @@ describe.each(doors)('%s: whether it may', (door) => {
     expect(JSON.parse(answer.body.toString())).toMatchObject({ rule: 'GET /v1/secret/**' })
   })
   test('an operation that hands out credentials', () => may('/tokens', { code: 'operation_sealed', status: 403 }))
-  test('HEAD is held to the rules of GET', () => may('/v1/secret/x', { code: 'operation_denied', status: 403 }, { method: 'HEAD' }).catch((error: unknown) => {
-    // An answer to HEAD has no body: the header alone tells.
-    expect(String(error)).toMatch(/JSON|toMatch/)
-  }))
 })
 
 test('the refusal of a HEAD has no body and says why in its header', async () => {
@@ -260,7 +256,7 @@ describe('credentials', () => {
       const value = Buffer.from(`any:${who.placeholder(held)}`).toString('base64')
       const answer = await stage.request({ door, held, login: who, headers: [['Authorization', `Basic ${value}`]] })
       expect(codeOf(answer)).toBe('field_missing')
-      expect((await stage.journaled({ kind: 'outcome', code: 'field_missing' })).event.agent).toBe('asleep')
+      expect((await stage.journaled({ kind: 'outcome', code: 'field_missing' })).event['agent']).toBe('asleep')
     }
   })
 
@@ -276,9 +272,11 @@ describe('credentials', () => {
   test('none in the agent’s environment: a placeholder never leaves its own', async () => {
     const held = await stage.hold({ id: 'away', endpoint: upstream.origin, environment: 'prod', agent: 'away' })
     const prod = await stage.login('away', { environment: 'prod' })
-    await refused({ door: 'absolute', held, login, headers: [bearer(prod.placeholder(held))] }, { code: 'host_not_listed', status: 403, hidden: [prod.placeholder(held)] }).catch((error: unknown) => {
-      // In dev the host is guarded by nobody, so it is reached as any other would be: not at all here, since its name does not resolve.
-      expect(String(error)).toContain('upstream_unreachable')
-    })
+    for (const door of ['absolute'] as const) {
+      // In dev nobody guards this host; it shares its domain with one that is guarded.
+      await refused({ door, held, login, headers: [bearer(prod.placeholder(held))] }, { code: 'host_sibling', status: 403, hidden: [prod.placeholder(held)] })
+    }
+    const answer = await stage.request({ door: 'absolute', held: echo, login: prod, target: '/v1/a', headers: [bearer(login.placeholder(echo))] })
+    expect(codeOf(answer)).toBe('host_not_listed')
   })
 })
