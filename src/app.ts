@@ -1,8 +1,9 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { chmodSync, existsSync, mkdirSync, rmSync, statSync } from 'node:fs'
+import { existsSync, mkdirSync, statSync } from 'node:fs'
 import { readFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
@@ -48,6 +49,8 @@ export interface AppOptions {
   readonly onError: (error: unknown) => string
   readonly resolve?: Resolve
   readonly now?: () => number
+  /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
+  readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
 }
 
 export type App = Awaited<ReturnType<typeof openApp>>
@@ -115,10 +118,16 @@ export async function openApp(options: AppOptions) {
     randomBytes,
   })
   const resolve = options.resolve ?? resolveHost
-  const dialler = createDialler({ resolve })
+  const dialler = createDialler({
+    resolve,
+    ...(options.upstreamTimeouts === undefined
+      ? {}
+      : { headersTimeoutMilliseconds: options.upstreamTimeouts.headersMilliseconds, bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds }),
+  })
   const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
-  // Left behind by a server that was killed: the store's lock says that there is no other on this home.
-  rmSync(gatewaySocket, { force: true })
+  // With a long home the sockets lie in the temporary directory, in folders that nobody else may have made.
+  ownFolder(dirname(dirname(gatewaySocket)))
+  ownFolder(dirname(gatewaySocket))
   const gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
@@ -203,8 +212,6 @@ function prepareHome(home: string): void {
   if (found.uid === process.getuid?.() && (found.mode & 0o077) !== 0) {
     throw new KeywardError('home_unsafe', `${home} has mode ${(found.mode & 0o777).toString(8)}.`)
   }
-  mkdirSync(join(home, 'gateway'), { recursive: true, mode: 0o700 })
-  chmodSync(join(home, 'gateway'), 0o700)
 }
 
 async function openOrCreate(store: Awaited<ReturnType<typeof openSqliteStore>>, options: AppOptions, now: () => number): Promise<{ records: Records; vault: Vault; created: boolean }> {

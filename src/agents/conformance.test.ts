@@ -112,7 +112,10 @@ it('gives claude a configuration without the account, keys and key programs, and
   expect(prepared.variables['CLAUDE_CONFIG_DIR']).toBe(prepared.directory)
   expect(readlinkSync(join(prepared.directory, 'projects'))).toBe(join(home, '.claude/projects'))
   expect(existsSync(join(prepared.directory, 'skills'))).toBe(false)
-  expect(prepared.hiddenFiles).toContain(join(home, '.claude/.credentials.json'))
+  // An agent may start another program: the logins of all are hidden from each.
+  for (const path of ['.claude/.credentials.json', '.codex/auth.json', '.gemini/oauth_creds.json']) {
+    expect(prepared.hiddenFiles).toContain(join(home, path))
+  }
 })
 
 it('gives gemini a home whose settings choose the key and keep the rest', () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { KeywardError } from '../core/errors.ts'
 import type { Agent, AgentContext, StoredLogin } from './agent.ts'
-import { agentFor } from './index.ts'
+import { agentFor, agents } from './index.ts'
 
 /** A settings file larger than this is not read. */
 export const maximumSettingsBytes = 4 * 1024 * 1024
@@ -23,7 +23,7 @@ export interface PreparedAgent {
   readonly variables: Readonly<Record<string, string | null>>
   /** To be put before the user's own arguments. */
   readonly arguments: readonly string[]
-  /** Absolute paths of files with stored logins, whether or not they exist: to be hidden from a contained agent. */
+  /** Absolute paths of files with stored logins, of this program and of the others, whether or not they exist: to be hidden from a contained agent. */
   readonly hiddenFiles: readonly string[]
   /** The directory of this run: the agent must be able to write to it. */
   readonly directory: string
@@ -47,7 +47,7 @@ export function prepareAgent(request: PrepareRequest): PreparedAgent {
       agent,
       variables: setup.variables,
       arguments: setup.arguments,
-      hiddenFiles: hiddenFiles(agent.storedLogins, request),
+      hiddenFiles: hiddenFiles(request),
       directory,
       remove,
     }
@@ -57,12 +57,17 @@ export function prepareAgent(request: PrepareRequest): PreparedAgent {
   }
 }
 
-/** Both the usual place and the one that the caller's variable names, for either may hold a login. */
-function hiddenFiles(logins: readonly StoredLogin[], { userHome, environment }: PrepareRequest): string[] {
-  return logins.flatMap(({ under, movedBy, path }) => {
+/**
+ * Of every program that has a row, for an agent may start any of them. Both the usual place and the
+ * one that the caller's variable names, for either may hold a login.
+ */
+function hiddenFiles({ userHome, environment }: PrepareRequest): string[] {
+  const logins: readonly StoredLogin[] = agents.flatMap((agent): readonly StoredLogin[] => agent.storedLogins)
+  const paths = logins.flatMap(({ under, movedBy, path }) => {
     const moved = movedBy === undefined ? undefined : environment[movedBy]
     return [join(userHome, under, path), ...(moved === undefined || moved === '' ? [] : [join(moved, path)])]
   })
+  return [...new Set(paths)]
 }
 
 function placeIn(directory: string, path: string): string {

@@ -26,7 +26,7 @@ export interface ControlServer {
  * `home_unsafe`.
  */
 export async function listenControl(api: Hono, path: string): Promise<ControlServer> {
-  prepareFolder(dirname(path))
+  ownFolder(dirname(path))
   await removeStale(path)
   const server = createAdaptorServer({ fetch: api.fetch })
   // Between bind and chmod the folder's mode already keeps others out.
@@ -49,7 +49,8 @@ function closeGently(server: ReturnType<typeof createAdaptorServer>): Promise<vo
   })
 }
 
-function prepareFolder(folder: string): void {
+/** Makes a folder that its owner alone can enter, or checks that this one is. Throws `home_unsafe`. */
+export function ownFolder(folder: string): void {
   mkdirSync(folder, { recursive: true, mode: OWNER_ONLY_FOLDER })
   const found = lstatSync(folder)
   if (!found.isDirectory() || found.uid !== process.getuid?.()) {

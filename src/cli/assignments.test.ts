@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { assert, constantFrom, property, string } from 'fast-check'
 import { parseEnv } from 'node:util'
 import { expect, test } from 'vitest'
 import { readAssignment, writeAssignment } from './assignments.ts'
@@ -32,9 +32,9 @@ test('leaves alone what a shell would compute or carry on', () => {
 })
 
 test('a written value is read back by this reader and by Node', () => {
-  const line = fc.constantFrom('A=x', 'export A="x" # note', "  A='x'")
-  fc.assert(
-    fc.property(line, fc.string({ unit: 'grapheme-ascii', minLength: 1 }), (before, value) => {
+  const line = constantFrom('A=x', 'export A="x" # note', "  A='x'")
+  assert(
+    property(line, string({ unit: 'grapheme-ascii', minLength: 1 }), (before, value) => {
       const at = readAssignment(before)
       if (at === null) throw new Error('unreadable')
       const after = writeAssignment(before, at, value)

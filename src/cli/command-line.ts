@@ -23,7 +23,7 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
   } catch (error) {
     // Help and version were asked for, and are printed.
     if (error instanceof CommanderError && error.exitCode === 0) return 0
-    const shown = asKeywardError(error)
+    const shown = await asKeywardError(error, surroundings)
     printError(surroundings, shown, ownArguments(argv).includes('--json'))
     return argv[0] === 'run' ? RUN_FAILURE : shown.exit
   }
@@ -35,12 +35,28 @@ function ownArguments(argv: readonly string[]): readonly string[] {
   return end < 0 ? argv : argv.slice(0, end)
 }
 
-function asKeywardError(error: unknown): KeywardError {
+async function asKeywardError(error: unknown, surroundings: Surroundings): Promise<KeywardError> {
   if (error instanceof KeywardError) return error
   if (error instanceof CommanderError) return new KeywardError('usage', usageSentence(error))
   const name = error instanceof Error ? error.name : typeof error
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? ` ${error.code}` : ''
-  return new KeywardError('internal', `${name}${code}.`, { cause: error })
+  const reference = await logged(error, surroundings)
+  return new KeywardError('internal', `${name}${code}${reference === null ? '' : `; reference ${reference}`}.`, {
+    cause: error,
+  })
+}
+
+/** The reference under which the home's log keeps the error; null where there is no home to keep it in. */
+async function logged(error: unknown, surroundings: Surroundings): Promise<string | null> {
+  try {
+    const [{ openIo }, { openLog }] = await Promise.all([import('./io.ts'), import('./log.ts')])
+    const log = openLog(openIo(surroundings).home)
+    const reference = log.error(error)
+    log.close()
+    return reference
+  } catch {
+    return null
+  }
 }
 
 function usageSentence(error: CommanderError): string | undefined {

@@ -9,3 +9,7 @@ process.exitCode = await runCommandLine(process.argv.slice(2), {
   stdout: process.stdout,
   stderr: process.stderr,
 })
+
+/** What a failed start left open must not keep a process that is done; answers and output still get out. */
+const LINGER_MILLISECONDS = 2_000
+setTimeout(() => process.exit(), LINGER_MILLISECONDS).unref()

@@ -78,7 +78,7 @@ export const errors = {
   vault_damaged: { status: 500, exit: 1, title: 'A sealed value does not open.', next: 'Restore from a backup; the value was changed or belongs to another record.' },
   home_in_use: { status: 409, exit: 1, title: 'Another Keyward serves this home.', next: 'Use that one, or stop it first.' },
   home_unsafe: { status: 500, exit: 1, title: 'The home folder can be read by others.', next: 'Make it accessible for its owner alone: chmod 700.' },
-  port_in_use: { status: 500, exit: 1, title: 'The address is in use.', next: 'Choose another with --gateway or --listen.' },
+  port_in_use: { status: 500, exit: 1, title: 'The address is in use.', next: 'Choose another with --gateway HOST:PORT (`npm start -- --gateway HOST:PORT` in a clone), or stop what listens there.' },
   // What people type
   usage: { status: 400, exit: 2, title: 'The command cannot be understood.', next: 'Add --help.' },
   config_invalid: { status: 400, exit: 2, title: 'The configuration is not valid.', next: 'Correct the named setting.' },

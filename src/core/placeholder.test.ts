@@ -1,6 +1,6 @@
 import * as fc from 'fast-check'
 import { crc32 } from 'node:zlib'
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import {
   base62,
   base64url,
@@ -151,4 +151,27 @@ test('a session token is recognised; a changed one, a cut one and a placeholder 
       expect(looksLikeSessionToken(token.slice(0, place) + other + token.slice(place + 1))).toBe(false)
     }),
   )
+})
+
+test('a suffix of any length up to the longest is recognised, and no longer one', () => {
+  fc.assert(
+    fc.property(randomText, fc.nat(16), fc.constantFrom(base62, base64url), (random, length, alphabet) => {
+      const suffix = random(length, alphabet)
+      const { text } = makePlaceholder({ prefix: 'k-', suffix, alphabet, length: null }, random)
+      expect(looksLikePlaceholder(text)).toBe(true)
+      expect(looksLikePlaceholder(`${text}${'x'.repeat(17)}`)).toBe(false)
+    }),
+  )
+})
+
+test('a long hostile text is read about twice, however many suffixes are tried', () => {
+  const hostile = `kwp${'a'.repeat(maximumTokenLength - 3)}`
+  const read = vi.spyOn(String.prototype, 'charCodeAt')
+  try {
+    expect(looksLikePlaceholder(hostile)).toBe(false)
+    expect(read.mock.calls.length).toBeGreaterThan(maximumTokenLength / 2)
+    expect(read.mock.calls.length).toBeLessThan(2 * maximumTokenLength)
+  } finally {
+    read.mockRestore()
+  }
 })

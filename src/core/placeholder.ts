@@ -66,12 +66,15 @@ export function looksLikePlaceholder(text: string): boolean {
   if (text.length > maximumTokenLength) return false
   const at = text.indexOf(mark)
   if (at < 0) return false
-  const least = at + mark.length + minimumRandomLength + checksumLength
-  for (let suffixLength = 0; suffixLength <= maximumSuffixLength; suffixLength += 1) {
-    const end = text.length - suffixLength
-    if (end < least) return false
-    const start = end - checksumLength
-    if (text.slice(start, end) === checksum(text.slice(0, start) + text.slice(end))) return true
+  const last = text.length - checksumLength
+  const first = Math.max(at + mark.length + minimumRandomLength, last - maximumSuffixLength)
+  if (first > last) return false
+  // What comes before the checksum is read once, however many lengths of suffix are tried.
+  let before = crcOver(crcStart, text, 0, first)
+  for (let start = first; start <= last; start += 1) {
+    const end = start + checksumLength
+    if (text.slice(start, end) === base62Digits(crcOver(before, text, end, text.length))) return true
+    before = crcOver(before, text, start, start + 1)
   }
   return false
 }
@@ -91,24 +94,31 @@ export function looksLikeSessionToken(text: string): boolean {
 
 /** CRC-32 (IEEE 802.3) as six base62 digits: finds every single changed character. */
 function checksum(text: string): string {
-  let rest = crc32(text)
+  return base62Digits(crcOver(crcStart, text, 0, text.length))
+}
+
+const crcStart = 0xffffffff
+
+/** The state of the CRC after the characters from `from` up to, not including, `to`. */
+function crcOver(state: number, text: string, from: number, to: number): number {
+  let crc = state
+  for (let index = from; index < to; index += 1) {
+    // The high byte is fed too, so that no character outside Latin-1 stands in for one inside.
+    const unit = text.charCodeAt(index)
+    crc = (crc >>> 8) ^ (crcTable[(crc ^ unit) & 0xff] ?? 0)
+    if (unit > 0xff) crc = (crc >>> 8) ^ (crcTable[(crc ^ (unit >>> 8)) & 0xff] ?? 0)
+  }
+  return crc
+}
+
+function base62Digits(state: number): string {
+  let rest = (state ^ 0xffffffff) >>> 0
   let digits = ''
   for (let place = 0; place < checksumLength; place += 1) {
     digits = base62.charAt(rest % 62) + digits
     rest = Math.floor(rest / 62)
   }
   return digits
-}
-
-function crc32(text: string): number {
-  let crc = 0xffffffff
-  for (let index = 0; index < text.length; index += 1) {
-    // The high byte is fed too, so that no character outside Latin-1 stands in for one inside.
-    const unit = text.charCodeAt(index)
-    crc = (crc >>> 8) ^ (crcTable[(crc ^ unit) & 0xff] ?? 0)
-    if (unit > 0xff) crc = (crc >>> 8) ^ (crcTable[(crc ^ (unit >>> 8)) & 0xff] ?? 0)
-  }
-  return (crc ^ 0xffffffff) >>> 0
 }
 
 const crcTable = Uint32Array.from({ length: 256 }, (_, byte) => {

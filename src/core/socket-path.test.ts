@@ -1,4 +1,4 @@
-import fc from 'fast-check'
+import { assert, property, string } from 'fast-check'
 import { expect, test } from 'vitest'
 import { controlSocketPath, MAX_SOCKET_PATH_BYTES } from './socket-path.ts'
 
@@ -7,9 +7,9 @@ test('a short home holds its own socket', () => {
 })
 
 test('a long home gets a short path that is its own', () => {
-  const segment = fc.string({ minLength: 60, maxLength: 200 }).filter((text) => !text.includes('/'))
-  fc.assert(
-    fc.property(segment, segment, (one, two) => {
+  const segment = string({ minLength: 60, maxLength: 200 }).filter((text) => !text.includes('/'))
+  assert(
+    property(segment, segment, (one, two) => {
       const path = controlSocketPath(`/home/${'x'.repeat(40)}/${one}`, '/tmp', 1000)
       expect(Buffer.byteLength(path)).toBeLessThanOrEqual(MAX_SOCKET_PATH_BYTES)
       if (one !== two) expect(path).not.toBe(controlSocketPath(`/home/${'x'.repeat(40)}/${two}`, '/tmp', 1000))

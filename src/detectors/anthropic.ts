@@ -1,7 +1,7 @@
 import { base62, base64url } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** API, admin and OAuth keys. Source: GitHub's table of supported secret-scanning patterns; the API reference shows `sk-ant-api03-…`. */
+/** API, admin and OAuth keys. Source: github.com/gitleaks/gitleaks, cmd/generate/config/rules/anthropic.go (API and admin keys: 93 characters, then `AA`); OAuth keys documented only, not confirmed. */
 export const anthropic: Detector = {
   id: 'anthropic',
   name: 'Anthropic API key',

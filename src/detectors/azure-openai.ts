@@ -3,7 +3,7 @@ import type { Detector } from './detector.ts'
 
 const hex = '0123456789abcdef'
 
-/** 32 hex digits, or 84 characters with Azure's marker, neither of which means anything without a word beside it. Source: Microsoft's `Azure AI services key` definition in Purview. */
+/** 32 hex digits, or 84 characters with Azure's marker, neither of which means anything without a word beside it. Source: github.com/trufflesecurity/trufflehog, pkg/detectors/azure_openai/azure_openai.go, for the 32 digits; the marker and its place were seen in public code, documented only, not confirmed. */
 export const azureOpenai: Detector = {
   id: 'azure-openai',
   name: 'Azure OpenAI key',

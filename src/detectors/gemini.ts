@@ -1,7 +1,7 @@
 import { base62, base64url } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** Standard keys (`AIza`, 39 characters) and authorisation keys (`AQ.Ab…`, since 2026). Source: ai.google.dev/gemini-api/docs/api-key and cloud.google.com/docs/authentication/api-keys. */
+/** Standard keys (`AIza`, 39 characters) and authorisation keys (`AQ.Ab…`, since 2026). Source: github.com/gitleaks/gitleaks, cmd/generate/config/rules/gcp.go, for the former; github.com/snailyp/gemini-balance/pull/406 and github.com/ultimatejimmy/xray.koplugin/issues/72 for the beginning of the latter, whose length is not confirmed. */
 export const gemini: Detector = {
   id: 'gemini',
   name: 'Google API key',

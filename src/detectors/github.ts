@@ -1,7 +1,7 @@
 import { base62, base64url } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** Classic, OAuth, user, installation and refresh tokens, fine-grained tokens, and the stateless installation tokens of 2026. Source: docs.github.com, "About authentication to GitHub" and "Generating an installation access token". */
+/** Classic, OAuth, user, installation and refresh tokens, fine-grained tokens, and the stateless installation tokens of 2026. Source: github.com/gitleaks/gitleaks, cmd/generate/config/rules/github.go; docs.github.com, "Generating an installation access token for a GitHub App", for `ghs_APPID_JWT`. */
 export const github: Detector = {
   id: 'github',
   name: 'GitHub token',

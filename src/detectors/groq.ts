@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** `gsk_` and 52 characters. Source: console.groq.com/docs/api-keys; GitHub's table of supported secret-scanning patterns. */
+/** `gsk_` and 52 characters. Source: github.com/trufflesecurity/trufflehog, pkg/detectors/groq/groq.go. */
 export const groq: Detector = {
   id: 'groq',
   name: 'Groq API key',

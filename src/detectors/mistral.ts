@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** 32 letters and digits, which mean nothing without the word beside them. Source: docs.mistral.ai shows no prefix; the length is that of keys in public scanner test data. */
+/** 32 letters and digits, which mean nothing without the word beside them. Source: github.com/trufflesecurity/trufflehog, pkg/detectors/mistral/mistral.go. */
 export const mistral: Detector = {
   id: 'mistral',
   name: 'Mistral API key',

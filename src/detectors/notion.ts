@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** `ntn_` since September 2024, `secret_` before. Source: developers.notion.com/page/changelog. */
+/** `ntn_`, eleven digits and 35 characters; `secret_` and 43 before. Source: github.com/gitleaks/gitleaks, cmd/generate/config/rules/notion.go; the earlier form documented only, not confirmed. */
 export const notion: Detector = {
   id: 'notion',
   name: 'Notion token',

@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** `npm_` and 36 characters, the last six a checksum. Source: github.blog, "Announcing npm's new access token format". */
+/** `npm_` and 36 characters, the last six a checksum. Source: github.blog/2021-09-23-announcing-npms-new-access-token-format; github.com/gitleaks/gitleaks, cmd/generate/config/rules/npm.go, for the length. */
 export const npm: Detector = {
   id: 'npm',
   name: 'npm token',

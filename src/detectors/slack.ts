@@ -4,7 +4,7 @@ import type { Detector } from './detector.ts'
 const digits = '0123456789'
 const upper = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ'
 
-/** Bot, user, app-level, refresh and rotating tokens. Source: docs.slack.dev/authentication/tokens. */
+/** Bot, user, app-level, refresh and rotating tokens. Source: github.com/gitleaks/gitleaks, cmd/generate/config/rules/slack.go. */
 export const slack: Detector = {
   id: 'slack',
   name: 'Slack token',

@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** Secret and restricted keys, in live mode and in test mode, and organisation keys; publishable keys are no secret. A placeholder says test, so that programs do not warn of a live key. Source: docs.stripe.com/keys. */
+/** Secret and restricted keys, in live mode and in test mode, and organisation keys; publishable keys are no secret. A placeholder says test, so that programs do not warn of a live key. Source: docs.stripe.com/api/authentication for the prefixes; github.com/gitleaks/gitleaks, cmd/generate/config/rules/stripe.go, for restricted keys and lengths; organisation keys documented only, not confirmed. */
 export const stripe: Detector = {
   id: 'stripe',
   name: 'Stripe API key',

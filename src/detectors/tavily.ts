@@ -1,7 +1,7 @@
 import { base62 } from '../core/placeholder.ts'
 import type { Detector } from './detector.ts'
 
-/** `tvly-` and 32 characters, `tvly-dev-` in front of development keys. Source: docs.tavily.com/documentation/quickstart. */
+/** `tvly-` and 32 characters; development keys have `tvly-dev-`. Source: github.com/trufflesecurity/trufflehog, pkg/detectors/tavily/tavily.go; longer development keys, with a hyphen inside, were seen in public code. */
 export const tavily: Detector = {
   id: 'tavily',
   name: 'Tavily API key',

@@ -258,7 +258,7 @@ async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent
   await ports.journal.append(event).catch(() => undefined)
 }
 
-/** The path without the query: a query may hold what an agent should have put into a header. */
+/** The path without the query: a query may hold what an agent should have put into a header. A placeholder opens a session, so it is not written down either. */
 function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePorts): Record<string, string> {
   const { caller, head } = place
   const credential = place.kind === 'service' ? ports.records.get('credential', place.credentialId)?.name : undefined
@@ -270,7 +270,7 @@ function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePo
     environment: caller.environment,
     host: head.host,
     method: head.method,
-    path: pathOf(head.target),
+    path: place.kind === 'service' && place.presented !== null ? pathOf(head.target).replaceAll(place.presented, '[placeholder]') : pathOf(head.target),
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     ...(credential === undefined ? {} : { credential }),
   }

@@ -3,6 +3,7 @@ import { createServer, type IncomingMessage, type Server, type ServerResponse } 
 import { Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
+import { parseAuthority } from '../core/canonical-target.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { Tunnel } from './arrival.ts'
 import type { Authority } from './certificates.ts'
@@ -112,7 +113,9 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   outer.on('connect', (request, socket, early) => {
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
-      const facts = { door: 'tunnel', peer: request.socket.remoteAddress ?? '', method: 'CONNECT' }
+      const asked = parseAuthority(request.url ?? '')
+      const where = isRefusal(asked) ? {} : { host: asked.host, ...(asked.port === null ? {} : { port: asked.port }) }
+      const facts = { door: 'tunnel', peer: request.socket.remoteAddress ?? '', method: 'CONNECT', ...where }
       void recordRefusal(plan, facts, ports).then((refusal) => refuseTunnel(socket, refusal))
       return
     }
@@ -149,8 +152,9 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       ALPNProtocols: ['http/1.1'],
       SNICallback: (name, done) => {
         const same = name.toLowerCase().replace(/\.$/, '') === tunnel.host
-        if (same) done(null, options.authority.contextFor(tunnel.host))
-        else done(new KeywardError('host_mismatch'))
+        if (same) return done(null, options.authority.contextFor(tunnel.host))
+        const refusal = refusedTo(tunnel.caller, { refusal: 'host_mismatch' })
+        void recordRefusal(refusal, { door: 'tunnel', host: tunnel.host }, ports).then(() => done(new KeywardError('host_mismatch')))
       },
     })
     secure.on('error', () => socket.destroy())
@@ -159,6 +163,8 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   function track(socket: Duplex): void {
+    // Node takes its own listener away when it hands a socket over (CONNECT); without one a reset would end the process.
+    socket.on('error', () => socket.destroy())
     if (sockets.size >= SOCKETS_MAXIMUM) {
       socket.destroy()
       return

@@ -1,6 +1,10 @@
 import type { Service } from './service.ts'
 
-/** The SDK also reads ANTHROPIC_AUTH_TOKEN. It is not listed: with both set, older versions send both headers, which is ambiguous. */
+/**
+ * The API takes either header; version 1 of the SDK sends the key as Bearer, earlier ones as x-api-key.
+ * The SDK also reads ANTHROPIC_AUTH_TOKEN. It is not listed: with both set, earlier versions send both
+ * headers, which is ambiguous.
+ */
 export const anthropic: Service = {
   id: 'anthropic',
   name: 'Anthropic',
@@ -27,12 +31,21 @@ export const anthropic: Service = {
     { name: 'skills.create', match: 'POST /v1/skills' },
     { name: 'skills.list', match: 'GET /v1/skills' },
     { name: 'skills.delete', match: 'DELETE /v1/skills/{skill}', destructive: true },
+    { name: 'skills.get', match: 'GET /v1/skills/{skill}' },
     { name: 'completions.create', match: 'POST /v1/complete' },
     { name: 'organization.read', match: 'GET /v1/organizations/**' },
     { name: 'organization.change', match: '* /v1/organizations/**', destructive: true },
   ],
   detector: 'anthropic',
-  sealed: ['* /v1/oauth/**', 'POST /v1/organizations/api_keys'],
+  sealed: [
+    '* /v1/oauth/**',
+    'POST /v1/organizations/webhooks',
+    'POST /v1/organizations/webhooks/{webhook}/regenerate_signing_secret',
+    'GET /v1/environments/{environment}/work/poll',
+    'POST /v1/tunnels/{tunnel}/reveal_token',
+    'POST /v1/tunnels/{tunnel}/rotate_token',
+  ],
   checked: 'sdk',
-  source: '@anthropic-ai/sdk 1.12.0; docs.claude.com/en/api/overview',
+  source:
+    '@anthropic-ai/sdk 1.12.0 (variables, base URL, Bearer, operations, what is sealed); docs.anthropic.com/ja/api/overview for x-api-key; platform.claude.com/docs/en/api/csharp/completions/create for completions.create; batches.results documented only, not confirmed',
 }

@@ -1,16 +1,21 @@
 import type { Service } from './service.ts'
 
-/** The host is made of the public field `resource`. AZURE_API_KEY and AZURE_RESOURCE_NAME are read by @ai-sdk/azure. */
+/**
+ * The host is made of the public field `resource`. AZURE_API_KEY and AZURE_RESOURCE_NAME are read by
+ * @ai-sdk/azure. Bearer is what the plain client sends to `/openai/v1`. The plain client's base-URL
+ * variable is read by AzureOpenAI too, and before its own.
+ */
 export const azureOpenai: Service = {
   id: 'azure-openai',
   name: 'Azure OpenAI',
-  hosts: ['{resource}.openai.azure.com'],
+  hosts: ['{resource}.openai.azure.com', '{resource}.services.ai.azure.com'],
   fields: { key: 'secret', resource: 'public' },
   inject: [{ kind: 'header', name: 'api-key' }, { kind: 'bearer' }],
   variables: {
     fields: { key: ['AZURE_OPENAI_API_KEY', 'AZURE_API_KEY'], resource: ['AZURE_RESOURCE_NAME'] },
     baseUrl: ['AZURE_OPENAI_ENDPOINT'],
     basePath: '',
+    shadowedBy: ['OPENAI_BASE_URL'],
   },
   operations: [
     { name: 'chat.completions', match: 'POST /openai/deployments/{deployment}/chat/completions' },
@@ -37,7 +42,8 @@ export const azureOpenai: Service = {
     { name: 'files.delete', match: 'DELETE /openai/v1/files/{file}', destructive: true },
   ],
   detector: 'azure-openai',
-  sealed: ['* /openai/v1/realtime/client_secrets', '* /openai/realtimeapi/sessions', '* /openai/realtime/sessions'],
+  sealed: ['POST /openai/v1/realtime/client_secrets', 'POST /openai/realtimeapi/sessions'],
   checked: 'sdk',
-  source: 'openai 7.57.0 (AzureOpenAI); learn.microsoft.com/azure/ai-services/openai/reference',
+  source:
+    'openai 7.57.0 (AzureOpenAI: variables, base URL, header, deployment paths); @ai-sdk/azure 4.0.85 for its variables; github.com/Azure/azure-rest-api-specs, specification/ai/data-plane/OpenAI.v1/azure-v1-preview-generated.yaml (its first paths); learn.microsoft.com/en-us/azure/foundry/openai/how-to/realtime-audio-webrtc; files, Bearer and the second host documented only, not confirmed',
 }

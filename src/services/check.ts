@@ -83,7 +83,8 @@ function variableProblems({ variables, fields, detector }: Service): ServiceProb
       problems.push({ path: ['variables', field], message: `there is no field ${field}` })
     for (const name of names) problems.push(...variableProblem(['variables', field], name))
   }
-  for (const name of variables.baseUrl ?? []) problems.push(...variableProblem(['variables', 'baseUrl'], name))
+  for (const name of [...(variables.baseUrl ?? []), ...(variables.shadowedBy ?? [])])
+    problems.push(...variableProblem(['variables', 'baseUrl'], name))
   if (!/^(?:\/[A-Za-z0-9._~-]+)*$/.test(variables.basePath ?? '')) {
     problems.push({
       path: ['variables', 'basePath'],

@@ -11,6 +11,8 @@ import { serviceRow } from './schema.ts'
 import type { Service } from './service.ts'
 
 const rows = services.map((service): [string, Service] => [service.id, service])
+/** Their APIs have no call that hands out a credential at the hosts of the row. */
+const nothingToSeal = new Set(['deepseek', 'groq', 'tavily'])
 const head: RequestHead = {
   method: 'GET',
   scheme: 'https',
@@ -43,7 +45,8 @@ test.each(rows)(
     expect(service.source).toMatch(/\w+\.\w+/)
     for (const field of Object.keys(service.fields)) expect(service.variables.fields[field]?.length).toBeGreaterThan(0)
     expect(service.operations.length).toBeGreaterThan(4)
-    expect(service.sealed?.length).toBeGreaterThan(0)
+    expect(service.sealed === undefined).toBe(nothingToSeal.has(id))
+    expect(service.sealed?.length).not.toBe(0)
     expect(service.variables.basePath === undefined).toBe(service.variables.baseUrl === undefined)
   },
 )

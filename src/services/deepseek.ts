@@ -14,12 +14,13 @@ export const deepseek: Service = {
     { name: 'completions.create', match: 'POST /beta/completions' },
     { name: 'chat.completions', match: 'POST /beta/chat/completions' },
     { name: 'messages.create', match: 'POST /anthropic/v1/messages' },
+    { name: 'messages.create', match: 'POST /anthropic/messages' },
     { name: 'models.list', match: 'GET /models' },
     { name: 'models.list', match: 'GET /v1/models' },
     { name: 'balance.get', match: 'GET /user/balance' },
   ],
   detector: 'deepseek',
-  sealed: ['* /v1/oauth/**'],
   checked: 'documented',
-  source: 'api-docs.deepseek.com; @ai-sdk/deepseek 3.0.56 for the variable',
+  source:
+    'api-docs.deepseek.com (first call), api-docs.deepseek.com/zh-cn/api/create-message.md for both headers and the message paths; github.com/trufflesecurity/trufflehog, pkg/detectors/deepseek/deepseek.go, for /user/balance; @ai-sdk/deepseek 3.0.56 for the variable; /v1 and /beta documented only, not confirmed',
 }

@@ -5,8 +5,6 @@ import { hostMatches } from './hosts.ts'
 import { serviceRow } from './schema.ts'
 import type { Service } from './service.ts'
 
-export { hostMatches, hostsOf } from './hosts.ts'
-
 /** Every service that exists now: those that come with Keyward, and the operator's own, which win. */
 export interface ServiceDirectory {
   get(id: string): Service | undefined

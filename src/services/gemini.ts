@@ -19,6 +19,7 @@ export const gemini: Service = {
     { name: 'tokens.count', match: 'POST /{version}/models/{model}:countTokens' },
     { name: 'embeddings.create', match: 'POST /{version}/models/{model}:embedContent' },
     { name: 'embeddings.batch', match: 'POST /{version}/models/{model}:batchEmbedContents' },
+    { name: 'embeddings.batch', match: 'POST /{version}/models/{model}:asyncBatchEmbedContent' },
     { name: 'images.generate', match: 'POST /{version}/models/{model}:predict' },
     { name: 'videos.generate', match: 'POST /{version}/models/{model}:predictLongRunning' },
     { name: 'models.list', match: 'GET /{version}/models' },
@@ -28,6 +29,7 @@ export const gemini: Service = {
     { name: 'models.list', match: 'GET /{version}/openai/models' },
     { name: 'interactions.create', match: 'POST /{version}/interactions' },
     { name: 'interactions.get', match: 'GET /{version}/interactions/{interaction}' },
+    { name: 'interactions.cancel', match: 'POST /{version}/interactions/{interaction}/cancel', destructive: true },
     { name: 'interactions.delete', match: 'DELETE /{version}/interactions/{interaction}', destructive: true },
     { name: 'files.create', match: 'POST /upload/{version}/files' },
     { name: 'files.list', match: 'GET /{version}/files' },
@@ -42,7 +44,8 @@ export const gemini: Service = {
     { name: 'operations.get', match: 'GET /{version}/operations/{operation}' },
   ],
   detector: 'gemini',
-  sealed: ['* /{version}/auth_tokens', '* /{version}/authTokens'],
+  sealed: ['POST /{version}/auth_tokens'],
   checked: 'sdk',
-  source: '@google/genai 3.1.0; ai.google.dev/api',
+  source:
+    '@google/genai 3.1.0 (variables, base URL, x-goog-api-key, operations, auth_tokens); @ai-sdk/google 4.0.121 for GOOGLE_GENERATIVE_AI_API_KEY; ai.google.dev/gemini-api/docs/ephemeral-tokens; the key in the query, Bearer and /openai/ documented only, not confirmed',
 }

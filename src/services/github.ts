@@ -1,6 +1,10 @@
 import type { Service } from './service.ts'
 
-/** The REST API, uploads, and git over HTTPS. No SDK reads a base URL from a variable. */
+/**
+ * The REST API, uploads, and git over HTTPS. No SDK reads a base URL from a variable. Answers with a
+ * short-lived link to one object (archives, logs, LFS) are not sealed; alerts of secret scanning are,
+ * because they quote the secrets that were found.
+ */
 export const github: Service = {
   id: 'github',
   name: 'GitHub',
@@ -37,6 +41,7 @@ export const github: Service = {
     { name: 'contents.delete', match: 'DELETE /repos/{owner}/{repo}/contents/**', destructive: true },
     { name: 'branches.list', match: 'GET /repos/{owner}/{repo}/branches' },
     { name: 'branches.get', match: 'GET /repos/{owner}/{repo}/branches/{branch}' },
+    { name: 'branches.getProtection', match: 'GET /repos/{owner}/{repo}/branches/{branch}/protection/**' },
     {
       name: 'branches.protection',
       match: '* /repos/{owner}/{repo}/branches/{branch}/protection/**',
@@ -65,6 +70,7 @@ export const github: Service = {
     { name: 'releases.create', match: 'POST /repos/{owner}/{repo}/releases' },
     { name: 'releases.upload', match: 'POST /repos/{owner}/{repo}/releases/{release}/assets' },
     { name: 'releases.delete', match: 'DELETE /repos/{owner}/{repo}/releases/{release}', destructive: true },
+    { name: 'actions.listSecrets', match: 'GET /repos/{owner}/{repo}/actions/secrets/**' },
     { name: 'actions.secrets', match: '* /repos/{owner}/{repo}/actions/secrets/**', destructive: true },
     { name: 'actions.listRuns', match: 'GET /repos/{owner}/{repo}/actions/runs' },
     { name: 'actions.dispatch', match: 'POST /repos/{owner}/{repo}/actions/workflows/{workflow}/dispatches' },
@@ -74,6 +80,8 @@ export const github: Service = {
     { name: 'hooks.list', match: 'GET /repos/{owner}/{repo}/hooks' },
     { name: 'hooks.create', match: 'POST /repos/{owner}/{repo}/hooks', destructive: true },
     { name: 'hooks.delete', match: 'DELETE /repos/{owner}/{repo}/hooks/{hook}', destructive: true },
+    { name: 'hooks.update', match: 'PATCH /repos/{owner}/{repo}/hooks/{hook}', destructive: true },
+    { name: 'hooks.update', match: 'PATCH /repos/{owner}/{repo}/hooks/{hook}/config', destructive: true },
     { name: 'gists.create', match: 'POST /gists' },
     { name: 'gists.get', match: 'GET /gists/{gist}' },
     { name: 'gists.delete', match: 'DELETE /gists/{gist}', destructive: true },
@@ -99,9 +107,11 @@ export const github: Service = {
     'POST /enterprises/{enterprise}/actions/runners/registration-token',
     'POST /enterprises/{enterprise}/actions/runners/remove-token',
     'POST /enterprises/{enterprise}/actions/runners/generate-jitconfig',
-    'PATCH /orgs/{org}/hooks/{hook}/config',
-    'PATCH /repos/{owner}/{repo}/hooks/{hook}/config',
+    'GET /orgs/{org}/secret-scanning/alerts',
+    '* /repos/{owner}/{repo}/secret-scanning/alerts/**',
+    'GET /enterprises/{enterprise}/secret-scanning/alerts',
   ],
   checked: 'sdk',
-  source: '@octokit/rest 22.0.1 (`token` scheme); docs.github.com/rest; cli.github.com/manual/gh_help_environment',
+  source:
+    '@octokit/rest 22.0.1 (`token` scheme); PyGithub 2.10.0 (Bearer for app tokens); @octokit/openapi 23.0.2, generated/api.github.com.json and ghec.json, for operations and what is sealed; github.com/cli/cli, pkg/cmd/root/help_topic.go, for the variables; paths of git, LFS, GraphQL and /login/ documented only, not confirmed',
 }

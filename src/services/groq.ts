@@ -27,7 +27,7 @@ export const groq: Service = {
     { name: 'files.content', match: 'GET /openai/v1/files/{file}/content' },
   ],
   detector: 'groq',
-  sealed: ['* /openai/v1/api_keys/**'],
   checked: 'sdk',
-  source: 'groq-sdk 1.6.0; console.groq.com/docs/api-reference',
+  source:
+    'groq-sdk 1.6.0 (variables, base URL, Bearer, operations); console.groq.com/docs/responses-api for responses.create; no call that hands out a credential was found in either',
 }

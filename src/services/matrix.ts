@@ -25,6 +25,7 @@ export function serviceMatrix(services: readonly Service[]): string {
     ),
     '',
     ...services.flatMap(details),
+    ...notes(services),
   ]
   return `${lines.join('\n').trimEnd()}\n`
 }
@@ -42,11 +43,26 @@ function details(service: Service): string[] {
     '',
     `Operations (**bold**: destructive): ${names.map((name) => (destructive.has(name) ? `**${code(name)}**` : code(name))).join(', ')}.`,
     '',
-    `Sealed, because the answer or the call hands out a credential: ${(service.sealed ?? []).map(code).join(', ')}.`,
+    service.sealed === undefined
+      ? 'Sealed: nothing, because no call that hands out a credential is known.'
+      : `Sealed, because the answer or the call hands out a credential: ${service.sealed.map(code).join(', ')}.`,
     '',
     `Source: ${service.source}.`,
     '',
   ]
+}
+
+const unconfirmed = / documented only, not confirmed$/
+
+/** What the sources of the rows say that nothing confirmed. */
+function notes(services: readonly Service[]): string[] {
+  const entries = services.flatMap(({ id, source }) =>
+    source
+      .split('; ')
+      .filter((part) => unconfirmed.test(part))
+      .map((part) => `- ${id}: ${part.replace(unconfirmed, '')}`),
+  )
+  return ['## Not confirmed', '', 'Taken from documentation or from long use; no vendor’s file or client that shows it was opened.', '', ...entries, '']
 }
 
 function baseUrl({ variables }: Service): string {

@@ -1,6 +1,6 @@
 import type { Service } from './service.ts'
 
-/** The SDK has no variable for a base URL. */
+/** The SDK has no variable for a base URL. A connector is shown together with the token that it uses elsewhere. */
 export const mistral: Service = {
   id: 'mistral',
   name: 'Mistral',
@@ -25,13 +25,20 @@ export const mistral: Service = {
     { name: 'files.create', match: 'POST /v1/files' },
     { name: 'files.delete', match: 'DELETE /v1/files/{file}', destructive: true },
     { name: 'files.content', match: 'GET /v1/files/{file}/content' },
+    { name: 'connectors.call', match: 'POST /v1/connectors/{connector}/tools/{tool}/call', destructive: true },
     { name: 'jobs.create', match: 'POST /v1/fine_tuning/jobs' },
     { name: 'jobs.list', match: 'GET /v1/fine_tuning/jobs' },
     { name: 'batches.create', match: 'POST /v1/batch/jobs' },
     { name: 'batches.cancel', match: 'POST /v1/batch/jobs/{job}/cancel', destructive: true },
   ],
   detector: 'mistral',
-  sealed: ['* /v1/api_keys/**'],
+  sealed: [
+    'GET /v1/connectors',
+    'POST /v1/connectors',
+    'GET /v1/connectors/{connector}',
+    'PATCH /v1/connectors/{connector}',
+  ],
   checked: 'sdk',
-  source: '@mistralai/mistralai 2.7.0; docs.mistral.ai/api',
+  source:
+    '@mistralai/mistralai 2.7.0 (variable, hosts, Bearer); github.com/mistralai/platform-docs-public, openapi.yaml for operations and openapi-public-doc.yaml for what is sealed',
 }

@@ -1,6 +1,6 @@
 import type { Service } from './service.ts'
 
-/** Notion-Version comes from the client and is left alone. The variables are those of Notion’s own examples and MCP server. */
+/** Notion-Version comes from the client and is left alone. NOTION_TOKEN is the name in the SDK’s own examples. A page put into the trash can be taken out again, so updating it is not destructive. */
 export const notion: Service = {
   id: 'notion',
   name: 'Notion',
@@ -31,11 +31,17 @@ export const notion: Service = {
     { name: 'blocks.delete', match: 'DELETE /v1/blocks/{block}', destructive: true },
     { name: 'comments.list', match: 'GET /v1/comments' },
     { name: 'comments.create', match: 'POST /v1/comments' },
+    { name: 'comments.delete', match: 'DELETE /v1/comments/{comment}', destructive: true },
+    { name: 'dataSources.create', match: 'POST /v1/data_sources' },
+    { name: 'pages.move', match: 'POST /v1/pages/{page}/move' },
+    { name: 'views.list', match: 'GET /v1/views' },
+    { name: 'views.delete', match: 'DELETE /v1/views/{view}', destructive: true },
     { name: 'files.create', match: 'POST /v1/file_uploads' },
     { name: 'files.send', match: 'POST /v1/file_uploads/{upload}/send' },
   ],
   detector: 'notion',
-  sealed: ['* /v1/oauth/**'],
+  sealed: ['POST /v1/oauth/**'],
   checked: 'sdk',
-  source: '@notionhq/client 5.26.0 (it reads no variable); developers.notion.com/reference/authentication',
+  source:
+    '@notionhq/client 5.26.0 (it reads no variable; host, Bearer, operations, /v1/oauth/token); NOTION_API_KEY and databases.query (earlier versions of the API) documented only, not confirmed',
 }

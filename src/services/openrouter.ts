@@ -23,11 +23,19 @@ export const openrouter: Service = {
     { name: 'activity.get', match: 'GET /api/v1/activity' },
     { name: 'keys.current', match: 'GET /api/v1/key' },
     { name: 'keys.list', match: 'GET /api/v1/keys' },
+    { name: 'keys.get', match: 'GET /api/v1/keys/{key}' },
     { name: 'keys.update', match: 'PATCH /api/v1/keys/{key}', destructive: true },
     { name: 'keys.delete', match: 'DELETE /api/v1/keys/{key}', destructive: true },
   ],
   detector: 'openrouter',
-  sealed: ['POST /api/v1/keys', '* /api/v1/auth/**'],
+  sealed: [
+    'POST /api/v1/keys',
+    'POST /api/v1/auth/keys/**',
+    'GET /api/v1/observability/destinations/**',
+    'POST /api/v1/observability/destinations',
+    'PATCH /api/v1/observability/destinations/{destination}',
+  ],
   checked: 'sdk',
-  source: '@openrouter/sdk 1.3.19; openrouter.ai/docs/api-reference',
+  source:
+    '@openrouter/sdk 1.3.19 (variables, base URL, Bearer); github.com/OpenRouterTeam/typescript-sdk, .speakeasy/out.openapi.yaml, for operations and what is sealed; openrouter.ai/docs/guides/features/in-region-routing.md for the hosts; completions.create and x-api-key documented only, not confirmed',
 }

@@ -43,6 +43,7 @@ export const serviceRow: z.ZodType<Service> = z.strictObject({
     fields: z.record(z.string(), variableNames),
     baseUrl: variableNames.exactOptional(),
     basePath: z.string().exactOptional(),
+    shadowedBy: variableNames.exactOptional(),
   }),
   operations,
   detector: z.string().exactOptional(),

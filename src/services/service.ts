@@ -27,10 +27,11 @@ export interface Service {
   readonly detector?: string
   /** Path segments may contain `%2F` (GitLab projects, npm scopes): such a segment stays one segment. */
   readonly encodedSlash?: boolean
-  /** Answers that hand out credentials: these operations are refused (`* /path` patterns). */
+  /** Calls whose answer hands out a credential, or that make one valid: refused (`METHOD /path` patterns, `*` for any method). Absent where the vendor has no such call. */
   readonly sealed?: readonly string[]
-  /** Whether the row was checked against an official SDK on the wire, or rests on documentation alone; with the source. */
+  /** Whether the row was checked against an official SDK, or rests on documentation alone. */
   readonly checked: 'sdk' | 'documented'
+  /** What was opened to write the row, and which facts nothing confirmed (`… documented only, not confirmed`). */
   readonly source: string
 }
 
@@ -49,6 +50,8 @@ export interface ServiceVariables {
   readonly baseUrl?: readonly string[]
   /** What a base URL has after the service's origin, as the SDK expects it: `/v1`, or empty. */
   readonly basePath?: string
+  /** Base-URL variables of other services that its SDK reads before its own. While a credential of this service is held they are not set, so that its requests do not end at the other service. */
+  readonly shadowedBy?: readonly string[]
 }
 
 export interface Operation {

@@ -1,6 +1,6 @@
 import type { Service } from './service.ts'
 
-/** Methods answer to GET and POST alike. The variables are those of Slack’s own examples. */
+/** Methods answer to GET and POST alike. SLACK_BOT_TOKEN is read by Bolt; SLACK_TOKEN is the name in the SDK’s own examples. */
 export const slack: Service = {
   id: 'slack',
   name: 'Slack',
@@ -57,7 +57,9 @@ export const slack: Service = {
     '* /api/apps.connections.open',
     '* /api/rtm.connect',
     '* /api/rtm.start',
+    '* /api/apps.auth.external.get',
   ],
   checked: 'sdk',
-  source: '@slack/web-api 8.2.0 (it reads no variable); docs.slack.dev/reference/methods',
+  source:
+    '@slack/web-api 8.2.0 (it reads no variable; Bearer, methods); slack_bolt 1.30.0 (Python) for SLACK_BOT_TOKEN; docs.slack.dev/reference/methods/oauth.v2.user.access and /apps.auth.external.get; the retired methods oauth.token and rtm.start documented only, not confirmed',
 }

@@ -1,6 +1,9 @@
 import type { Service } from './service.ts'
 
-/** Basic takes the key as the user, without a password. STRIPE_SECRET_KEY is the name in Stripe’s own examples. */
+/**
+ * Basic takes the key as the user, without a password. The SDKs read no variable; STRIPE_API_KEY is
+ * read by Stripe’s CLI. A `client_secret` that opens one payment alone is not sealed.
+ */
 export const stripe: Service = {
   id: 'stripe',
   name: 'Stripe',
@@ -55,18 +58,19 @@ export const stripe: Service = {
   ],
   detector: 'stripe',
   sealed: [
-    '* /v1/ephemeral_keys/**',
+    'POST /v1/ephemeral_keys',
     'POST /v1/webhook_endpoints',
     'POST /v2/core/event_destinations',
-    '* /v1/terminal/connection_tokens',
-    '* /v1/account_sessions',
-    '* /v1/customer_sessions',
+    'POST /v1/terminal/connection_tokens',
+    'POST /v1/accounts/{account}/login_links',
+    'POST /v1/account_sessions',
+    'POST /v1/customer_sessions',
     '* /v1/apps/secrets/**',
     '* /v2/iam/api_keys/**',
-    '* /v2/billing/meter_event_session',
+    'POST /v2/billing/meter_event_session',
     '* /oauth/**',
   ],
   checked: 'sdk',
   source:
-    'stripe 23.1.0 (it reads no variable); docs.stripe.com/api/authentication; docs.stripe.com/stripe-cli for STRIPE_API_KEY',
+    'stripe 23.1.0 (it reads no variable; hosts, Bearer, operations, what is sealed); docs.stripe.com/api/authentication?lang=curl for Basic; docs.stripe.com/cli/api_keys.md for STRIPE_API_KEY; STRIPE_SECRET_KEY and /v2/iam/api_keys (a preview) documented only, not confirmed',
 }

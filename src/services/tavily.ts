@@ -1,6 +1,6 @@
 import type { Service } from './service.ts'
 
-/** The SDK has no variable for a base URL. */
+/** The SDK has no variable for a base URL. Keys are made at another host, to which this credential never goes. */
 export const tavily: Service = {
   id: 'tavily',
   name: 'Tavily',
@@ -18,7 +18,7 @@ export const tavily: Service = {
     { name: 'usage.get', match: 'GET /usage' },
   ],
   detector: 'tavily',
-  sealed: ['* /generate-keys', '* /v1/enterprise/**'],
   checked: 'sdk',
-  source: '@tavily/core 0.7.13; docs.tavily.com/documentation/api-reference',
+  source:
+    '@tavily/core 0.7.13 (variable, host, Bearer, operations); docs.tavily.com/documentation/api-reference; docs.tavily.com/documentation/enterprise/deactivate-keys for the host of keys; github.com/trufflesecurity/trufflehog, pkg/detectors/tavily/tavily.go, for usage.get',
 }

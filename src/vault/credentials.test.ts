@@ -167,11 +167,18 @@ describe('a value', () => {
     await records.close()
   })
 
+  test('of a secret field has at least 8 bytes, so that answers can be searched for it', async () => {
+    const { credentials, records } = await start()
+    await expect(credentials.add(echo('seven 7'), 'test')).rejects.toMatchObject({ code: 'secret_invalid' })
+    await credentials.add(echo('eight 88'), 'test')
+    await records.close()
+  })
+
   test('comes back as it was given, whatever it is', async () => {
     const { credentials, records } = await start()
     const { id } = await credentials.add(echo(fresh()), 'test')
     const texts = fc
-      .string({ unit: 'grapheme', minLength: 1, maxLength: 200 })
+      .string({ unit: 'grapheme', minLength: 8, maxLength: 200 })
       .filter((text) => text.trim() === text && !/[\u0080-\u009f\u2028\u2029]/.test(text))
     await fc.assert(
       fc.asyncProperty(texts, async (text) => {

@@ -180,13 +180,13 @@ describe('rotating the seal term', () => {
     const credentials = credentialsOf(opened)
     const ids: string[] = []
     for (let index = 0; index < 450; index += 1) {
-      const fields = { key: Secret.fromText('key', `value ${index}`) }
+      const fields = { key: Secret.fromText('key', `secret value ${index}`) }
       const base = { environment: 'dev', service: 'echo', owner: null, sensitivity: 'low' } as const
       ids.push((await credentials.add({ ...base, name: `c${index}`, fields }, 'test')).id)
     }
     const before = new Map([...records.all('version')].map(([id, { sealedFields }]) => [id, sealedFields]))
     const { termId } = await vault.rotateTerm('test')
-    expect(textOf(credentials.current(ids[0] ?? '').fields, 'key')).toBe('value 0')
+    expect(textOf(credentials.current(ids[0] ?? '').fields, 'key')).toBe('secret value 0')
 
     // Broken off after the first batch, by a journal that refuses the second.
     let intents = 0
@@ -207,7 +207,7 @@ describe('rotating the seal term', () => {
     expect(await again.vault.rewrap('test')).toEqual({ rewrapped: 450 - moved, termsRemoved: 1 })
     expect(await again.vault.rewrap('test')).toEqual({ rewrapped: 0, termsRemoved: 0 })
     const current = credentialsOf(again)
-    for (const [index, id] of ids.entries()) expect(textOf(current.current(id).fields, 'key')).toBe(`value ${index}`)
+    for (const [index, id] of ids.entries()) expect(textOf(current.current(id).fields, 'key')).toBe(`secret value ${index}`)
     for (const [id, version] of again.records.all('version')) expect(version.sealedFields).toEqual(before.get(id))
     await again.records.close()
   })

@@ -1,7 +1,7 @@
 import { KeywardError } from '../../core/errors.ts'
 import type { SessionBinding, SessionRecord } from '../../core/records.ts'
 import { defaultTtlSeconds } from '../../identity/session-state.ts'
-import { hostsOf } from '../../services/directory.ts'
+import { hostsOf } from '../../services/hosts.ts'
 import type { Service } from '../../services/service.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { HeldView, IssuedView, SessionView } from '../schema.ts'
@@ -46,7 +46,11 @@ function environmentEgress(parts: ControlParts, environment: string): 'open' | '
   return record.egress
 }
 
-/** Credentials of the session, oldest first, so that the variables of a service go to the one that was there first. */
+/**
+ * Credentials of the session, oldest first, so that the variables of a service go to the one that was
+ * there first. A base-URL variable that would lead another held service's SDK astray is left out: the
+ * SDK it belongs to then goes through the proxy (docs/decisions/0008).
+ */
 function held(
   parts: ControlParts,
   environment: string,
@@ -57,9 +61,12 @@ function held(
   const listed = parts.credentials
     .list(environment)
     .toSorted((a, b) => a.record.createdAt - b.record.createdAt || a.record.name.localeCompare(b.record.name))
-  for (const { id, record, publicFields } of listed) {
+  const usable = listed.flatMap(({ id, record, publicFields }) => {
     const service = granted.has(id) ? parts.services.get(record.service) : undefined
-    if (service === undefined) continue
+    return service === undefined ? [] : [{ id, record, publicFields, service }]
+  })
+  const shadowing = new Set(usable.flatMap(({ service }) => service.variables.shadowedBy ?? []))
+  for (const { id, record, publicFields, service } of usable) {
     const texts = new Map(placeholders.filter((one) => one.credentialId === id).map((one) => [one.field, one.text]))
     views.push({
       name: record.name,
@@ -68,7 +75,7 @@ function held(
       hosts: hostsOf(service, publicFields),
       baseUrl: {
         url: `http://${parts.gatewayAddress}/s/${service.id}${service.variables.basePath ?? ''}`,
-        variables: service.variables.baseUrl ?? [],
+        variables: (service.variables.baseUrl ?? []).filter((name) => !shadowing.has(name)),
       },
     })
   }

@@ -98,6 +98,7 @@ function watchIdleness(app: App, end: () => void): void {
       end()
     }
   }, IDLE_CHECK_MILLISECONDS)
+  timer.unref()
 }
 
 async function askPassphrase(io: Io): Promise<Secret> {

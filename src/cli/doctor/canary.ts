@@ -46,7 +46,11 @@ export async function makeCanary(io: Io, environment: string): Promise<Canary> {
       { name, service: name, fields, sensitivity: 'low' },
     )
     await client.call('POST /environments/:environment/agents', { environment }, { name })
-    await client.call('POST /environments/:environment/grants', { environment }, { agent: name, credential: name, allow: ['*'] })
+    await client.call(
+      'POST /environments/:environment/grants',
+      { environment },
+      { agent: name, credential: name, allow: ['*'] },
+    )
     return canary
   } catch (error) {
     await canary.remove()
@@ -58,7 +62,10 @@ export async function makeCanary(io: Io, environment: string): Promise<Canary> {
 async function removeLeftBehind(io: Io): Promise<void> {
   const client = io.client()
   const before = Date.now() - LEFT_BEHIND_AFTER_MILLISECONDS
-  const [agents, credentials] = await Promise.all([client.call('GET /agents', {}, {}), client.call('GET /credentials', {}, {})])
+  const [agents, credentials] = await Promise.all([
+    client.call('GET /agents', {}, {}),
+    client.call('GET /credentials', {}, {}),
+  ])
   const left = new Map(
     [...agents, ...credentials]
       .filter((one) => namePattern.test(one.name) && one.createdAt < before)
@@ -70,7 +77,9 @@ async function removeLeftBehind(io: Io): Promise<void> {
 async function removeNamed(io: Io, environment: string, name: string): Promise<void> {
   const client = io.client()
   await unlessGone(client.call('DELETE /environments/:environment/agents/:name', { environment, name }, {}))
-  await unlessGone(client.call('DELETE /environments/:environment/credentials/:name', { environment, name }, { cascade: true }))
+  await unlessGone(
+    client.call('DELETE /environments/:environment/credentials/:name', { environment, name }, { cascade: true }),
+  )
   await unlessGone(client.call('DELETE /services/:service', { service: name }, {}))
 }
 

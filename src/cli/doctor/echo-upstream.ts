@@ -18,7 +18,10 @@ interface Echoed {
 const PIECE_PAUSE_MILLISECONDS = 2
 
 const each = (text: string, write: (byte: number) => string): string => [...Buffer.from(text)].map(write).join('')
-const body = (text: string | Buffer, headers: Readonly<Record<string, string>> = {}): Echoed => ({ pieces: [text], headers })
+const body = (text: string | Buffer, headers: Readonly<Record<string, string>> = {}): Echoed => ({
+  pieces: [text],
+  headers,
+})
 
 /** How a hostile or careless service may send back what it received. */
 const forms: Readonly<Record<string, (heard: string, secret: string) => Echoed>> = {

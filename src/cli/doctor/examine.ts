@@ -71,7 +71,9 @@ function chooseModes(asked: ContainmentMode | null): {
 } {
   const tried = (['files', 'full'] as const).map((mode) => ({ mode, ...containmentAvailable(mode) }))
   const available = tried.filter((one) => one.available).map((one) => one.mode)
-  const unavailable = tried.filter((one) => !one.available).map(({ mode, missing, remedy }) => ({ mode, missing, remedy }))
+  const unavailable = tried
+    .filter((one) => !one.available)
+    .map(({ mode, missing, remedy }) => ({ mode, missing, remedy }))
   if (asked !== null) return { inUse: asked, modes: [asked], unavailable }
   const inUse = available.includes('files') ? 'files' : 'none'
   return { inUse, modes: inUse === 'none' ? ['none'] : available, unavailable }

@@ -17,7 +17,8 @@ const doors: Readonly<Record<Way, string>> = {
 }
 
 const report = 'This is a fault of Keyward: run no agents here until it is mended, and report it.'
-const broken = 'The containment does not hold here: run no agents on this machine until this says closed, and report it.'
+const broken =
+  'The containment does not hold here: run no agents on this machine until this says closed, and report it.'
 
 /** What one trial came to. `mode` is the mode that was asked for: what it promises is what is judged. */
 export async function judgeTrial(io: Io, canary: Canary, trial: Trial): Promise<Finding[]> {
@@ -29,7 +30,8 @@ function judgeAttempts(trial: Trial): Finding[] {
     const { group, title, remedy } = promised
     const line = trial.lines.find((one) => (one.kind === 'attempt' || one.kind === 'untried') && one.id === id)
     const expected = isPromised(id, promised, trial.mode)
-    if (line?.kind === 'untried') return notClosed('unproven', id, group, perhaps(title), untriedRemedy(trial.mode), line.why)
+    if (line?.kind === 'untried')
+      return notClosed('unproven', id, group, perhaps(title), untriedRemedy(trial.mode), line.why)
     if (line?.kind !== 'attempt') {
       const why = `was not tried: ${trial.problem ?? 'no answer'}`
       return notClosed(expected ? 'broken' : 'unproven', id, group, perhaps(title), broken, why)
@@ -44,7 +46,9 @@ function perhaps(title: string): string {
 }
 
 function untriedRemedy(mode: ContainmentMode): string {
-  return mode === 'none' ? 'Use a contained mode.' : 'Allow a fresh /proc to be mounted (in a container: unmask /proc), and try again.'
+  return mode === 'none'
+    ? 'Use a contained mode.'
+    : 'Allow a fresh /proc to be mounted (in a container: unmask /proc), and try again.'
 }
 
 /** One finding a door. It holds only where the real secret went out and nothing of it came back. */
@@ -62,11 +66,13 @@ function judgeAnswers(canary: Canary, trial: Trial): Finding[] {
       const leak = leakIn(Buffer.from(line.head, 'latin1')) ?? leakIn(Buffer.from(line.body, 'base64'), line.coding)
       if (leak !== null) leaks.push(`${form} (${leak})`)
     }
-    if (leaks.length > 0) return notClosed('broken', id, 'echo', `can ${title}`, report, `came back: ${leaks.join(', ')}`)
+    if (leaks.length > 0)
+      return notClosed('broken', id, 'echo', `can ${title}`, report, `came back: ${leaks.join(', ')}`)
     if (silent.length > 0) {
       const why = trial.lines.find((line) => line.kind === 'unanswered' && line.way === way)
       const cause = why?.kind === 'unanswered' ? why.why : (trial.problem ?? statusesOf(trial.lines, way))
-      const remedy = 'The gateway does not answer the agent: `keyward status`, `keyward journal tail` and the log say more.'
+      const remedy =
+        'The gateway does not answer the agent: `keyward status`, `keyward journal tail` and the log say more.'
       return notClosed('broken', id, 'echo', perhaps(title), remedy, `not proven for ${silent.join(', ')}: ${cause}`)
     }
     return closed(id, 'echo', `cannot ${title}`, `${echoForms.length} forms of answer`)
@@ -88,18 +94,30 @@ async function judgeGiven(io: Io, canary: Canary, trial: Trial): Promise<Finding
   const own = trial.lines.find((line) => line.kind === 'own')
   const texts = own?.kind === 'own' ? own.texts : []
   const judge = async (id: string, title: string, named: readonly (readonly [string, string])[]): Promise<Finding> => {
-    if (named.length === 0) return notClosed('broken', id, 'agent', perhaps(title), broken, `was not tried: ${trial.problem ?? 'no answer'}`)
+    if (named.length === 0)
+      return notClosed('broken', id, 'agent', perhaps(title), broken, `was not tried: ${trial.problem ?? 'no answer'}`)
     const { found } = await io.client().call('POST /occurrences', {}, { texts: named.map(([, text]) => text) })
     const leakIn = leakFinder(canary.secret)
     const holding = named.flatMap(([name, text], index) =>
       found[index] === true || leakIn(Buffer.from(text)) !== null ? [name] : [],
     )
     if (holding.length === 0) return closed(id, 'agent', `cannot ${title}`, `${named.length} searched`)
-    return notClosed('broken', id, 'agent', `can ${title}`, report, `a secret of the vault stands in ${holding.join(', ')}`)
+    return notClosed(
+      'broken',
+      id,
+      'agent',
+      `can ${title}`,
+      report,
+      `a secret of the vault stands in ${holding.join(', ')}`,
+    )
   }
   const nameOf = (text: string): string => /^(\w+)=/.exec(text)?.[1] ?? 'an argument'
   return [
-    await judge('agent-variables', 'find a secret in its variables or arguments', texts.map((text) => [nameOf(text), text])),
+    await judge(
+      'agent-variables',
+      'find a secret in its variables or arguments',
+      texts.map((text) => [nameOf(text), text]),
+    ),
     await judge('agent-files', 'find a secret in the files that were laid down for it', [...trial.files]),
   ]
 }

@@ -18,7 +18,7 @@ export function leakFinder(secret: string): (bytes: Buffer, coding?: string) => 
   return (bytes, coding = '') => {
     for (const text of [bytes, decoded(bytes, coding)]) {
       const lower = text.toString('latin1').toLowerCase()
-      const found = forms.find(([, form]) => (text.includes(form) || lower.includes(form.toLowerCase())))
+      const found = forms.find(([, form]) => text.includes(form) || lower.includes(form.toLowerCase()))
       if (found !== undefined) return found[0]
     }
     return null
@@ -39,7 +39,9 @@ function formsOf(secret: string): (readonly [string, string])[] {
   const each = (write: (byte: number) => string): string => [...bytes].map(write).join('')
   const hex = (byte: number, digits = 2): string => byte.toString(16).padStart(digits, '0')
   const aligned = [0, 1, 2].flatMap((shift) => {
-    const text = Buffer.concat([Buffer.alloc(shift), bytes]).toString('base64').replace(/=+$/, '')
+    const text = Buffer.concat([Buffer.alloc(shift), bytes])
+      .toString('base64')
+      .replace(/=+$/, '')
     // The first and last characters also depend on the neighbours of the secret.
     const core = text.slice(shift === 0 ? 0 : shift + 1, -1)
     return [core, core.replaceAll('+', '-').replaceAll('/', '_')]

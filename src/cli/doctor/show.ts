@@ -15,7 +15,10 @@ const noneOpen = 'none contains nothing: a program that you start reads whatever
 /** What was tried, group by group, then what stands open and how to close it. */
 export function showReport(io: Io, report: Report): void {
   const used = report.modes.find((one) => one.inUse)
-  printLine(io, `Containment ${report.mode}, home ${printable(report.home)}. What a program started by keyward run can and cannot do here:`)
+  printLine(
+    io,
+    `Containment ${report.mode}, home ${printable(report.home)}. What a program started by keyward run can and cannot do here:`,
+  )
   const all = [...(used?.findings ?? []), ...report.findings]
   for (const [group, title] of Object.entries(groups)) {
     const findings = all.filter((finding) => finding.group === group)

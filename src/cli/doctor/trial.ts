@@ -44,11 +44,15 @@ const ERROR_MAXIMUM_CHARACTERS = 400
 export async function runTrial(request: TrialRequest): Promise<Trial> {
   const { io, canary, stage, mode, signal } = request
   const { environment } = canary
-  const session = await io.client().call('POST /environments/:environment/runs', { environment }, {
-    agent: canary.name,
-    contain: mode,
-    process: { processId: process.pid, startTicks: startTicksOf(process.pid) ?? '0' },
-  })
+  const session = await io.client().call(
+    'POST /environments/:environment/runs',
+    { environment },
+    {
+      agent: canary.name,
+      contain: mode,
+      process: { processId: process.pid, startTicks: startTicksOf(process.pid) ?? '0' },
+    },
+  )
   const renewal = renewSession(io, session)
   // The first name is not on the allow-list, the second one is: its value must give it away.
   const held = { ...io.environment, KEYWARD_DOCTOR_API_KEY: canary.secret, LC_KEYWARD_DOCTOR: canary.secret }
@@ -66,7 +70,10 @@ export async function runTrial(request: TrialRequest): Promise<Trial> {
       gid: userInfo().gid,
       cwd: stage.work,
       environment: io.environment,
-      hide: { directories: [...hide.directories, ...stage.hide.directories], files: [...hide.files, ...stage.hide.files] },
+      hide: {
+        directories: [...hide.directories, ...stage.hide.directories],
+        files: [...hide.files, ...stage.hide.files],
+      },
       readOnly: prepared.readOnly,
       keep: prepared.keep,
       gateway: gatewayPlace(session),
@@ -107,7 +114,8 @@ async function attend(
 ): Promise<{ lines: Line[]; problem: string | null }> {
   const child = runContained(plan, { variables, stdio: ['pipe', 'pipe', 'pipe'], passSignals: false })
   const { stdin, stdout, stderr } = child
-  if (stdin === null || stdout === null || stderr === null) throw new KeywardError('internal', 'The trial has no streams.')
+  if (stdin === null || stdout === null || stderr === null)
+    throw new KeywardError('internal', 'The trial has no streams.')
   const stop = (): void => void child.kill('SIGKILL')
   const timer = setTimeout(stop, TRIAL_MILLISECONDS)
   signal.addEventListener('abort', stop)
@@ -143,7 +151,8 @@ function filesIn(directories: readonly string[]): Map<string, string> {
   for (const directory of directories) {
     if (directory === homedir()) continue
     for (const entry of readdirSync(directory, { recursive: true, withFileTypes: true })) {
-      if (entry.isFile()) found.set(join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name), 'latin1'))
+      if (entry.isFile())
+        found.set(join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name), 'latin1'))
     }
   }
   return found

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, connectHead, doors, openStage, requestBytes, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { codeOf, doors, openStage, proxyCredentials, requestBytes, type Door, type Held, type Login, type Stage } from './harness.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import type { Answer } from './wire.ts'
 
@@ -186,7 +186,8 @@ describe.each(doors)('%s', (door) => {
     for (const version of ['1.1', '1.0']) {
       const wire = await stage.open(door, echo.host, login)
       const target = { 'base-url': '/s/echo/v1', absolute: `http://${echo.host}/v1`, tunnel: '/v1' }[door]
-      wire.write(`GET ${target} HTTP/${version}\r\n\r\n`)
+      const proof = door === 'absolute' ? `Proxy-Authorization: ${proxyCredentials(login.token)}\r\n` : ''
+      wire.write(`GET ${target} HTTP/${version}\r\n${proof}\r\n`)
       expect(codeOf(await wire.answer())).toBe('request_malformed')
       wire.close()
     }
@@ -218,9 +219,8 @@ describe('absolute form', () => {
     ['echo.example.test/v1', 'request_malformed'],
   ])('%s', async (target, code) => {
     const wire = await stage.dial()
-    const head = connectHead('x', login.token).split('\r\n')[2] ?? ''
     const authority = /^http:\/\/([^/@]+)/i.exec(target)?.[1] ?? 'echo.example.test'
-    wire.write(`${target === '*' ? 'OPTIONS' : 'GET'} ${target} HTTP/1.1\r\nHost: ${authority}\r\n${head}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`)
+    wire.write(`${target === '*' ? 'OPTIONS' : 'GET'} ${target} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`)
     expect(codeOf(await wire.answer())).toBe(code)
     wire.close()
   })
@@ -228,8 +228,7 @@ describe('absolute form', () => {
   test('the gateway does not proxy to itself', async () => {
     for (const own of ['127.0.0.1', 'localhost', 'LOCALHOST.']) {
       const wire = await stage.dial()
-      const head = connectHead('x', login.token).split('\r\n')[2] ?? ''
-      wire.write(`GET http://${own}:${stage.port}/s/echo/v1 HTTP/1.1\r\nHost: ${own}:${stage.port}\r\n${head}\r\n\r\n`)
+        wire.write(`GET http://${own}:${stage.port}/s/echo/v1 HTTP/1.1\r\nHost: ${own}:${stage.port}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\n\r\n`)
       expect(codeOf(await wire.answer())).toBe('loop_refused')
       wire.close()
     }

@@ -90,7 +90,7 @@ describe.each(doors)('%s: who is calling', (door) => {
   })
 
   test('two credentials in one place, or in two', async () => {
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(login.placeholder(echo)), bearer(login.placeholder(echo))] }, { code: 'placeholder_ambiguous', status: 400, agent: door === 'tunnel' ? 'triage' : null })
+    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(login.placeholder(echo)), bearer(login.placeholder(echo))] }, { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage' })
     const placeholder = login.placeholder(keyed)
     const twice = { door, held: keyed, login, target: `/v1/a?key=${placeholder}`, headers: [['X-Api-Key', placeholder]] } as const
     await refused(twice, { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage', hidden: [placeholder] })

@@ -54,9 +54,21 @@ export async function checkDebuggerRefused(io: Io, signal: AbortSignal): Promise
       }
       const port = await inspectorOf(status.processId)
       if (port === null) return closed(id, 'server', 'a server that is started with a debugger drops it')
-      return notClosed('broken', id, 'server', 'a server can be started with a debugger', 'Start it by the `keyward` command.')
+      return notClosed(
+        'broken',
+        id,
+        'server',
+        'a server can be started with a debugger',
+        'Start it by the `keyward` command.',
+      )
     }
-    return notClosed('unproven', id, 'server', 'whether a server can be started with a debugger', 'Try again when the machine is less busy.')
+    return notClosed(
+      'unproven',
+      id,
+      'server',
+      'whether a server can be started with a debugger',
+      'Try again when the machine is less busy.',
+    )
   } finally {
     child.kill('SIGTERM')
     await Promise.race([ended, wait(END_MILLISECONDS, undefined, { ref: false })])

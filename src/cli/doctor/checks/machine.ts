@@ -16,7 +16,12 @@ const CLOCK_TOLERANCE_MILLISECONDS = 5_000
 /** No clock that is right shows less: the first release is younger. */
 const EARLIEST_MILLISECONDS = Date.UTC(2025, 0, 1)
 
-export async function checkMachine(io: Io, config: Config, journal: JournalReport, files: ReadonlyMap<string, string>): Promise<Finding[]> {
+export async function checkMachine(
+  io: Io,
+  config: Config,
+  journal: JournalReport,
+  files: ReadonlyMap<string, string>,
+): Promise<Finding[]> {
   return [
     ...checkOwned(io, config),
     checkJournal(journal),
@@ -43,7 +48,13 @@ function checkOwned(io: Io, config: Config): Finding[] {
   return [
     ...own.flatMap(([id, name, path]) => checkOneOwner(id, name, path)),
     inside
-      ? notClosed('broken', 'key-place', 'machine', 'the root key lies in the home: a copy of one is a copy of both', `Move it, and name its place in KEYWARD_ROOT_KEY_FILE.`)
+      ? notClosed(
+          'broken',
+          'key-place',
+          'machine',
+          'the root key lies in the home: a copy of one is a copy of both',
+          `Move it, and name its place in KEYWARD_ROOT_KEY_FILE.`,
+        )
       : closed('key-place', 'machine', 'the root key lies outside the home'),
     checkParents(io.home, key),
   ]
@@ -54,7 +65,16 @@ function checkOneOwner(id: string, name: string, path: string): Finding[] {
   if (found === undefined) return []
   const mode = (found.mode & 0o777).toString(8)
   if (process.getuid !== undefined && found.uid !== process.getuid()) {
-    return [notClosed('broken', id, 'machine', `${name} belongs to another user`, `chown it to yourself: ${path}`, `uid ${found.uid}`)]
+    return [
+      notClosed(
+        'broken',
+        id,
+        'machine',
+        `${name} belongs to another user`,
+        `chown it to yourself: ${path}`,
+        `uid ${found.uid}`,
+      ),
+    ]
   }
   // Inside a home that is closed nobody gets as far as the bits of what lies in it, but a home is copied.
   if ((found.mode & 0o077) === 0) return [closed(id, 'machine', `${name} is open to its owner alone`, `mode ${mode}`)]
@@ -70,15 +90,36 @@ function checkParents(...paths: readonly string[]): Finding {
       if (folder === dirname(folder)) break
     }
   }
-  if (loose.size === 0) return closed('parents-mode', 'machine', 'nobody else can put another home or root key in its place')
+  if (loose.size === 0)
+    return closed('parents-mode', 'machine', 'nobody else can put another home or root key in its place')
   const [first = ''] = loose
-  return notClosed('open', 'parents-mode', 'machine', 'others can replace the home or the root key', `chmod go-w ${first}`, [...loose].join(', '))
+  return notClosed(
+    'open',
+    'parents-mode',
+    'machine',
+    'others can replace the home or the root key',
+    `chmod go-w ${first}`,
+    [...loose].join(', '),
+  )
 }
 
 function checkJournal(journal: JournalReport): Finding {
-  if (journal.ok) return closed('journal', 'machine', 'the journal verifies', `proven up to entry ${journal.provenTo} of ${journal.entries}`)
+  if (journal.ok)
+    return closed(
+      'journal',
+      'machine',
+      'the journal verifies',
+      `proven up to entry ${journal.provenTo} of ${journal.entries}`,
+    )
   const detail = journal.problem === null ? undefined : `${journal.problem.code} at entry ${journal.problem.sequence}`
-  return notClosed('broken', 'journal', 'machine', 'the journal is damaged', 'Keep a copy of the home as it is; `keyward journal verify` says more.', detail)
+  return notClosed(
+    'broken',
+    'journal',
+    'machine',
+    'the journal is damaged',
+    'Keep a copy of the home as it is; `keyward journal verify` says more.',
+    detail,
+  )
 }
 
 function checkClock(journal: JournalReport, now: number): Finding {
@@ -96,7 +137,14 @@ async function checkDisk(home: string): Promise<Finding> {
   const detail = `${Math.floor(free / 1024 / 1024)} MiB`
   if (free >= LEAST_DISK_BYTES) return closed('disk', 'machine', 'the disk has room for the journal', `${detail} free`)
   const remedy = 'Make room: without a journal entry every request is refused.'
-  return notClosed(free < FULL_DISK_BYTES ? 'broken' : 'open', 'disk', 'machine', 'the disk is nearly full', remedy, `${detail} free`)
+  return notClosed(
+    free < FULL_DISK_BYTES ? 'broken' : 'open',
+    'disk',
+    'machine',
+    'the disk is nearly full',
+    remedy,
+    `${detail} free`,
+  )
 }
 
 function checkNode(): Finding {
@@ -111,7 +159,8 @@ function checkBundle(files: ReadonlyMap<string, string>): Finding {
     const text = [...files].find(([path]) => basename(path) === name)?.[1] ?? ''
     return certificatesIn(text)
   }
-  const remedy = 'Agents cannot trust the gateway: restart the server (`keyward down`), and install the system’s certificates.'
+  const remedy =
+    'Agents cannot trust the gateway: restart the server (`keyward down`), and install the system’s certificates.'
   const [own] = named('ca.pem')
   const bundle = named('bundle.pem')
   if (own === undefined || !bundle.some((one) => one.fingerprint256 === own.fingerprint256)) {
@@ -119,10 +168,29 @@ function checkBundle(files: ReadonlyMap<string, string>): Finding {
   }
   const now = Date.now()
   if (own.validFromDate.getTime() > now || own.validToDate.getTime() < now) {
-    return notClosed('broken', 'authorities', 'machine', 'Keyward’s authority is not valid now', remedy, `${own.validFrom} to ${own.validTo}`)
+    return notClosed(
+      'broken',
+      'authorities',
+      'machine',
+      'Keyward’s authority is not valid now',
+      remedy,
+      `${own.validFrom} to ${own.validTo}`,
+    )
   }
-  if (bundle.length < 2) return notClosed('open', 'authorities', 'machine', 'the system has no certificates', 'Install the package ca-certificates.')
-  return closed('authorities', 'machine', 'the agent’s bundle has the system’s authorities and Keyward’s', `${bundle.length} certificates`)
+  if (bundle.length < 2)
+    return notClosed(
+      'open',
+      'authorities',
+      'machine',
+      'the system has no certificates',
+      'Install the package ca-certificates.',
+    )
+  return closed(
+    'authorities',
+    'machine',
+    'the agent’s bundle has the system’s authorities and Keyward’s',
+    `${bundle.length} certificates`,
+  )
 }
 
 function checkExtraAuthorities(io: Io): Finding[] {
@@ -131,7 +199,8 @@ function checkExtraAuthorities(io: Io): Finding[] {
     if (path === '') return []
     const id = `authorities-${name.toLowerCase().replaceAll('_', '-')}`
     try {
-      if (certificatesIn(readFileSync(path, 'latin1')).length > 0) return [closed(id, 'machine', `${name} names certificates`)]
+      if (certificatesIn(readFileSync(path, 'latin1')).length > 0)
+        return [closed(id, 'machine', `${name} names certificates`)]
     } catch {
       // Said below, like a file without any.
     }

@@ -16,12 +16,30 @@ const again = 'Stop the server (`keyward down`) and start it by the `keyward` co
 export async function checkServer(io: Io, status: StatusView): Promise<Finding[]> {
   const bound = checkAddress(status)
   if (process.platform !== 'linux') {
-    return [bound, notClosed('unproven', 'server-process', 'server', 'the server’s process cannot be looked at here', 'Only Linux shows what is needed.')]
+    return [
+      bound,
+      notClosed(
+        'unproven',
+        'server-process',
+        'server',
+        'the server’s process cannot be looked at here',
+        'Only Linux shows what is needed.',
+      ),
+    ]
   }
   try {
     return [bound, ...(await checkProcess(io, status.processId))]
   } catch {
-    return [bound, notClosed('unproven', 'server-process', 'server', 'the server’s process cannot be looked at', 'Run doctor as the user who started the server.')]
+    return [
+      bound,
+      notClosed(
+        'unproven',
+        'server-process',
+        'server',
+        'the server’s process cannot be looked at',
+        'Run doctor as the user who started the server.',
+      ),
+    ]
   }
 }
 
@@ -33,10 +51,23 @@ async function checkProcess(io: Io, id: number): Promise<Finding[]> {
   return [
     inspector === null && flags.length === 0
       ? closed('server-debugger', 'server', 'no debugger listens in the server')
-      : notClosed('broken', 'server-debugger', 'server', 'a debugger listens in the server', again, inspector === null ? flags.join(' ') : `port ${inspector}`),
+      : notClosed(
+          'broken',
+          'server-debugger',
+          'server',
+          'a debugger listens in the server',
+          again,
+          inspector === null ? flags.join(' ') : `port ${inspector}`,
+        ),
     deaf
       ? await provenDeaf(id)
-      : notClosed('broken', 'server-debugger-signal', 'server', 'a signal opens a debugger in the server (SIGUSR1)', again),
+      : notClosed(
+          'broken',
+          'server-debugger-signal',
+          'server',
+          'a signal opens a debugger in the server (SIGUSR1)',
+          again,
+        ),
     coreDump(id),
     await checkVariables(io, id),
   ]
@@ -48,7 +79,14 @@ async function provenDeaf(id: number): Promise<Finding> {
   const port = await inspectorOf(id)
   return port === null
     ? closed('server-debugger-signal', 'server', 'no signal opens a debugger in the server', 'SIGUSR1 was sent')
-    : notClosed('broken', 'server-debugger-signal', 'server', 'a signal opens a debugger in the server (SIGUSR1)', again, `port ${port}`)
+    : notClosed(
+        'broken',
+        'server-debugger-signal',
+        'server',
+        'a signal opens a debugger in the server (SIGUSR1)',
+        again,
+        `port ${port}`,
+      )
 }
 
 /** Core dumps to a pipe do not ask for the limit, so what counts there is what may stand in them (core(5)). */
@@ -56,8 +94,10 @@ function coreDump(id: number): Finding {
   const limit = /^Max core file size +(\S+)/m.exec(readFileSync(`/proc/${id}/limits`, 'latin1'))?.[1]
   const filter = Number.parseInt(readFileSync(`/proc/${id}/coredump_filter`, 'latin1'), 16)
   const piped = readFileSync('/proc/sys/kernel/core_pattern', 'latin1').startsWith('|')
-  if (filter === 0) return closed('server-core-dump', 'server', 'a core dump of the server would hold none of its memory')
-  if (limit === '0' && !piped) return closed('server-core-dump', 'server', 'the server leaves no core dump', 'its limit is 0')
+  if (filter === 0)
+    return closed('server-core-dump', 'server', 'a core dump of the server would hold none of its memory')
+  if (limit === '0' && !piped)
+    return closed('server-core-dump', 'server', 'the server leaves no core dump', 'its limit is 0')
   const remedy = piped
     ? 'Start it by the `keyward` command, or set `Storage=none` in /etc/systemd/coredump.conf.'
     : 'Start it by the `keyward` command, or after `ulimit -c 0`.'
@@ -67,9 +107,18 @@ function coreDump(id: number): Finding {
 async function checkVariables(io: Io, id: number): Promise<Finding> {
   const texts = [...readTexts(id, 'environ'), ...readTexts(id, 'cmdline')]
   const { found } = await io.client().call('POST /occurrences', {}, { texts })
-  const names = texts.filter((_, index) => found[index] === true).map((text) => /^(\w+)=/.exec(text)?.[1] ?? 'an argument')
+  const names = texts
+    .filter((_, index) => found[index] === true)
+    .map((text) => /^(\w+)=/.exec(text)?.[1] ?? 'an argument')
   if (names.length === 0) return closed('server-variables', 'server', 'the server’s variables hold no secret')
-  return notClosed('broken', 'server-variables', 'server', 'the server’s variables hold a secret', again, names.join(', '))
+  return notClosed(
+    'broken',
+    'server-variables',
+    'server',
+    'the server’s variables hold a secret',
+    again,
+    names.join(', '),
+  )
 }
 
 function checkAddress(status: StatusView): Finding {
@@ -80,11 +129,20 @@ function checkAddress(status: StatusView): Finding {
     return closed('server-address', 'server', 'it listens on loopback only', status.gateway)
   }
   const where = others.length > 0 ? others.join(', ') : status.gateway
-  return notClosed('broken', 'server-address', 'server', 'it listens on more than loopback, without TLS', 'Set the gateway’s address to 127.0.0.1 (`keyward config show`).', where)
+  return notClosed(
+    'broken',
+    'server-address',
+    'server',
+    'it listens on more than loopback, without TLS',
+    'Set the gateway’s address to 127.0.0.1 (`keyward config show`).',
+    where,
+  )
 }
 
 function readTexts(id: number, name: string): string[] {
-  return readFileSync(`/proc/${id}/${name}`, 'utf8').split('\0').filter((text) => text !== '')
+  return readFileSync(`/proc/${id}/${name}`, 'utf8')
+    .split('\0')
+    .filter((text) => text !== '')
 }
 
 function maskOf(status: string, name: string): bigint {
@@ -111,12 +169,15 @@ function listeningPorts(id: number): { host: string; port: number }[] {
       }),
     )
     return ['tcp', 'tcp6'].flatMap((table) =>
-      readFileSync(`/proc/${id}/net/${table}`, 'latin1').split('\n').slice(1).flatMap((line) => {
-        const fields = line.trim().split(/\s+/)
-        const [host = '', port = ''] = (fields[1] ?? '').split(':')
-        if (fields[3] !== '0A' || !inodes.has(fields[9] ?? '')) return []
-        return [{ host: addressOf(host), port: Number.parseInt(port, 16) }]
-      }),
+      readFileSync(`/proc/${id}/net/${table}`, 'latin1')
+        .split('\n')
+        .slice(1)
+        .flatMap((line) => {
+          const fields = line.trim().split(/\s+/)
+          const [host = '', port = ''] = (fields[1] ?? '').split(':')
+          if (fields[3] !== '0A' || !inodes.has(fields[9] ?? '')) return []
+          return [{ host: addressOf(host), port: Number.parseInt(port, 16) }]
+        }),
     )
   } catch {
     return []
@@ -125,7 +186,11 @@ function listeningPorts(id: number): { host: string; port: number }[] {
 
 /** The kernel writes IPv4 addresses backwards; of IPv6 only the two that matter are told apart. */
 function addressOf(hex: string): string {
-  if (hex.length === 8) return (hex.match(/../g) ?? []).toReversed().map((byte) => Number.parseInt(byte, 16)).join('.')
+  if (hex.length === 8)
+    return (hex.match(/../g) ?? [])
+      .toReversed()
+      .map((byte) => Number.parseInt(byte, 16))
+      .join('.')
   return /^0{24}0?1?0{5,7}1?$/.test(hex) && hex.endsWith('01000000') ? '::1' : '::'
 }
 

@@ -16,12 +16,24 @@ export async function checkVariables(io: Io): Promise<Finding[]> {
     ),
   )
   return Promise.all([
-    check(io, 'shell-variables', 'your shell’s variables', shell, '`keyward import --shell`, then a new shell; or `unset` them.'),
+    check(
+      io,
+      'shell-variables',
+      'your shell’s variables',
+      shell,
+      '`keyward import --shell`, then a new shell; or `unset` them.',
+    ),
     check(io, 'env-file', './.env', readEnvFile(io), '`keyward import .env`.'),
   ])
 }
 
-async function check(io: Io, id: string, place: string, variables: ReadonlyMap<string, string>, remedy: string): Promise<Finding> {
+async function check(
+  io: Io,
+  id: string,
+  place: string,
+  variables: ReadonlyMap<string, string>,
+  remedy: string,
+): Promise<Finding> {
   const client = io.client()
   const entries = [...variables].filter(([, value]) => value.length <= TEXT_MAXIMUM_CHARACTERS).slice(0, TEXTS_MAXIMUM)
   const found = new Map<string, FoundVariable>(entries.map(([name, value]) => [name, { value, origin: place }]))
@@ -34,5 +46,12 @@ async function check(io: Io, id: string, place: string, variables: ReadonlyMap<s
     ...entries.filter((_, index) => known[index] === true).map(([name]) => name),
   ])
   if (names.size === 0) return closed(id, 'variables', `${place}: no key found`)
-  return notClosed('open', id, 'variables', `${place}: real keys are within reach of whatever you start without Keyward`, remedy, [...names].toSorted().join(', '))
+  return notClosed(
+    'open',
+    id,
+    'variables',
+    `${place}: real keys are within reach of whatever you start without Keyward`,
+    remedy,
+    [...names].toSorted().join(', '),
+  )
 }

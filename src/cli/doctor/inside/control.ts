@@ -11,7 +11,10 @@ export function controlAttempts(places: Places): Record<string, Attempt> {
   const path = `/environments/${service.environment}/credentials/${service.credential}/reveal`
   const proxyAuthorization = `Basic ${Buffer.from(`session:${token}`).toString('base64')}`
   const reveals = (options: RequestOptions): Promise<boolean> =>
-    ask({ method: 'POST', headers: { host: 'keyward', 'content-type': 'application/json' }, ...options }, `{"confirmation":"${service.credential}"}`)
+    ask(
+      { method: 'POST', headers: { host: 'keyward', 'content-type': 'application/json' }, ...options },
+      `{"confirmation":"${service.credential}"}`,
+    )
   return {
     'control-socket': () => contact({ path: controlSocket }),
     'control-socket-root': () => contact({ path: `/proc/self/root${controlSocket}` }),

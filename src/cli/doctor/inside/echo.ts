@@ -18,7 +18,15 @@ export async function* echoAnswers(places: Places): AsyncGenerator<Line> {
         const pairs = [...response.rawHeaders, ...response.rawTrailers]
         const head = pairs.map((text, index) => `${text}${index % 2 === 0 ? ': ' : '\n'}`).join('')
         const coding = response.headers['content-encoding'] ?? ''
-        yield { kind: 'answer', way, form, status: response.statusCode ?? 0, head, coding, body: body.toString('base64') }
+        yield {
+          kind: 'answer',
+          way,
+          form,
+          status: response.statusCode ?? 0,
+          head,
+          coding,
+          body: body.toString('base64'),
+        }
       } catch (error) {
         const why = error instanceof Error ? error.message : 'no answer'
         yield { kind: 'unanswered', way, form, why }
@@ -34,7 +42,11 @@ async function askEcho(places: Places, way: Way, form: string): Promise<Incoming
   const proxy = { 'proxy-authorization': `Basic ${Buffer.from(`session:${token}`).toString('base64')}` }
   if (way === 'base') return ask({ ...gateway, path: `/s/${service.id}${path}`, headers })
   if (way === 'absolute') {
-    return ask({ ...gateway, path: `http://${service.host}${path}`, headers: { host: service.host, ...headers, ...proxy } })
+    return ask({
+      ...gateway,
+      path: `http://${service.host}${path}`,
+      headers: { host: service.host, ...headers, ...proxy },
+    })
   }
   const tunnel = await openTunnel({ ...gateway, method: 'CONNECT', path: `${service.host}:443`, headers: proxy })
   // The authorities are those that the agent's own variables name.

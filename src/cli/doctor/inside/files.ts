@@ -58,7 +58,8 @@ export function fileAttempts(places: Places): Record<string, Attempt> {
     'home-other-roots': () => eachProcess((id) => isMark(`/proc/${id}/root${canaryFile}`)),
     'home-unmount': () => namespace('umount -l "$2"; umount -R -l /; cat "$1"'),
     'home-bind': () => namespace(`mount --bind "$3" "$4"; cat "$4/${below}"`),
-    'home-bind-uncovered': () => namespace(`mount --rbind "$3" "$4"; umount -l "$4/${basename(home)}"; cat "$4/${below}"`),
+    'home-bind-uncovered': () =>
+      namespace(`mount --rbind "$3" "$4"; umount -l "$4/${basename(home)}"; cat "$4/${below}"`),
     'home-overlay': () => namespace(`mount -t overlay o -o "lowerdir=$3" "$4"; cat "$4/${below}"`),
     'key-file': () => hasBytes(keyFile),
     'key-symlink': () => {
@@ -67,7 +68,8 @@ export function fileAttempts(places: Places): Record<string, Attempt> {
     },
     'key-hard-link': () => undone(join(own, 'key-link'), (path) => linkSync(keyFile, path), hasBytes),
     'key-own-root': () => hasBytes(`/proc/self/root${keyFile}`),
-    'stored-logins': () => namesOf(places.logins, (path) => (statSync(path).isDirectory() ? readdirSync(path).length > 0 : hasBytes(path))),
+    'stored-logins': () =>
+      namesOf(places.logins, (path) => (statSync(path).isDirectory() ? readdirSync(path).length > 0 : hasBytes(path))),
   }
 }
 

@@ -25,7 +25,12 @@ export interface Places {
   readonly resolverPort: number
   readonly abstractSocket: string
   readonly gateway: { readonly host: string; readonly port: number }
-  readonly service: { readonly id: string; readonly host: string; readonly credential: string; readonly environment: string }
+  readonly service: {
+    readonly id: string
+    readonly host: string
+    readonly credential: string
+    readonly environment: string
+  }
   readonly placeholder: string
   readonly token: string
   readonly forms: readonly string[]

@@ -14,7 +14,8 @@ export function processAttempts(places: Places): Record<string, Attempt> {
     'server-maps': () => isThere(server) && opens(`/proc/${server.processId}/maps`),
     'server-descriptors': () => isThere(server) && readsLinks(`/proc/${server.processId}/fd`),
     'server-root': () => isThere(server) && readdirSync(`/proc/${server.processId}/root/`).length > 0,
-    'server-parent': () => isThere(serverParent) && (opens(`/proc/${serverParent.processId}/environ`) || readsMemory(serverParent)),
+    'server-parent': () =>
+      isThere(serverParent) && (opens(`/proc/${serverParent.processId}/environ`) || readsMemory(serverParent)),
     'server-signal': () => isThere(server) && mayBeSignalled(server),
     'other-environ': () => eachProcess((id) => readFileSync(`/proc/${id}/environ`, 'latin1').includes(processMark)),
     'other-memory': () => isThere(standIn) && readsMemory(standIn),
@@ -87,7 +88,9 @@ function inheritedFiles(): string | false {
   const found = readdirSync('/proc/self/fd').flatMap((name) => {
     try {
       const path = `/proc/self/fd/${name}`
-      return Number(name) > 2 && statSync(path).isFile() && !readlinkSync(path).startsWith('/proc/') ? [readlinkSync(path)] : []
+      return Number(name) > 2 && statSync(path).isFile() && !readlinkSync(path).startsWith('/proc/')
+        ? [readlinkSync(path)]
+        : []
     } catch {
       return []
     }
