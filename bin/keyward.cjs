@@ -26,10 +26,12 @@ function startAgain() {
   const env = {}
   for (const name of Object.keys(process.env)) if (kept.test(name)) env[name] = process.env[name]
   const args = ['--disable-sigusr1', '--disable-warning=ExperimentalWarning', __filename, ...process.argv.slice(2)]
+  // Node cannot set the limit itself: a core file would hold every secret that was in memory.
+  const shell = ['/bin/sh', '-c', 'ulimit -c 0; exec "$0" "$@"', process.execPath, ...args]
   if (typeof process.execve === 'function' && process.platform !== 'win32') {
-    return process.execve(process.execPath, [process.execPath, ...args], env)
+    return process.execve(shell[0], shell, env)
   }
-  const child = spawn(process.execPath, args, { stdio: 'inherit', env })
+  const child = spawn(shell[0], shell.slice(1), { stdio: 'inherit', env })
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal))
   child.on('exit', (code) => {
     process.exitCode = code === null ? 1 : code

@@ -198,11 +198,16 @@ export async function openApp(options: AppOptions) {
   }
 }
 
-/** 128 random bits in lower-case Crockford base 32. */
+const ID_CHARACTERS = 26
+let idBytes = Buffer.alloc(0)
+
+/** 130 random bits in lower-case Crockford base 32. Draws randomness for many at a time: each request needs one. */
 function newId(): string {
   const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
+  if (idBytes.byteLength < ID_CHARACTERS) idBytes = randomBytes(ID_CHARACTERS * 256)
   let id = ''
-  for (const byte of randomBytes(26)) id += alphabet[byte & 31]
+  for (const byte of idBytes.subarray(0, ID_CHARACTERS)) id += alphabet[byte & 31]
+  idBytes = idBytes.subarray(ID_CHARACTERS)
   return id
 }
 

@@ -99,7 +99,8 @@ export function openHouse(): House {
     }
     const { terminal } = options
     const line = [...(options.before ?? []), process.execPath, entry, ...args]
-    const onTerminal = ['script', '-qefc', line.map((word) => `'${word}'`).join(' '), '/dev/null']
+    // A terminal without a width would break every word.
+    const onTerminal = ['script', '-qefc', 'stty cols 120 rows 40; ' + line.map((word) => `'${word}'`).join(' '), '/dev/null']
     const [command = '', ...rest] = terminal === undefined ? line : onTerminal
     const child = spawn(command, rest, { cwd: options.cwd ?? work, env: environment, stdio: 'pipe', ...ordinary })
     running.add(child)

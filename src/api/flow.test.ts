@@ -280,3 +280,29 @@ test('no answer but that of reveal, and no journal entry, held a secret', async 
     }
   }
 })
+
+test('a base-URL variable that another held service’s SDK reads first is left out', async () => {
+  const staging = { environment: 'staging' }
+  await client.call('POST /environments/:environment/agents', staging, { name: 'shadowed' })
+  const add = async (name: string, fields: Record<string, string>): Promise<Map<string, readonly string[]>> => {
+    await client.call('POST /environments/:environment/credentials', staging, { name, service: name, fields })
+    await client.call('POST /environments/:environment/grants', staging, {
+      agent: 'shadowed',
+      credential: name,
+      allow: ['*'],
+    })
+    const { credentials } = await client.call('POST /environments/:environment/sessions', staging, {
+      agent: 'shadowed',
+    })
+    return new Map(credentials.map((held) => [held.name, held.baseUrl.variables]))
+  }
+  expect(await add('openai', { key: randomBytes(24).toString('hex') })).toEqual(
+    new Map([['openai', ['OPENAI_BASE_URL']]]),
+  )
+  expect(await add('azure-openai', { key: randomBytes(24).toString('hex'), resource: 'acme' })).toEqual(
+    new Map([
+      ['openai', []],
+      ['azure-openai', ['AZURE_OPENAI_ENDPOINT']],
+    ]),
+  )
+})

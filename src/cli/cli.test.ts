@@ -217,6 +217,14 @@ describe('with a server', () => {
     ).toContain('another environment')
   })
 
+  test('a reader that closes the pipe ends nothing badly', () => {
+    const { stderr, status } = spawnSync('sh', ['-c', `"${process.execPath}" "${bin}" completion bash | true`], {
+      env: environment,
+      encoding: 'utf8',
+    })
+    expect({ stderr, status }).toEqual({ stderr: '', status: 0 })
+  })
+
   test('lists and shows in words and in JSON', async () => {
     const list = await keyward(['credential', 'list', '--json'])
     expect(JSON.parse(list.out).map((one: { name: string }) => one.name)).toEqual(['second', 'vendor'])

@@ -47,11 +47,11 @@ async function asKeywardError(error: unknown, surroundings: Surroundings): Promi
 }
 
 /** The reference under which the home's log keeps the error; null where there is no home to keep it in. */
-async function logged(error: unknown, surroundings: Surroundings): Promise<string | null> {
+async function logged(cause: unknown, surroundings: Surroundings): Promise<string | null> {
   try {
     const [{ openIo }, { openLog }] = await Promise.all([import('./io.ts'), import('./log.ts')])
     const log = openLog(openIo(surroundings).home)
-    const reference = log.error(error)
+    const reference = log.error(cause)
     log.close()
     return reference
   } catch {

@@ -1,6 +1,9 @@
 import process from 'node:process'
 import { runCommandLine } from './command-line.ts'
 
+// A reader that has seen enough (`| head`) closes the pipe; that is no failure, and a server goes on without it.
+for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+
 process.exitCode = await runCommandLine(process.argv.slice(2), {
   environment: process.env,
   workingDirectory: process.cwd(),

@@ -5,7 +5,7 @@ import { Pool, errors as undiciErrors, type buildConnector, type Dispatcher } fr
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
-import type { RequestBody } from './reply.ts'
+import type { UpstreamBody } from './reply.ts'
 import type { Refusal } from './refusal.ts'
 
 /** Connections to one origin. */
@@ -39,7 +39,7 @@ export interface Flow {
 
 export interface Dialler {
   /** `service` null: a host that no service lists; no credential is in `head`. Returns a way to break off before the answer begins. */
-  send(head: RequestHead, body: RequestBody, service: Service | null, listener: AnswerListener): { abort(): void }
+  send(head: RequestHead, body: UpstreamBody, service: Service | null, listener: AnswerListener): { abort(): void }
   close(): Promise<void>
 }
 
@@ -105,7 +105,7 @@ export function createDialler(options: { resolve: Resolve; headersTimeoutMillise
           path: head.target,
           method: head.method,
           headers,
-          body: body.stream,
+          body,
         },
         {
           onRequestStart(started) {

@@ -15,7 +15,7 @@ import type { NeedleSource } from './needle-source.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { stripRange } from './request-headers.ts'
-import type { Reply, RequestBody } from './reply.ts'
+import { gather, type Reply, type RequestBody, type UpstreamBody } from './reply.ts'
 import type { Strangers } from './strangers.ts'
 import { readForward } from './forward-target.ts'
 
@@ -88,6 +88,7 @@ async function perform(p: Performance): Promise<void> {
   } catch (error) {
     return refuse(arrival, place, refusalFrom(error), reply, ports)
   }
+  const gathering = gather(p.body)
   try {
     await ports.journal.append({
       kind: 'intent',
@@ -103,14 +104,17 @@ async function perform(p: Performance): Promise<void> {
     sendRefusal(reply, refusalFrom(error))
     return
   }
-  // The journal took its time; what was true before it may have been revoked since.
+  const gathered = await gathering
+  // Journal and body took their time; what was true before may have been revoked since.
   const changed = stillAllowed(place, ports)
   let end: RelayEnd
   if (changed !== null) {
     sendRefusal(reply, changed)
-    end = { outcome: 'refused', code: changed.refusal, status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
+    end = { ...nothingSent, outcome: 'refused', code: changed.refusal }
+  } else if (gathered === null) {
+    end = { ...nothingSent, outcome: 'aborted', code: null }
   } else {
-    end = await send(p, version)
+    end = await send(p, version, gathered.body)
   }
   p.hold.settle(null)
   await record(ports, {
@@ -128,9 +132,10 @@ async function perform(p: Performance): Promise<void> {
   })
 }
 
-async function send(p: Performance, version: OpenVersion): Promise<RelayEnd> {
-  const { place, reply, ports, body } = p
-  const nothing = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
+const nothingSent = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
+
+async function send(p: Performance, version: OpenVersion, body: UpstreamBody): Promise<RelayEnd> {
+  const { place, reply, ports } = p
   try {
     const values = textOf(version)
     const head = injectCredential({ ...place.head, headers: stripRange(place.head.headers) }, place.rule, values)
@@ -147,7 +152,7 @@ async function send(p: Performance, version: OpenVersion): Promise<RelayEnd> {
   } catch (error) {
     const refusal = refusalFrom(error)
     sendRefusal(reply, refusal)
-    return { ...nothing, outcome: 'refused', code: refusal.refusal }
+    return { ...nothingSent, outcome: 'refused', code: refusal.refusal }
   }
 }
 
@@ -202,7 +207,7 @@ async function passUnlisted(arrival: Arrival, place: Unlisted, body: RequestBody
   const { sessionId, agentId } = place.caller
   const end = await relay({
     head: place.head,
-    body,
+    body: body.stream,
     reply,
     service: null,
     dialler: ports.dialler,

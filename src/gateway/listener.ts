@@ -19,6 +19,8 @@ export const REQUEST_HEADERS_MAXIMUM_COUNT = 200
 /** From the first byte of a request to the end of its headers. */
 export const REQUEST_HEADERS_TIMEOUT_MILLISECONDS = 30_000
 export const KEEP_ALIVE_MILLISECONDS = 75_000
+/** A connection on which nothing moves in either direction: longer than any service is waited for. */
+export const SILENCE_MILLISECONDS = 15 * 60_000
 /** Sockets open at once on the gateway port. */
 export const SOCKETS_MAXIMUM = 20_000
 
@@ -102,12 +104,14 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   }
   const inner = createServer(settings, onRequest)
   inner.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+  inner.timeout = SILENCE_MILLISECONDS
   inner.on('clientError', onClientError)
   inner.on('connect', (_request, socket) => void recordHere(socket, { refusal: 'method_refused' }).then((told) => refuseTunnel(socket, told)))
   inner.on('checkExpectation', onRequest)
 
   const outer = createServer(settings, onRequest)
   outer.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+  outer.timeout = SILENCE_MILLISECONDS
   outer.on('clientError', onClientError)
   outer.on('checkExpectation', onRequest)
   outer.on('connect', (request, socket, early) => {
@@ -188,6 +192,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     const path = options.socketPath
     const twin = createServer(settings, onRequest)
     twin.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+    twin.timeout = SILENCE_MILLISECONDS
     twin.on('clientError', onClientError)
     twin.on('checkExpectation', onRequest)
     twin.on('connection', track)

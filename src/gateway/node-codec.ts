@@ -39,16 +39,21 @@ export function pairsOf(raw: readonly string[]): HeaderPair[] {
 
 export function replyTo(request: IncomingMessage, response: ServerResponse): Reply {
   response.sendDate = false
+  const head = (headers: readonly HeaderPair[]): string[] => {
+    const flat: string[] = []
+    for (const [name, value] of headers) flat.push(name, value)
+    // An unread request body would be taken for the next request: such a connection is not used again.
+    if (!request.complete && hasBody(request)) flat.push('connection', 'close')
+    return flat
+  }
   return {
     get started() {
       return response.headersSent
     },
-    start(status, headers) {
-      const flat: string[] = []
-      for (const [name, value] of headers) flat.push(name, value)
-      // An unread request body would be taken for the next request: such a connection is not used again.
-      if (!request.complete && hasBody(request)) flat.push('connection', 'close')
-      response.writeHead(status, flat)
+    start: (status, headers) => void response.writeHead(status, head(headers)),
+    respond(status, headers, body) {
+      response.writeHead(status, head(headers))
+      response.end(body)
     },
     write: (chunk) => response.write(chunk),
     end(trailers) {

@@ -49,7 +49,5 @@ export function sendRefusal(reply: Reply, refusal: Refusal): void {
   ]
   if (problem.status === 407) headers.push(['proxy-authenticate', 'Basic realm="keyward"'])
   if (refusal.retryAfterSeconds !== undefined) headers.push(['retry-after', String(refusal.retryAfterSeconds)])
-  reply.start(problem.status, headers)
-  reply.write(body)
-  reply.end()
+  reply.respond(problem.status, headers, body)
 }

@@ -7,11 +7,11 @@ import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
-import type { Reply, RequestBody } from './reply.ts'
+import type { Reply, UpstreamBody } from './reply.ts'
 
 export interface RelayOptions {
   readonly head: RequestHead
-  readonly body: RequestBody
+  readonly body: UpstreamBody
   readonly reply: Reply
   /** Null: a host that nobody guards; nothing was put in, so nothing is looked for. */
   readonly service: Service | null
@@ -149,10 +149,8 @@ class Relay implements AnswerListener {
     const { reply, needles } = this.#options
     if (this.#gathered !== null && this.#answer !== null) {
       const whole = this.#gathered.length === 1 ? (this.#gathered[0] ?? new Uint8Array(0)) : Buffer.concat(this.#gathered)
-      reply.start(this.#answer.status, [...this.#answer.headers, ['content-length', String(whole.byteLength)]])
       this.#bytesDown += whole.byteLength
-      if (whole.byteLength > 0) reply.write(whole)
-      reply.end()
+      reply.respond(this.#answer.status, [...this.#answer.headers, ['content-length', String(whole.byteLength)]], whole)
     } else {
       reply.end(needles === null ? trailers : answerTrailers(trailers, needles).headers)
     }

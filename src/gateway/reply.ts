@@ -11,11 +11,32 @@ export interface Reply {
   /** Returns false when the reader is behind: wait for `onDrain` before writing more. */
   write(chunk: Uint8Array): boolean
   end(trailers?: readonly HeaderPair[]): void
+  /** The whole answer at once; `headers` hold its length. */
+  respond(status: number, headers: readonly HeaderPair[], body: Uint8Array): void
   /** Breaks the connection, so that a cut answer cannot be taken for a whole one. */
   destroy(): void
   onDrain(listener: () => void): void
   /** The agent has gone, or the answer is complete. */
   onClose(listener: () => void): void
+}
+
+/** The body of a request on its way up: nothing, all of it, or bytes as they come. */
+export type UpstreamBody = Uint8Array | Readable | null
+
+/** A body announced as no longer than this is read whole while the journal writes, and goes out in one piece with its head. */
+export const WHOLE_REQUEST_BYTES = 64 * 1024
+
+/** The body as it is sent: small ones whole. Null in place of bytes that did not come because the agent went away. */
+export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | null> {
+  const { stream, length } = body
+  if (stream === null || length === null || length > WHOLE_REQUEST_BYTES) return { body: stream }
+  return new Promise((done) => {
+    const pieces: Uint8Array[] = []
+    stream.on('data', (piece: Uint8Array) => pieces.push(piece))
+    stream.once('end', () => done({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) }))
+    stream.once('error', () => done(null))
+    stream.once('close', () => done(null))
+  })
 }
 
 /** The body of a request: bytes as they come, or nothing. */

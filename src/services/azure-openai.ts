@@ -8,7 +8,7 @@ import type { Service } from './service.ts'
 export const azureOpenai: Service = {
   id: 'azure-openai',
   name: 'Azure OpenAI',
-  hosts: ['{resource}.openai.azure.com', '{resource}.services.ai.azure.com'],
+  hosts: ['{resource}.openai.azure.com'],
   fields: { key: 'secret', resource: 'public' },
   inject: [{ kind: 'header', name: 'api-key' }, { kind: 'bearer' }],
   variables: {
@@ -45,5 +45,5 @@ export const azureOpenai: Service = {
   sealed: ['POST /openai/v1/realtime/client_secrets', 'POST /openai/realtimeapi/sessions'],
   checked: 'sdk',
   source:
-    'openai 7.57.0 (AzureOpenAI: variables, base URL, header, deployment paths); @ai-sdk/azure 4.0.85 for its variables; github.com/Azure/azure-rest-api-specs, specification/ai/data-plane/OpenAI.v1/azure-v1-preview-generated.yaml (its first paths); learn.microsoft.com/en-us/azure/foundry/openai/how-to/realtime-audio-webrtc; files, Bearer and the second host documented only, not confirmed',
+    'openai 7.57.0 (AzureOpenAI: variables, base URL, header, deployment paths; OpenAI: Bearer under /openai/v1); @ai-sdk/azure 4.0.85 for its variables; github.com/Azure/azure-rest-api-specs, specification/ai/data-plane/OpenAI.v1/azure-v1-preview-generated.yaml (its first paths); what is sealed (seen in public code alone) documented only, not confirmed',
 }

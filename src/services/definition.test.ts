@@ -122,6 +122,7 @@ test.each([
     /^Line 4.*loopback/,
   ],
   ['a malformed pattern', `${minimal}operations: [{ name: a, match: GET a }]\n`, /^Line 4/],
+  ['a malformed sealed pattern', `${minimal}sealed: [POST tokens]\n`, /^Line 4/],
   [
     'a field that would fill a host but is secret',
     minimal.replace('echo.example.test', '"{key}.example.test"'),

@@ -62,7 +62,14 @@ function notes(services: readonly Service[]): string[] {
       .filter((part) => unconfirmed.test(part))
       .map((part) => `- ${id}: ${part.replace(unconfirmed, '')}`),
   )
-  return ['## Not confirmed', '', 'Taken from documentation or from long use; no vendor’s file or client that shows it was opened.', '', ...entries, '']
+  return [
+    '## Not confirmed',
+    '',
+    'Taken from documentation or from long use; no vendor’s file or client that shows it was opened.',
+    '',
+    ...entries,
+    '',
+  ]
 }
 
 function baseUrl({ variables }: Service): string {

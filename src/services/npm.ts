@@ -46,14 +46,8 @@ export const npm: Service = {
   ],
   detector: 'npm',
   encodedSlash: true,
-  sealed: [
-    'POST /-/npm/v1/tokens',
-    'POST /-/npm/v1/oidc/**',
-    'PUT /-/user/**',
-    'POST /-/v1/login',
-    'GET /-/v1/done',
-  ],
-  checked: 'documented',
+  sealed: ['POST /-/npm/v1/tokens', 'POST /-/npm/v1/oidc/**', 'PUT /-/user/**', 'POST /-/v1/login', 'GET /-/v1/done'],
+  checked: 'sdk',
   source:
-    'npm 11.19.1 with npm-registry-fetch, npm-profile, libnpmpublish, libnpmaccess, libnpmorg and libnpmteam (Bearer, operations, what is sealed); github.com/npm/api-documentation, api/registry.npmjs.com; github.com/actions/setup-node, src/authutil.ts, for NODE_AUTH_TOKEN; NPM_TOKEN, audit.quick, attestations and /-/v1/done documented only, not confirmed',
+    'npm 11.19.1 (on the wire) with npm-registry-fetch, npm-profile, libnpmpublish, libnpmaccess, libnpmorg and libnpmteam (Bearer, operations, what is sealed); github.com/npm/api-documentation, api/registry.npmjs.com; github.com/actions/setup-node, src/authutil.ts, for NODE_AUTH_TOKEN; NPM_TOKEN, audit.quick, attestations and /-/v1/done documented only, not confirmed',
 }

@@ -58,7 +58,7 @@ function keep(where: string, bytes: Buffer): void {
 }
 
 function leaksOf(all: readonly { readonly where: string; readonly bytes: Buffer }[]): string[] {
-  return all.flatMap(({ where, bytes }) => findLeaks(bytes, secrets).map((leak) => `${where}: ${leak}`))
+  return all.flatMap(({ where, bytes }) => findLeaks(bytes, secrets).slice(0, 2).map((leak) => `${where}: ${leak}`))
 }
 
 function leaksSoFar(): string[] {
@@ -71,14 +71,14 @@ const placeholder = (name: ServiceId, field = 'key'): string =>
 /** Where the agent puts its placeholder for each service, at a path of the upstream. */
 function callOf(id: ServiceId, path: string): { target: string; headers: Record<string, string> } {
   const held = placeholder(id)
-  if (id === 'c-basic') return { target: path, headers: { authorization: `Basic ${Buffer.from(`${placeholder(id, 'user')}:${placeholder(id, 'password')}`).toString('base64')}` } }
+  if (id === 'c-basic') return { target: path, headers: { authorization: `Basic ${Buffer.from(`any:${placeholder(id, 'password')}`).toString('base64')}` } }
   if (id === 'c-header' || id === 'c-json') return { target: path, headers: { 'x-canary-key': held } }
   if (id === 'c-query') return { target: `${path}?key=${held}`, headers: {} }
   if (id === 'c-path') return { target: `/bot${held}${path}`, headers: {} }
   return { target: path, headers: { authorization: `Bearer ${held}` } }
 }
 
-describe.skipIf(process.platform !== 'linux')('no output holds a secret', () => {
+describe.skipIf(process.platform !== 'linux')('no output holds a secret', { timeout: 300_000 }, () => {
   beforeAll(async () => {
     house = openHouse()
     upstream = await startEcho()
@@ -94,7 +94,6 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', () => 
   test('the search finds what is planted: every secret in every disguise, in files, compressed answers and split text', () => {
     for (const [name, secret] of Object.entries(secrets)) {
       for (const [way, disguise] of Object.entries(disguises)) {
-        // Without its line breaks a PEM is another text; its windows are found instead.
         const found = findLeaks(Buffer.from(`before ${disguise(secret)} after`), { [name]: secret })
         expect(found, `${name} as ${way}`).not.toEqual([])
       }
@@ -138,8 +137,9 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', () => 
   })
 
   test('the same secret in two environments, or in the wrong place of the command line, is refused without being repeated', async () => {
-    const s = secrets.bearer
-    await drive(['credential', 'add', 'again', '--service', 'c-bearer', '--env', 'prod', '--stdin'], { input: s })
+    // In capitals too, so that it is no name that a record could have.
+    const s = secrets.header
+    await drive(['credential', 'add', 'again', '--service', 'c-bearer', '--env', 'prod', '--stdin'], { input: secrets.bearer })
     await drive(['credential', 'add', 'broken', '--service', 'c-bearer', '--stdin'], { input: `${s}\n${s}` })
     await drive(['credential', 'add', 'c-bearer', '--service', 'c-bearer', '--stdin', '--json'], { input: secrets.rotated })
     const wrong: string[][] = [

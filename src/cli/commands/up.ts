@@ -12,6 +12,7 @@ import { Secret } from '../../core/secret.ts'
 import { controlSocketPath } from '../../core/socket-path.ts'
 import { actorName } from '../actor.ts'
 import type { Call, Io } from '../io.ts'
+import { keepMemoryClosed } from '../keep-closed.ts'
 import { openLog } from '../log.ts'
 import { startSample } from '../sample.ts'
 import { note, printLine } from '../print.ts'
@@ -29,6 +30,7 @@ interface UpOptions {
 
 /** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
 export async function up({ io, options }: Call<UpOptions>): Promise<void> {
+  keepMemoryClosed()
   const { config, settings } = readConfig({ home: options.home, gateway: options.gateway }, io.environment)
   const ephemeral = options.ephemeral === true
   const log = openLog(config.home)

@@ -11,7 +11,7 @@ import { checkVariables } from './checks/variables.ts'
 import type { ModeReport, Report } from './finding.ts'
 import { judgeTrial } from './judge.ts'
 import { setStage } from './stage.ts'
-import type { Trial } from './trial.ts'
+import type { Trial, TrialRequest } from './trial.ts'
 import { runTrial } from './trial.ts'
 
 export interface Examination {
@@ -40,8 +40,7 @@ export async function examine(examination: Examination): Promise<Report> {
     undo.push(canary.remove)
     const trials: Trial[] = []
     for (const mode of chosen.modes) {
-      signal.throwIfAborted()
-      trials.push(await runTrial({ io, canary, stage, mode, plan, signal }))
+      trials.push(await tryTwice({ io, canary, stage, mode, plan, signal }))
     }
     const modes: ModeReport[] = []
     for (const trial of trials) {
@@ -61,6 +60,13 @@ export async function examine(examination: Examination): Promise<Report> {
   } finally {
     for (const one of undo.toReversed()) await one()
   }
+}
+
+/** Once more where nothing started: a plan names what stood there a moment ago, and others come and go. */
+async function tryTwice(request: TrialRequest): Promise<Trial> {
+  request.signal.throwIfAborted()
+  const trial = await runTrial(request)
+  return trial.lines.length > 0 ? trial : runTrial(request)
 }
 
 /** As `run` chooses: `files` where it can be had, else none; what was asked for is never weakened. */

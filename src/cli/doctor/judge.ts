@@ -22,6 +22,11 @@ const broken =
 
 /** What one trial came to. `mode` is the mode that was asked for: what it promises is what is judged. */
 export async function judgeTrial(io: Io, canary: Canary, trial: Trial): Promise<Finding[]> {
+  if (trial.lines.length === 0) {
+    const title = `a program cannot be started in containment ${trial.mode}, so nothing is proven`
+    const remedy = 'Try again; if it stays, choose another boundary (`--contain`), and report it.'
+    return [notClosed('broken', 'trial', 'agent', title, remedy, trial.problem ?? 'it said nothing')]
+  }
   return [...judgeAnswers(canary, trial), ...judgeAttempts(trial), ...(await judgeGiven(io, canary, trial))]
 }
 

@@ -26,6 +26,8 @@ import type { Io } from '../io.ts'
 import { logPath } from '../log-path.ts'
 import type { Places, ProcessPlace } from './inside/places.ts'
 
+const LEFT_BEHIND_AFTER_MILLISECONDS = 120_000
+
 /** What stands around the agent for the time of the trial: everything that it must not reach, or a stand-in for it. */
 export interface Stage {
   /** The agent's working directory. */
@@ -50,6 +52,7 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
     symlinkSync(database, join(work, 'link'))
     symlinkSync(io.home, join(work, 'directory-link'))
     const fileMark = randomBytes(16).toString('hex')
+    removeLeftBehind(io.home)
     const canaryFile = join(io.home, `doctor-${fileMark.slice(0, 12)}`)
     undo.push(() => rmSync(canaryFile, { force: true }))
     writeFileSync(canaryFile, fileMark, { mode: 0o600, flag: 'wx' })
@@ -93,6 +96,15 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
   } catch (error) {
     remove()
     throw error
+  }
+}
+
+/** Files of a doctor that was killed. */
+function removeLeftBehind(home: string): void {
+  for (const name of readdirSync(home).filter((one) => /^doctor-[0-9a-f]{12}$/.test(one))) {
+    const path = join(home, name)
+    const { mtimeMs } = statSync(path)
+    if (mtimeMs < Date.now() - LEFT_BEHIND_AFTER_MILLISECONDS) rmSync(path, { force: true })
   }
 }
 

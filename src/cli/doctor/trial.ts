@@ -3,6 +3,7 @@ import { homedir, userInfo } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { createInterface } from 'node:readline'
+import { setTimeout as wait } from 'node:timers/promises'
 import type { ContainmentMode, planContainment } from '../../containment/plan.ts'
 import { runContained } from '../../containment/run.ts'
 import { KeywardError } from '../../core/errors.ts'
@@ -37,6 +38,8 @@ export interface TrialRequest {
 }
 
 const TRIAL_MILLISECONDS = 9_000
+/** For what the attempts printed just before they ended. */
+const DRAIN_MILLISECONDS = 1_000
 const OUTPUT_MAXIMUM_BYTES = 4 * 1024 * 1024
 const ERROR_MAXIMUM_CHARACTERS = 400
 
@@ -136,12 +139,13 @@ async function attend(
   })()
   const ended = await new Promise<string>((resolve) => {
     child.once('error', (error) => resolve(error.message))
-    child.once('close', (code, signalled) => resolve(`it ended with ${signalled ?? code ?? 'nothing'}`))
+    // Not `close`: it also waits for the channel to the launcher, which may stay.
+    child.once('exit', (code, signalled) => resolve(`it ended with ${signalled ?? code ?? 'nothing'}`))
   })
   clearTimeout(timer)
   signal.removeEventListener('abort', stop)
   signal.throwIfAborted()
-  await reading
+  await Promise.race([reading, wait(DRAIN_MILLISECONDS, undefined, { ref: false })])
   const whole = lines.at(-1)?.kind === 'end'
   return { lines, problem: whole ? null : [ended, said.trim().split('\n').at(-1) ?? ''].filter(Boolean).join(': ') }
 }

@@ -38,7 +38,11 @@ export function findLeaks(bytes: Buffer, secrets: Readonly<Record<string, string
   for (const reading of bytes.includes('HTTP/1.1 ') ? readings(bytes) : [bytes]) {
     for (const leak of leaksIn(reading, secrets)) found.add(leak)
     for (const [name, secret] of Object.entries(secrets)) {
-      for (const [form, needle] of moreForms(secret)) if (reading.includes(needle)) found.add(`${name} as ${form}`)
+      for (const [form, needle] of moreForms(secret)) {
+        if (needle !== secret && reading.includes(needle)) found.add(`${name} as ${form}`)
+      }
+      if ([...found].some((leak) => leak.startsWith(`${name} `))) continue
+      for (const [form, needle] of pieces(secret)) if (reading.includes(needle)) found.add(`${name} as ${form}`)
     }
   }
   return [...found]
@@ -47,14 +51,19 @@ export function findLeaks(bytes: Buffer, secrets: Readonly<Record<string, string
 function moreForms(secret: string): [string, string][] {
   const json = JSON.stringify(secret).slice(1, -1)
   const uri = encodeURIComponent(secret)
-  const forms: [string, string][] = [
+  return [
+    ['JSON escapes of characters', disguises['JSON escapes']?.(secret) ?? secret],
     ['JSON text', json],
     ['JSON text in JSON text', JSON.stringify(json).slice(1, -1)],
     ['URI component', uri],
     ['URI component, lower case', uri.replaceAll(/%[0-9A-F]{2}/g, (escape) => escape.toLowerCase())],
     ['form', new URLSearchParams([['v', secret]]).toString().slice(2)],
   ]
+}
+
+function pieces(secret: string): [string, string][] {
   const own = distinctive(secret)
+  const forms: [string, string][] = []
   for (let at = 0; at + WINDOW <= own.length; at += WINDOW / 2) forms.push([`a piece from ${at}`, own.slice(at, at + WINDOW)])
   return forms
 }

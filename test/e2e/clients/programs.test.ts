@@ -116,8 +116,8 @@ const programs: readonly Program[] = [
 ]
 
 let stage: Stage
-/** Why this machine cannot contain, or null. */
-let uncontained: string | null = null
+/** Why this machine cannot contain so, by the boundary. */
+const missing: Record<string, string> = {}
 beforeAll(async () => {
   if (!existsSync(join(clients, 'node_modules')))
     throw new Error('Run `npm ci --ignore-scripts` in test/clients first.')
@@ -129,15 +129,17 @@ beforeAll(async () => {
     CODEX_API_KEY: canary,
     OPENCODE_AUTH_CONTENT: JSON.stringify({ openai: { type: 'api', key: canary } }),
   })
-  const tried = await stage.keyward(['run', '--agent', 'client', '--contain', 'files', '--', 'true'])
-  if (tried.code !== 0) uncontained = tried.stderr
+  for (const contain of ['files', 'full']) {
+    const tried = await stage.keyward(['run', '--agent', 'client', '--contain', contain, '--', 'true'])
+    if (tried.code !== 0) missing[contain] = tried.stderr
+  }
 })
 afterAll(() => stage?.close())
 
 const boundaries = [
   ['files', 'direct'],
   ['files', 'recorded'],
-  ['none', 'direct'],
+  ['full', 'direct'],
   ['none', 'recorded'],
 ] as const
 
@@ -146,7 +148,8 @@ describe.each(boundaries)('contained by %s, %s', (contain, way) => {
     '$command asks $vendor with no question to a person, no key met and no stored login used',
     { timeout: 120_000 },
     async (program) => {
-      if (contain === 'files' && uncontained !== null) return skip(uncontained)
+      const reason = missing[contain]
+      if (reason !== undefined) return skip(reason)
       program.plant((path, content) =>
         stage.write(join(stage.userHome, path), typeof content === 'string' ? content : JSON.stringify(content)),
       )
@@ -165,7 +168,7 @@ describe.each(boundaries)('contained by %s, %s', (contain, way) => {
       expect(asked.length, 'requests to the model').toBeGreaterThan(0)
       expect(asked.every((each) => each.status === 200)).toBe(true)
       expectNoLogin(run, seen)
-      if (contain === 'files') expect(leaksIn(run.readable, { canary }), 'files').toEqual([])
+      if (contain !== 'none') expect(leaksIn(run.readable, { canary }), 'files').toEqual([])
       if (way === 'recorded') expectRecorded(run)
     },
   )

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { expectRecorded, expectSwap, mark } from './expect-swap.ts'
-import { clients, openStage, reply, type Stage, type VendorName } from './stage.ts'
+import { clients, openStage, ordinary, reply, type Stage, type VendorName } from './stage.ts'
 
 const python: readonly (readonly [client: string, vendor: VendorName])[] = [
   ['openai', 'openai'],
@@ -19,22 +19,10 @@ describe.runIf(process.env['CI'] !== undefined || process.env['KEYWARD_TEST_PYTH
   let interpreter = process.env['KEYWARD_TEST_PYTHON'] ?? ''
   let environment: string | undefined
   beforeAll(async () => {
-    if (interpreter === '') {
+    if (interpreter === '' || !runs(interpreter)) {
       environment = mkdtempSync('/tmp/keyward-python-')
       chmodSync(environment, 0o755)
-      command('python3', ['-m', 'venv', environment])
-      interpreter = join(environment, 'bin/python')
-      command(interpreter, [
-        '-m',
-        'pip',
-        'install',
-        '--quiet',
-        '--disable-pip-version-check',
-        '--only-binary',
-        ':all:',
-        '-r',
-        join(clients, 'requirements.txt'),
-      ])
+      interpreter = makeEnvironment(environment)
     }
     stage = await openStage()
   }, 300_000)
@@ -58,6 +46,32 @@ describe.runIf(process.env['CI'] !== undefined || process.env['KEYWARD_TEST_PYTH
     })
   })
 })
+
+/** An environment that an ordinary user can run: the system's Python, filled by whichever pip there is. */
+function makeEnvironment(place: string): string {
+  const base = ['/usr/bin/python3', '/usr/local/bin/python3', 'python3'].find(runs)
+  if (base === undefined) throw new Error('There is no Python that an ordinary user can run.')
+  const made = join(place, 'bin/python')
+  command(base, ['-m', 'venv', '--without-pip', place])
+  command('python3', [
+    '-m',
+    'pip',
+    '--python',
+    made,
+    'install',
+    '--quiet',
+    '--disable-pip-version-check',
+    '--only-binary',
+    ':all:',
+    '-r',
+    join(clients, 'requirements.txt'),
+  ])
+  return made
+}
+
+function runs(interpreter: string): boolean {
+  return spawnSync(interpreter, ['-c', ''], ordinary).status === 0
+}
 
 function command(program: string, args: readonly string[]): void {
   const { status, stderr } = spawnSync(program, args, { encoding: 'utf8' })

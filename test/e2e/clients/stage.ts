@@ -26,7 +26,7 @@ export const clients = join(root, 'test/clients')
 
 const outcomeMilliseconds = 90_000
 /** An ordinary user, where the tests themselves run as root. */
-const ordinary: { readonly uid?: number; readonly gid?: number } =
+export const ordinary: { readonly uid?: number; readonly gid?: number } =
   process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 
 export interface Outcome {

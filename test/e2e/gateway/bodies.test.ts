@@ -146,7 +146,6 @@ describe.each(doors)('%s', (door) => {
     }
     const wire = await stage.open(door, eager.host, login)
     wire.write(requestBytes(stage, { ...ask(door, eager, { method: 'POST' }), headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', String(256 * MEGABYTE)]] }))
-    await eventually(() => paused)
     let written = 0
     const piece = Buffer.alloc(MEGABYTE)
     const write = (): void => {
@@ -156,6 +155,7 @@ describe.each(doors)('%s', (door) => {
       }
     }
     write()
+    await eventually(() => paused)
     await settled(() => written)
     expect(written).toBeLessThan(IN_FLIGHT_MAXIMUM)
     wire.close()
@@ -194,7 +194,7 @@ describe.each(doors)('%s', (door) => {
     await reading.head()
     reading.close()
     await eventually(() => gone === 2)
-    expect((await stage.journaled({ kind: 'outcome', text: '"aborted"' })).event).toMatchObject({ agent: 'triage', outcome: 'aborted' })
+    expect((await stage.journaled({ kind: 'outcome', text: 'aborted' })).event).toMatchObject({ agent: 'triage', outcome: 'aborted' })
   })
 
   test('an agent that goes away in the middle of its upload', async () => {
@@ -203,11 +203,29 @@ describe.each(doors)('%s', (door) => {
       request.on('error', () => (broken += 1))
       request.resume()
     }
-    const wire = await begin(door, eager, { method: 'POST', headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', '1000']] })
+    const wire = await begin(door, eager, { method: 'POST', headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', '100000']] })
+    wire.write('half')
+    await eventually(() => early.received().toString('latin1').endsWith('half')).catch(async () => { throw new Error('H1 ' + JSON.stringify((await stage.entries({})).slice(-3).map((e)=>e.event)) + early.open + early.received().subarray(-300).toString('latin1')) })
+    wire.close()
+    await eventually(() => broken === 1).catch(async () => { throw new Error('H2 open ' + early.open + JSON.stringify(await stage.journaled({ kind: 'outcome' }))) })
+    expect(stage.errors).toEqual([])
+  })
+
+  test('a small body that never came whole is not sent, and the journal says that the agent went away', async () => {
+    const before = early.received().byteLength
+    // Longer than what is gathered before anything is sent.
+    const headers = [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', String(MEGABYTE)]] as const
+    const wire = await begin(door, eager, { method: 'POST', headers })
     wire.write('half')
     await eventually(() => early.received().toString('latin1').endsWith('half'))
     wire.close()
     await eventually(() => broken === 1)
+    const small = await begin(door, eager, { method: 'POST', target: '/never', headers: [headers[0], ['Content-Length', '1000']] })
+    small.write('half')
+    await stage.journaled({ kind: 'intent', text: '/never' })
+    small.close()
+    expect((await stage.journaled({ kind: 'outcome', text: 'aborted' })).event).toMatchObject({ agent: 'triage', bytesUp: 0 })
+    expect(early.received().toString('latin1')).not.toContain('/never')
     expect(stage.errors).toEqual([])
   })
 
@@ -265,7 +283,9 @@ describe.each(doors)('%s: a service that fails', (door) => {
   test('falls silent in the middle', async () => {
     const held = await raw((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')))
     const answer = await stage.request(ask(door, held))
-    expect([answer.status, answer.body.toString(), answer.whole]).toEqual([200, 'hello', false])
+    expect([answer.status, answer.whole]).toEqual([200, false])
+    // The last bytes may be the beginning of a secret, and stay behind.
+    expect('hello'.startsWith(answer.body.toString())).toBe(true)
   })
 
   test.each([

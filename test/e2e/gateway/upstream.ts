@@ -76,14 +76,9 @@ async function serve(got: Got[], leaf: Leaf | undefined, talk: (socket: Socket) 
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
     socket.on('error', () => socket.destroy())
-    // Seen from below whoever reads, without making the socket flow.
-    socket.push = new Proxy(socket.push, {
-      apply(target, self, [chunk, ...rest]: [Buffer | null, ...unknown[]]) {
-        if (chunk !== null) received.push(Buffer.from(chunk))
-        return Reflect.apply(target, self, [chunk, ...rest])
-      },
-    })
     talk(socket)
+    // After the codec has taken the socket: a listener from before would be passed by.
+    socket.on('data', (chunk: Buffer) => received.push(chunk))
   }
   const server: Server = leaf === undefined ? createTcpServer(onSocket) : createTlsServer({ ...leaf, ALPNProtocols: ['http/1.1'] }, onSocket)
   server.on('tlsClientError', () => undefined)

@@ -40,7 +40,7 @@ async function askEcho(places: Places, way: Way, form: string): Promise<Incoming
   const path = `/echo?form=${form}&way=${way}`
   const headers = { authorization: `Bearer ${placeholder}` }
   const proxy = { 'proxy-authorization': `Basic ${Buffer.from(`session:${token}`).toString('base64')}` }
-  if (way === 'base') return ask({ ...gateway, path: `/s/${service.id}${path}`, headers })
+  if (way === 'base') return ask({ ...gateway, agent: false, path: `/s/${service.id}${path}`, headers })
   if (way === 'absolute') {
     return ask({
       ...gateway,
@@ -61,7 +61,7 @@ async function askEcho(places: Places, way: Way, form: string): Promise<Incoming
 
 function ask(options: RequestOptions): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
-    const asking = request({ ...options, agent: false }, resolve)
+    const asking = request(options, resolve)
     asking.setTimeout(ANSWER_MILLISECONDS, () => asking.destroy(new Error('no answer in time')))
     asking.on('error', reject)
     asking.end()

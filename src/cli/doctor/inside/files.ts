@@ -35,7 +35,7 @@ export function fileAttempts(places: Places): Record<string, Attempt> {
     'home-database': () => hasBytes(database),
     'home-listing': () => readdirSync(home).length > 0,
     'home-journal': () => hasBytes(places.journal),
-    'home-log': () => hasBytes(places.log),
+    'home-log': () => opens(places.log),
     'home-file': () => isMark(canaryFile),
     'home-symlink': () => hasBytes(places.link),
     'home-symlinked-directory': () => readdirSync(places.directoryLink).length > 0,
@@ -71,6 +71,12 @@ export function fileAttempts(places: Places): Record<string, Attempt> {
     'stored-logins': () =>
       namesOf(places.logins, (path) => (statSync(path).isDirectory() ? readdirSync(path).length > 0 : hasBytes(path))),
   }
+}
+
+/** A log may well be empty. */
+function opens(path: string): boolean {
+  closeSync(openSync(path, 'r'))
+  return true
 }
 
 /** Whether the file can be read and holds anything; what it holds is not kept. */

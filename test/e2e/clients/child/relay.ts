@@ -1,4 +1,5 @@
 import { appendFileSync, readFileSync } from 'node:fs'
+import { createServer as createHttpServer } from 'node:http'
 import { connect, createServer, type Server, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { TLSSocket, connect as connectTls } from 'node:tls'
@@ -13,17 +14,19 @@ export interface Relay {
 /**
  * Stands between a client and the gateway, inside the client's own boundary, and writes down in `out`
  * every byte that the client sends and receives, TLS taken off. Toward the gateway it is a client that
- * verifies Keyward's certificate. Listens on a port with as many digits as the gateway's, so that the
- * port can be exchanged in place.
+ * verifies Keyward's certificate. Where the gateway refuses a tunnel, it plays a host that knows
+ * nothing, so as to hear what the client would have told that host. Listens on a port with as many
+ * digits as the gateway's, so that the port can be exchanged in place.
  */
 export async function startRelay(gateway: { host: string; port: number }, trust: string, out: string): Promise<Relay> {
   const authority = await createAuthority('Keyward test relay')
   let count = 0
   const server = createServer((client) => {
     count += 1
+    const number = count
     const record: Recorder = {
-      sent: (bytes) => appendFileSync(join(out, `sent.${count}`), bytes),
-      received: (bytes) => appendFileSync(join(out, `received.${count}`), bytes),
+      sent: (bytes) => appendFileSync(join(out, `sent.${number}`), bytes),
+      received: (bytes) => appendFileSync(join(out, `received.${number}`), bytes),
     }
     serve(client, gateway, server, { authority, trust: readFileSync(trust, 'utf8'), record })
   })
@@ -44,7 +47,8 @@ interface Means {
 
 function serve(client: Socket, gateway: { host: string; port: number }, server: Server, means: Means): void {
   const upstream = connect(gateway.port, gateway.host)
-  end(client, upstream)
+  client.on('error', () => upstream.destroy())
+  upstream.on('error', () => client.destroy())
   client.once('data', (first) => {
     const target = /^CONNECT ([^:\s]+):\d+ /.exec(first.toString('latin1'))?.[1]
     if (target === undefined) {
@@ -56,11 +60,37 @@ function serve(client: Socket, gateway: { host: string; port: number }, server: 
     upstream.write(first)
     upstream.once('data', (reply) => {
       means.record.received(reply)
-      client.write(reply)
-      if (!reply.toString('latin1').startsWith('HTTP/1.1 200')) return void upstream.pipe(client)
-      void tunnel(client, upstream, target, means).catch(() => client.destroy())
+      const head = reply.toString('latin1')
+      if (head.startsWith('HTTP/1.1 200')) {
+        client.write(reply)
+        void tunnel(client, upstream, target, means).catch(() => client.destroy())
+      } else if (head.startsWith('HTTP/1.1 403')) {
+        upstream.destroy()
+        client.write('HTTP/1.1 200 OK\r\n\r\n')
+        void playHost(client, target, means).catch(() => client.destroy())
+      } else {
+        client.write(reply)
+        end(client, upstream)
+        upstream.pipe(client)
+        client.resume()
+      }
     })
   })
+}
+
+/** Plays a host that knows nothing: writes down each request and answers 404. */
+async function playHost(client: Socket, host: string, { authority, record }: Means): Promise<void> {
+  const leaf = await authority.issue([host])
+  const inner = new TLSSocket(client, { isServer: true, key: leaf.key, cert: leaf.cert, ALPNProtocols: ['http/1.1'] })
+  inner.on('error', () => client.destroy())
+  const nobody = createHttpServer((request, response) => {
+    record.sent(Buffer.from(`${request.method ?? ''} ${request.url ?? ''}\n${request.rawHeaders.join('\n')}\n\n`))
+    request.on('data', (bytes: Buffer) => record.sent(bytes))
+    request.on('end', () =>
+      response.writeHead(404, { 'content-type': 'application/json', connection: 'close' }).end('{}'),
+    )
+  })
+  nobody.emit('connection', inner)
 }
 
 /** A tunnel's TLS, opened on both sides. */
@@ -79,6 +109,7 @@ async function tunnel(
 
 function plain(client: Socket, upstream: Socket, first: Buffer, gateway: string, own: string, record: Recorder): void {
   const exchange = (bytes: Buffer): Buffer => Buffer.from(bytes.toString('latin1').replaceAll(own, gateway), 'latin1')
+  end(client, upstream)
   record.sent(first)
   upstream.write(exchange(first))
   splice(client, upstream, record, exchange)
