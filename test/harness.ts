@@ -10,7 +10,7 @@ export const root = resolve(import.meta.dirname, '..')
 /** The command as it is installed: it cleans its variables and closes the inspector before a server starts. */
 export const entry = join(root, 'bin/keyward.cjs')
 
-const PATIENCE_MILLISECONDS = 90_000
+const PATIENCE_MILLISECONDS = 240_000
 const READY_MILLISECONDS = 30_000
 
 /** Keyward is tried as an ordinary user, also where the tests themselves run as root. */

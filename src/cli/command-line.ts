@@ -65,7 +65,7 @@ function usageSentence(error: CommanderError): string | undefined {
   if (error.code === 'commander.help') return undefined
   const text = error.message
     .replace(/^error: /, '')
-    .replace(/'[^']{40,}'/g, '…')
+    .replace(/'(?!--[a-z-]+ <)[^']{16,}'/g, '…')
     .replace(/\s*\n\s*/g, ' ')
   return `${text.charAt(0).toUpperCase()}${text.slice(1).replace(/\.?$/, '.')}`
 }

@@ -93,18 +93,20 @@ async function readSource(io: Io, source: string, kind: FieldKind): Promise<stri
 
 function readVariable(io: Io, variable: string): string {
   const value = io.environment[variable]
-  if (value === undefined || value === '') throw new KeywardError('usage', `The variable ${variable} is not set.`)
+  // The key itself is easily given in the place of a name, so neither name nor path is repeated.
+  if (value === undefined || value === '')
+    throw new KeywardError('usage', 'The variable that should hold the value is not set.')
   return value
 }
 
 function readFile(path: string): string {
   try {
     if (statSync(path).size > MAX_VALUE_BYTES)
-      throw new KeywardError('file_invalid', `${path} is larger than ${MAX_VALUE_BYTES} bytes.`)
+      throw new KeywardError('file_invalid', `The file that should hold the value is larger than ${MAX_VALUE_BYTES} bytes.`)
     return readFileSync(path, 'utf8')
   } catch (error) {
     if (error instanceof KeywardError) throw error
-    throw new KeywardError('file_invalid', `${path} cannot be read.`, { cause: error })
+    throw new KeywardError('file_invalid', 'The file that should hold the value cannot be read.', { cause: error })
   }
 }
 

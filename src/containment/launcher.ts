@@ -11,6 +11,8 @@ export type LaunchStep =
   | { readonly kind: 'directory'; readonly path: string }
   /** Covers a file or socket with an empty file that nobody can write. */
   | { readonly kind: 'file'; readonly path: string }
+  /** The same for a socket that some program listens on now. It may be gone, or lie where this user cannot look: then the agent, with fewer rights, has nothing to reach either. */
+  | { readonly kind: 'socket'; readonly path: string }
   /** Covers a directory with an empty one of the agent's own (the runtime directory). */
   | { readonly kind: 'own'; readonly path: string }
   /** Makes a path read-only; `options` are the flags that its mount already has and must keep. */
@@ -54,6 +56,7 @@ while [ "$1" != -- ]; do
   case $1 in
     directory) mount -n --bind "$scratch/directory" "$2" ;;
     file) mount -n --bind "$scratch/file" "$2" ;;
+    socket) mount -n --bind "$scratch/file" "$2" 2>/dev/null || [ ! -e "$2" ] ;;
     own) mount -n -t tmpfs -o mode=0700,size=64m,nosuid,nodev keyward "$2" ;;
     ro*) mount -n --rbind "$2" "$2" && mount -n -o "remount,bind,$1" "$2" ;;
     keepDirectory) kept=$((kept + 1)); mkdir "$scratch/$kept" && mount -n --rbind "$2" "$scratch/$kept" ;;

@@ -88,12 +88,13 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
   if (full && request.gateway === undefined)
     throw new KeywardError('containment_unavailable', 'full containment needs the gateway')
   const asRoot = request.uid === 0
+  const sockets = new Set(full ? listeningSockets(facts.unixSockets) : [])
   const cover = coverSteps({
     hide: {
       directories: [...request.hide.directories, sessionRoot()],
       files: [
         ...request.hide.files,
-        ...(full ? listeningSockets(facts.unixSockets) : []),
+        ...sockets,
         ...(asRoot ? facts.rawDevices : []),
       ],
     },
@@ -132,7 +133,7 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
     ].concat(
       [scratch, String(request.uid), String(request.gid), request.cwd],
       [full ? 'gateway' : 'open', process.execPath, String(request.gateway?.port ?? 0)],
-      stepArguments(cover.steps),
+      stepArguments(cover.steps.map((step) => (step.kind === 'file' && sockets.has(step.path) ? { ...step, kind: 'socket' } : step))),
       ['--', request.command, ...request.args],
     ),
     cwd: request.cwd,

@@ -53,6 +53,8 @@ export function runContained(plan: ContainmentPlan, options: RunOptions): ChildP
   }
   child.once('exit', end)
   child.once('error', end)
+  // `close` waits for the channel, which nobody inside holds any more when the launcher gave up early.
+  child.once('exit', () => setImmediate(() => (child.connected ? child.disconnect() : undefined)))
   return child
 }
 

@@ -14,7 +14,7 @@ export function canonicalJson(value: Json): string {
   if (isArray(value)) return `[${value.map(canonicalJson).join(',')}]`
   if (typeof value !== 'object') throw new TypeError(`canonical JSON cannot carry a ${typeof value}`)
   const parts: string[] = []
-  for (const key of Object.keys(value).sort()) {
+  for (const key of Object.keys(value).toSorted()) {
     const member = value[key]
     if (member !== undefined) parts.push(`${JSON.stringify(key)}:${canonicalJson(member)}`)
   }

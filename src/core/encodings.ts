@@ -33,7 +33,7 @@ const htmlNames: Readonly<Record<string, string>> = {
 export function formsOf(value: Uint8Array): Form[] {
   const forms: Form[] = [
     { bytes: new Uint8Array(value), fold: false, restate: plain },
-    { bytes: new Uint8Array(value).reverse(), fold: false, restate: (text) => new Uint8Array(text).reverse() },
+    { bytes: new Uint8Array(value).toReversed(), fold: false, restate: (text) => new Uint8Array(text).toReversed() },
     { bytes: ascii(hexOf(value)), fold: true, restate: (text) => ascii(hexOf(text)) },
   ]
   for (const url of [false, true]) {
@@ -73,6 +73,8 @@ const textEncodings: readonly ((text: string) => string)[] = [
   (text) => json(text).replaceAll('/', '\\/'),
   (text) => jsonAscii(text),
   (text) => jsonAscii(text).replaceAll('/', '\\/'),
+  // Of characters, where one takes several bytes.
+  (text) => [...text].toReversed().join(''),
   percent,
   (text) => new URLSearchParams([['', text]]).toString().slice(1),
   (text) => percent(percent(text)),

@@ -130,6 +130,6 @@ function ipv6Bytes(text: string): Buffer {
   const words = (part: string) => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)))
   const head = words(left)
   const tail = right === undefined ? [] : words(right)
-  const all = right === undefined ? head : [...head, ...new Array<number>(8 - head.length - tail.length).fill(0), ...tail]
+  const all = right === undefined ? head : [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail]
   return Buffer.from(all.flatMap((word) => [word >> 8, word & 0xff]))
 }

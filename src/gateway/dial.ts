@@ -226,7 +226,7 @@ function refusalOf(error: Error): Refusal {
   const code = 'code' in error && typeof error.code === 'string' ? error.code : ''
   if (error.cause instanceof GuardRefused) return error.cause.refusal
   if (untrusted.test(code)) return { refusal: 'upstream_untrusted', detail: `(${code})` }
-  if (/TIMEOUT$/.test(code) || code === 'ETIMEDOUT') return { refusal: 'upstream_timeout' }
+  if (code.endsWith('TIMEOUT') || code === 'ETIMEDOUT') return { refusal: 'upstream_timeout' }
   if (/^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EPROTO|ERR_SSL)/.test(code)) return { refusal: 'upstream_unreachable', detail: `(${code})` }
   return { refusal: 'upstream_broken', ...(code === '' ? {} : { detail: `(${code})` }) }
 }

@@ -1,5 +1,6 @@
 import { decide, operationOf, sealedBy, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
+import { scrubText } from '../core/scrub.ts'
 import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
 import type { JournalEvent } from '../journal/event.ts'
@@ -263,9 +264,10 @@ async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent
   await ports.journal.append(event).catch(() => undefined)
 }
 
-/** The path without the query: a query may hold what an agent should have put into a header. A placeholder opens a session, so it is not written down either. */
+/** The path without the query: a query may hold what an agent should have put into a header. Neither a placeholder, which opens a session, nor a secret of the vault is written down, wherever the agent put it. */
 function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePorts): Record<string, string> {
   const { caller, head } = place
+  const path = scrubText(ports.needles.of('', null), pathOf(head.target)).text
   const credential = place.kind === 'service' ? ports.records.get('credential', place.credentialId)?.name : undefined
   return {
     door: arrival.door,
@@ -273,9 +275,9 @@ function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePo
     agent: caller.agent,
     session: caller.sessionId,
     environment: caller.environment,
-    host: head.host,
+    host: place.kind === 'service' ? head.host : scrubText(ports.needles.of('', null), head.host).text,
     method: head.method,
-    path: place.kind === 'service' && place.presented !== null ? pathOf(head.target).replaceAll(place.presented, '[placeholder]') : pathOf(head.target),
+    path: place.kind === 'service' && place.presented !== null ? path.replaceAll(place.presented, '[placeholder]') : path,
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     ...(credential === undefined ? {} : { credential }),
   }

@@ -5,6 +5,7 @@ import type { Duplex } from 'node:stream'
 import { TLSSocket } from 'node:tls'
 import { parseAuthority } from '../core/canonical-target.ts'
 import { KeywardError } from '../core/errors.ts'
+import { scrubText } from '../core/scrub.ts'
 import type { Tunnel } from './arrival.ts'
 import type { Authority } from './certificates.ts'
 import type { Resolve } from './egress.ts'
@@ -118,7 +119,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
       const asked = parseAuthority(request.url ?? '')
-      const where = isRefusal(asked) ? {} : { host: asked.host, ...(asked.port === null ? {} : { port: asked.port }) }
+      const where = isRefusal(asked) ? {} : { host: scrubText(ports.needles.of('', null), asked.host).text, ...(asked.port === null ? {} : { port: asked.port }) }
       const facts = { door: 'tunnel', peer: request.socket.remoteAddress ?? '', method: 'CONNECT', ...where }
       void recordRefusal(plan, facts, ports).then((refusal) => refuseTunnel(socket, refusal))
       return

@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import { problemOf } from '../core/errors.ts'
 import { parseAuthority } from '../core/canonical-target.ts'
 import type { HeaderPair } from '../core/request.ts'
+import { scrubText } from '../core/scrub.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Tunnel } from './arrival.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
@@ -67,7 +68,7 @@ export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
 export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kind: 'pass' }>, resolve: Resolve, ports: ExchangePorts): Promise<void> {
   const { caller, host, port } = plan
   const id = ports.newId()
-  const facts = { exchange: id, door: 'tunnel', agent: caller.agent, session: caller.sessionId, environment: caller.environment, host, port }
+  const facts = { exchange: id, door: 'tunnel', agent: caller.agent, session: caller.sessionId, environment: caller.environment, host: scrubText(ports.needles.of('', null), host).text, port }
   const remove = ports.inflight.add({ sessionId: caller.sessionId, agentId: caller.agentId, credentialId: null, end: () => void client.destroy() })
   try {
     const address = await checkedAddress(host, resolve).catch((): Refusal => ({ refusal: 'upstream_unreachable' }))

@@ -172,7 +172,7 @@ function readLines(path: string): string[] {
     return readFileSync(path, 'utf8').split('\n')
   } catch (error) {
     if (error instanceof KeywardError) throw error
-    throw new KeywardError('file_invalid', `${path} cannot be read.`, { cause: error })
+    throw new KeywardError('file_invalid', 'It cannot be read.', { cause: error })
   }
 }
 

@@ -81,6 +81,6 @@ function readText(path: string): string {
   try {
     return readFileSync(path, 'utf8')
   } catch (error) {
-    throw new KeywardError('file_invalid', `${path} cannot be read.`, { cause: error })
+    throw new KeywardError('file_invalid', 'It cannot be read.', { cause: error })
   }
 }

@@ -64,14 +64,13 @@ async function resolves(port: number): Promise<boolean> {
 function hasRoute(type: 'udp4' | 'udp6', address: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = createSocket(type)
-    socket.on('error', () => {
+    const finish = (got: boolean): void => {
       socket.close()
-      resolve(false)
-    })
-    socket.connect(9, address, () => {
-      socket.close()
-      resolve(true)
-    })
+      resolve(got)
+    }
+    // Given as a callback, `connect` would be told of errors, too.
+    socket.once('connect', () => finish(true)).once('error', () => finish(false))
+    socket.connect(9, address)
   })
 }
 
