@@ -14,7 +14,11 @@ const beside = {
 
 /** One bundle with the command and the journal's worker beside it; dependencies stay outside, as npm installs them. */
 export default defineConfig({
-  input: { main: 'src/cli/main.ts', 'journal-worker': 'src/journal/worker.ts' },
+  input: {
+    main: 'src/cli/main.ts',
+    'journal-worker': 'src/journal/worker.ts',
+    'doctor-inside': 'src/cli/doctor/inside/main.ts',
+  },
   platform: 'node',
   plugins: [beside],
   external: (id) => !id.startsWith('.') && !id.startsWith('/') && !id.endsWith('.ts'),

@@ -333,7 +333,7 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       ['GET', '/services'],
       ['GET', '/journal?last=10000'],
       ['GET', '/journal/verification'],
-      ['GET', `/environments/dev/credentials/${encodeURIComponent(secrets.bearer)}`],
+      ['GET', `/environments/dev/credentials/${encodeURIComponent(secrets.header)}`],
       ['POST', '/environments/dev/credentials/c-bearer/reveal'],
       ['POST', '/occurrences'],
       ['GET', '/nosuch'],

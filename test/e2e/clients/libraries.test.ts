@@ -48,5 +48,6 @@ describe.each(['direct', 'recorded'] as const)('%s', (way) => {
 })
 
 it('the search would have found the keys, for the vendors echoed them', () => {
-  for (const vendor of ['openai', 'anthropic', 'stripe'] as const) expectLeakIsFound(stage.vendors[vendor], stage.keys)
+  for (const vendor of ['openai', 'anthropic', 'gemini', 'stripe'] as const)
+    expectLeakIsFound(stage.vendors[vendor], stage.keys)
 })

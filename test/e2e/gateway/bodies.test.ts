@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { codeOf, doors, eventually, openStage, requestBytes, type Ask, type Door, type Held, type Login, type Stage } from './harness.ts'
 import { always, startRawUpstream, startUpstream, type Handler, type Upstream } from './upstream.ts'
-import { header, type Wire } from './wire.ts'
+import { header, type Answer, type Wire } from './wire.ts'
 
 /** Bytes go both ways at the pace of the slower side, as they come, and end when either side does. */
 
@@ -11,6 +11,8 @@ const MEGABYTE = 1_048_576
 const IN_FLIGHT_MAXIMUM = 24 * MEGABYTE
 
 let stage: Stage
+/** Waits for a silent service less long than anybody should. */
+let impatient: Stage
 let upstream: Upstream
 let early: Upstream
 let echo: Held
@@ -21,7 +23,8 @@ let earlyHandler: Handler = always(200, {}, '')
 const extra: Upstream[] = []
 
 beforeAll(async () => {
-  stage = await openStage({ upstreamTimeouts: { headersMilliseconds: 400, bodyMilliseconds: 400 } })
+  stage = await openStage()
+  impatient = await openStage({ upstreamTimeouts: { headersMilliseconds: 400, bodyMilliseconds: 400 } })
   upstream = await startUpstream((request, response, got) => handler(request, response, got))
   early = await startUpstream((request, response, got) => earlyHandler(request, response, got), { early: true })
   echo = await stage.hold({ id: 'echo', endpoint: upstream.origin })
@@ -35,6 +38,7 @@ afterEach(async () => {
 
 afterAll(async () => {
   await stage.close()
+  await impatient.close()
   await upstream.close()
   await early.close()
 })
@@ -48,12 +52,17 @@ async function begin(door: Door, held: Held, rest: Partial<Ask> = {}): Promise<W
 }
 
 let names = 0
-async function raw(talk: Parameters<typeof startRawUpstream>[0]): Promise<Held> {
+async function raw(talk: Parameters<typeof startRawUpstream>[0], on = stage): Promise<Held> {
   const one = await startRawUpstream(talk)
   extra.push(one)
-  const held = await stage.hold({ id: `raw-${names++}`, endpoint: one.origin })
-  login = await stage.login('triage')
+  const held = await on.hold({ id: `raw-${names++}`, endpoint: one.origin })
+  if (on === stage) login = await on.login('triage')
   return held
+}
+
+async function askImpatient(door: Door, held: Held): Promise<Answer> {
+  const who = await impatient.login('triage')
+  return impatient.request({ door, held, login: who, headers: [['Authorization', `Bearer ${who.placeholder(held)}`]] })
 }
 
 describe.each(doors)('%s', (door) => {
@@ -269,14 +278,14 @@ describe.each(doors)('%s: a service that fails', (door) => {
   })
 
   test('says nothing', async () => {
-    const held = await raw((socket) => socket.resume())
-    const answer = await stage.request(ask(door, held))
+    const held = await raw((socket) => socket.resume(), impatient)
+    const answer = await askImpatient(door, held)
     expect({ code: codeOf(answer), status: answer.status }).toEqual({ code: 'upstream_timeout', status: 504 })
   })
 
   test('falls silent in the middle', async () => {
-    const held = await raw((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')))
-    const answer = await stage.request(ask(door, held))
+    const held = await raw((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')), impatient)
+    const answer = await askImpatient(door, held)
     expect([answer.status, answer.whole]).toEqual([200, false])
     // The last bytes may be the beginning of a secret, and stay behind.
     expect('hello'.startsWith(answer.body.toString())).toBe(true)
