@@ -14,7 +14,7 @@ const PATIENCE_MILLISECONDS = 240_000
 const READY_MILLISECONDS = 30_000
 
 /** Keyward is tried as an ordinary user, also where the tests themselves run as root. */
-const ordinary: { readonly uid?: number; readonly gid?: number } =
+export const ordinary: { readonly uid?: number; readonly gid?: number } =
   process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
 const userId = ordinary.uid ?? process.getuid?.() ?? 0
 

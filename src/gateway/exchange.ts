@@ -1,4 +1,4 @@
-import { decide, operationOf, sealedBy, type Decision } from '../core/policy.ts'
+import { decide, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
 import { scrubText } from '../core/scrub.ts'
 import { injectCredential } from '../injectors/placement.ts'
@@ -50,7 +50,7 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
 
   const judged = judge(arrival, place, ports)
   if (isRefusal(judged)) return refuse(arrival, place, judged, reply, ports)
-  const { decision, operation } = judged
+  const { decision, operation, grants } = judged
 
   const id = ports.newId()
   const hold = ports.holds.take(decision.grant, decision.limits, {
@@ -62,7 +62,7 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
   })
   if (isRefusal(hold)) return refuse(arrival, place, hold, reply, ports)
   try {
-    await perform({ arrival, place, body, reply, ports, startedAt, id, hold, decision, operation })
+    await perform({ arrival, place, body, reply, ports, startedAt, id, hold, decision, operation, grants })
   } finally {
     hold.settle(null)
   }
@@ -79,6 +79,8 @@ interface Performance {
   readonly hold: TakenHold
   readonly decision: Extract<Decision, { allow: true }>
   readonly operation: string | null
+  /** What was decided on; another list means that something changed. */
+  readonly grants: readonly CompiledGrant[]
 }
 
 async function perform(p: Performance): Promise<void> {
@@ -107,7 +109,7 @@ async function perform(p: Performance): Promise<void> {
   }
   const gathered = await gathering
   // Journal and body took their time; what was true before may have been revoked since.
-  const changed = stillAllowed(place, ports)
+  const changed = changedSince(p)
   let end: RelayEnd
   if (changed !== null) {
     sendRefusal(reply, changed)
@@ -168,7 +170,7 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
   return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
-function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decision: Extract<Decision, { allow: true }>; operation: string | null } | Refusal {
+function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] } | Refusal {
   const { service, head, caller } = place
   const changed = stillAllowed(place, ports)
   if (changed !== null) return changed
@@ -179,7 +181,14 @@ function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decisi
   const grants = ports.grants.of(caller.agentId, place.credentialId)
   const decision = decide({ method: head.method, target: head.target, operation, grants, now: ports.now() })
   if (!decision.allow) return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
-  return { decision, operation }
+  return { decision, operation, grants }
+}
+
+/** Why what was decided holds no longer, or null. */
+function changedSince({ arrival, place, ports, grants }: Performance): Refusal | null {
+  if (ports.grants.of(place.caller.agentId, place.credentialId) === grants) return stillAllowed(place, ports)
+  const again = judge(arrival, place, ports)
+  return isRefusal(again) ? again : null
 }
 
 /** Session, agent, credential and lease, as they are at this instant. */

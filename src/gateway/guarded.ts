@@ -34,7 +34,7 @@ interface Territory {
 const nobody: readonly Held[] = []
 
 /** Built from the records when first asked, and again after a change of credentials or services. */
-export function createGuarded(parts: { readonly credentials: Credentials; readonly services: ServiceDirectory; readonly records: Records }): Guarded {
+export function createGuarded(parts: { readonly credentials: Pick<Credentials, 'list'>; readonly services: ServiceDirectory; readonly records: Records }): Guarded {
   let territories = new Map<string, Territory>()
   let byCredential: ReadonlyMap<string, Held> | null = null
   parts.records.onCommit((changes) => {

@@ -9,7 +9,7 @@ const PROXY_AUTHORIZATION_MAXIMUM_CHARACTERS = 1_024
  * Who is behind a forward-proxy request: the session token in Proxy-Authorization, as Basic (either
  * half; proxy URLs are written in both ways) or Bearer. A rejected value is never repeated in the refusal.
  */
-export function identifyProxy(headers: readonly HeaderPair[], sessions: Sessions): Caller | Refusal {
+export function identifyProxy(headers: readonly HeaderPair[], sessions: Pick<Sessions, 'byToken'>): Caller | Refusal {
   const values = headerValues(headers, 'proxy-authorization')
   const value = values[0]
   if (value === undefined) return { refusal: 'token_missing' }
