@@ -76,8 +76,17 @@ async function answer<R extends PlainRoute>(
 ): Promise<Response> {
   const path = readPath(context)
   const input = await readInput(route, context)
+  const environment = path.environment !== '' ? path.environment : environmentOf(input)
+  if (environment !== null && parts.records.get('environment', environment) === undefined) {
+    throw new KeywardError('not_found', 'There is no such environment.')
+  }
   const result = await handlers[route](parts, { path, input, actor })
   return Response.json(result, { headers: { 'cache-control': 'no-store' } })
+}
+
+/** The environment that a list is asked for. */
+function environmentOf(input: object): string | null {
+  return 'environment' in input && typeof input.environment === 'string' ? input.environment : null
 }
 
 function readPath(context: Context): Asked<RouteName>['path'] {

@@ -16,7 +16,11 @@ export interface Log {
 
 /** `<home>/log`, one JSON object a line. Holds names, codes and places in the code, never values. */
 export function openLog(home: string): Log {
-  mkdirSync(home, { recursive: true, mode: 0o700 })
+  try {
+    mkdirSync(home, { recursive: true, mode: 0o700 })
+  } catch (error) {
+    throw new KeywardError('config_invalid', `The home ${home} cannot be made.`, { cause: error })
+  }
   const path = logPath(home)
   if ((statSync(path, { throwIfNoEntry: false })?.size ?? 0) > MAX_LOG_BYTES) renameSync(path, `${path}.old`)
   const destination = pino.destination({ dest: path, sync: true, mode: 0o600 })

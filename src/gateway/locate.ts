@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../core/errors.ts'
 import { headerValues, type HeaderPair, type RequestHead } from '../core/request.ts'
 import { parseAuthority, parseTarget } from '../core/canonical-target.ts'
 import type { Grants } from '../identity/grants.ts'
@@ -59,7 +60,7 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
   if (found === null) return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
   if (isRefusal(found)) return found
   const owner = ports.sessions.byPlaceholder(found.text)
-  if (owner === null) return { refusal: 'placeholder_required' }
+  if (owner === null) return { refusal: notAPlaceholder(found.text) }
   if (isRefusal(owner)) return owner
   if (owner.short) return { refusal: 'token_missing', detail: 'This placeholder is too short to prove a session by itself; use the proxy.' }
   const held = ports.guarded.of(owner.credentialId)
@@ -115,7 +116,7 @@ function chooseCredential(
   if (found !== null) {
     if (isRefusal(found)) return found
     const owner = ports.sessions.byPlaceholder(found.text)
-    if (owner === null) return { refusal: 'placeholder_required' }
+    if (owner === null) return { refusal: notAPlaceholder(found.text) }
     if (isRefusal(owner)) return owner
     if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
     if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field) return { refusal: 'placeholder_elsewhere' }
@@ -150,6 +151,11 @@ function guardedHeaders(service: Service): readonly string[] {
   })
   headersOfServices.set(service, names)
   return names
+}
+
+/** A text with the mark but a wrong checksum is a placeholder that was cut or mistyped; anything else is taken for a key of the agent's own. */
+function notAPlaceholder(text: string): ErrorCode {
+  return text.includes('kwp') ? 'token_invalid' : 'placeholder_required'
 }
 
 function portOf(scheme: 'https' | 'http'): number {

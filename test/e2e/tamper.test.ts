@@ -185,8 +185,15 @@ describe('the whole', () => {
     expectRefusal(await startWith(pristine, (open) => open.exec("UPDATE keyward SET store_id = 'another'")), 'keyward:')
   })
 
-  test('the marker’s epoch is changed', async () => {
-    expectRefusal(await startWith(pristine, (open) => open.exec('UPDATE keyward SET epoch = epoch + 1')), TAMPERED)
+  test('the marker’s epoch, by which two writers are told apart, is changed: no change is made over it', async () => {
+    restore(pristine)
+    const open = new DatabaseSync(database)
+    open.exec('UPDATE keyward SET epoch = epoch + 1')
+    open.close()
+    own(database)
+    const server = await house.up()
+    expectRefusal(await house.keyward(['agent', 'add', 'over-it']), 'Somebody else changed the store at the same time.')
+    await server.stop()
   })
 
   test('the whole database is put back to an earlier day', async () => {

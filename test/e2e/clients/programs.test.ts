@@ -144,12 +144,12 @@ const boundaries = [
 ] as const
 
 describe.each(boundaries)('contained by %s, %s', (contain, way) => {
-  it.each(programs)(
+  it.for(programs)(
     '$command asks $vendor with no question to a person, no key met and no stored login used',
     { timeout: 120_000 },
-    async (program) => {
+    async (program, { skip }) => {
       const reason = missing[contain]
-      if (reason !== undefined) return skip(reason)
+      if (reason !== undefined) skip(`This machine cannot contain so: ${reason}`)
       program.plant((path, content) =>
         stage.write(join(stage.userHome, path), typeof content === 'string' ? content : JSON.stringify(content)),
       )
@@ -184,10 +184,6 @@ function expectNoLogin(run: ClientRun, seen: readonly Seen[]): void {
   expect(leaksIn(Buffer.concat(heard), { canary }), 'what the vendor heard').toEqual([])
   expect(leaksIn(Buffer.concat(run.sent), { canary }), 'what the program sent').toEqual([])
   expect(leaksIn(Buffer.from(JSON.stringify(run.variables)), { canary }), 'variables').toEqual([])
-}
-
-function skip(reason: string): void {
-  console.warn(`Skipped, for this machine cannot contain: ${reason}`)
 }
 
 /** The package that npm chose for this platform; the plain one where there are several. */

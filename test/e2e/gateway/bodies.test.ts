@@ -67,7 +67,7 @@ async function askImpatient(door: Door, held: Held): Promise<Answer> {
 
 describe.each(doors)('%s', (door) => {
   test('events arrive one by one, each before the next is sent', async () => {
-    let next: (() => void) | null = null
+    let next: () => void = () => undefined
     handler = (_request, response) => {
       response.writeHead(200, { 'content-type': 'text/event-stream' })
       let count = 0
@@ -86,7 +86,7 @@ describe.each(doors)('%s', (door) => {
       let text = ''
       while (!text.includes(`data: ${count}\n\n`)) text += String(await wire.more())
       expect(text).not.toContain(`data: ${count + 1}`)
-      next!()
+      next()
     }
     wire.close()
   })
@@ -252,6 +252,20 @@ describe.each(doors)('%s', (door) => {
     const answer = await wire.answer()
     expect([answer.status, answer.body.toString()]).toEqual([413, 'too large'])
     wire.close()
+  })
+
+  test('nonsense in the middle of an answer ends it, and is never mixed into it', async () => {
+    handler = (_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' })
+      response.write('data: first\n\n')
+    }
+    const wire = await begin(door, echo)
+    expect((await wire.head()).status).toBe(200)
+    wire.write('nonsense\r\n\r\n')
+    let rest = ''
+    for (let piece = await wire.more(); piece !== null; piece = await wire.more()) rest += piece.toString()
+    expect(rest).not.toContain('HTTP/1.1')
+    expect(rest).not.toContain('request_malformed')
   })
 
   test('connections are kept, one for many requests, on both sides', async () => {

@@ -1,11 +1,10 @@
-import { connect as connectTls, type TLSSocket } from 'node:tls'
-import { createServer as createTlsServer } from 'node:tls'
+import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { Socket, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
 import { codeOf, connectHead, openStage, proxyCredentials, requestBytes, type Held, type Login, type Stage } from './harness.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
-import { header, wireOf, type Answer, type Wire } from './wire.ts'
+import { header, type Answer, type Wire } from './wire.ts'
 
 /**
  * CONNECT and hosts without a service. Tests reach loopback only, so connections to public addresses
