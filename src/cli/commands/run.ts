@@ -5,7 +5,7 @@ import process from 'node:process'
 import { agentFor } from '../../agents/index.ts'
 import type { IssuedView } from '../../api/schema.ts'
 import { defaultRootKeyFile, readConfig } from '../../config.ts'
-import { defaultHidden } from '../../containment/hidden.ts'
+import { defaultHidden, defaultReadOnly } from '../../containment/hidden.ts'
 import { planContainment } from '../../containment/plan.ts'
 import type { ContainmentMode, ContainmentRequest } from '../../containment/plan.ts'
 import { containmentAvailable } from '../../containment/probe.ts'
@@ -15,6 +15,7 @@ import { startTicksOf } from '../../identity/process.ts'
 import { adoptKeys } from '../adopt.ts'
 import { agentNameOf } from '../child.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
+import { ownCode } from '../own-code.ts'
 import { prepareChild } from '../prepare-child.ts'
 import type { PreparedChild } from '../prepare-child.ts'
 import { note, paint, printable } from '../print.ts'
@@ -57,7 +58,7 @@ export async function run({ io, args, options }: Call<RunOptions>): Promise<numb
       cwd: io.workingDirectory,
       environment: io.environment,
       hide: hiddenPaths(io, prepared.hiddenFiles),
-      readOnly: prepared.readOnly,
+      readOnly: [...prepared.readOnly, ...defaultReadOnly(homedir()), ...ownCode(io.workingDirectory)],
       keep: prepared.keep,
       gateway: gatewayPlace(session),
     })
