@@ -87,7 +87,10 @@ export function openHouse(): House {
   const outputs: { command: string; bytes: Buffer }[] = []
   const running = new Set<ChildProcess>()
 
-  function launch(args: readonly string[], options: RunOptions): { child: ChildProcess; ended: Promise<Outcome>; heard: () => string; listen: (on: () => void) => void } {
+  function launch(
+    args: readonly string[],
+    options: RunOptions,
+  ): { child: ChildProcess; ended: Promise<Outcome>; heard: () => string; listen: (on: () => void) => void } {
     const environment = {
       PATH: `${dirname(process.execPath)}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin`,
       HOME: userHome,
@@ -100,14 +103,22 @@ export function openHouse(): House {
     const { terminal } = options
     const line = [...(options.before ?? []), process.execPath, entry, ...args]
     // A terminal without a width would break every word.
-    const onTerminal = ['script', '-qefc', 'stty cols 120 rows 40; ' + line.map((word) => `'${word}'`).join(' '), '/dev/null']
+    const onTerminal = [
+      'script',
+      '-qefc',
+      'stty cols 120 rows 40; ' + line.map((word) => `'${word}'`).join(' '),
+      '/dev/null',
+    ]
     const [command = '', ...rest] = terminal === undefined ? line : onTerminal
     const child = spawn(command, rest, { cwd: options.cwd ?? work, env: environment, stdio: 'pipe', ...ordinary })
     running.add(child)
     const pieces: { out: Buffer[]; err: Buffer[] } = { out: [], err: [] }
     const listeners: (() => void)[] = []
     const text = (chunks: Buffer[]): string => Buffer.concat(chunks).toString()
-    for (const [stream, kept] of [[child.stdout, pieces.out], [child.stderr, pieces.err]] as const) {
+    for (const [stream, kept] of [
+      [child.stdout, pieces.out],
+      [child.stderr, pieces.err],
+    ] as const) {
       stream.on('data', (chunk: Buffer) => {
         kept.push(chunk)
         for (const on of listeners) on()
@@ -120,7 +131,8 @@ export function openHouse(): House {
       child.once('error', failed)
       child.once('close', (code, signal) => {
         running.delete(child)
-        if (terminal === undefined) outputs.push({ command: args.join(' '), bytes: Buffer.concat([...pieces.out, ...pieces.err]) })
+        if (terminal === undefined)
+          outputs.push({ command: args.join(' '), bytes: Buffer.concat([...pieces.out, ...pieces.err]) })
         done({ code, signal, out: text(pieces.out), err: text(pieces.err) })
       })
     })
@@ -149,7 +161,10 @@ export function openHouse(): House {
     async up(options = {}) {
       const { child, ended, heard, listen } = launch(['up', ...(options.args ?? [])], options)
       const address = await new Promise<string>((ready, failed) => {
-        const timer = setTimeout(() => failed(new Error(`keyward up was not ready in time: ${heard()}`)), READY_MILLISECONDS)
+        const timer = setTimeout(
+          () => failed(new Error(`keyward up was not ready in time: ${heard()}`)),
+          READY_MILLISECONDS,
+        )
         listen(() => {
           const found = /gateway is http:\/\/(\S+?)\.\n/.exec(heard())?.[1]
           if (found === undefined) return
@@ -165,7 +180,13 @@ export function openHouse(): House {
         child.kill(signal)
         return ended
       }
-      return { pid: child.pid ?? 0, port: Number(address.slice(address.lastIndexOf(':') + 1)), ended, kill, stop: () => kill('SIGTERM') }
+      return {
+        pid: child.pid ?? 0,
+        port: Number(address.slice(address.lastIndexOf(':') + 1)),
+        ended,
+        kill,
+        stop: () => kill('SIGTERM'),
+      }
     },
     client: () => createControlClient(controlSocketPath(home, temporary, userId)),
     write(name, content, mode = 0o600) {
@@ -215,7 +236,9 @@ export function serviceYaml(id: string, port: number, more = ''): string {
     `name: ${id}`,
     `hosts: [${id}.example.test]`,
     `endpoint: http://127.0.0.1:${port}`,
-    more === '' ? `inject: { kind: bearer }\nvariables: { key: ${variable}_API_KEY, baseUrl: ${variable}_BASE_URL }` : more,
+    more === ''
+      ? `inject: { kind: bearer }\nvariables: { key: ${variable}_API_KEY, baseUrl: ${variable}_BASE_URL }`
+      : more,
     '',
   ].join('\n')
 }

@@ -33,13 +33,18 @@ export async function rawRequest(options: RawRequest): Promise<RawAnswer> {
   socket.setTimeout(PATIENCE_MILLISECONDS, () => socket.destroy(new Error('no answer in time')))
   const own: Record<string, string> = { host: `127.0.0.1:${port}`, connection: 'close', ...headers }
   if (body !== '' && own['transfer-encoding'] === undefined) own['content-length'] ??= String(Buffer.byteLength(body))
-  const text = `${method} ${target} HTTP/1.1\r\n${Object.entries(own).map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n${body}`
+  const text = `${method} ${target} HTTP/1.1\r\n${Object.entries(own)
+    .map(([name, value]) => `${name}: ${value}\r\n`)
+    .join('')}\r\n${body}`
   let wire: Duplex = socket
   let greeting: Buffer = Buffer.alloc(0)
   if (tunnel !== undefined) {
-    socket.write(`CONNECT ${tunnel.authority} HTTP/1.1\r\nhost: ${tunnel.authority}\r\n${proxyHeader(tunnel.token)}\r\n`)
+    socket.write(
+      `CONNECT ${tunnel.authority} HTTP/1.1\r\nhost: ${tunnel.authority}\r\n${proxyHeader(tunnel.token)}\r\n`,
+    )
     greeting = await untilBlankLine(socket)
-    if (!/^HTTP\/1\.1 200/.test(greeting.toString('latin1'))) return read(Buffer.concat([greeting, await rest(socket)]))
+    if (!greeting.toString('latin1').startsWith('HTTP/1.1 200'))
+      return read(Buffer.concat([greeting, await rest(socket)]))
     if (tunnel.ca !== null) {
       const secure = connectTls({ socket, ca: tunnel.ca, servername: tunnel.authority.replace(/:\d+$/, '') })
       await new Promise<void>((ready, failed) => secure.once('secureConnect', ready).once('error', failed))

@@ -41,6 +41,8 @@ export interface Problem {
   readonly detail?: string
   readonly next: string
   readonly rule?: string
+  /** The same in one sentence, where the official SDKs of model providers look for it: they show their users nothing else. */
+  readonly error: { readonly message: string; readonly type: 'keyward'; readonly code: ErrorCode }
 }
 
 export function problemOf(code: ErrorCode, detail?: string, rule?: string): Problem {
@@ -53,5 +55,6 @@ export function problemOf(code: ErrorCode, detail?: string, rule?: string): Prob
     ...(detail === undefined ? {} : { detail }),
     next,
     ...(rule === undefined ? {} : { rule }),
+    error: { message: ['Keyward:', title, detail, next].filter((part) => part !== undefined).join(' '), type: 'keyward', code },
   }
 }

@@ -23,7 +23,8 @@ import { disguises, findLeaks, makeSecrets } from './canary/secrets.ts'
 const secrets = makeSecrets()
 const services = {
   'c-bearer': 'inject: { kind: bearer }\nvariables: { key: C_BEARER_API_KEY, baseUrl: C_BEARER_BASE_URL }',
-  'c-basic': 'fields: { user: secret, password: secret }\ninject: { kind: basic, userField: user, passwordField: password }\nvariables: { user: C_USER, password: C_PASSWORD }',
+  'c-basic':
+    'fields: { user: secret, password: secret }\ninject: { kind: basic, userField: user, passwordField: password }\nvariables: { user: C_USER, password: C_PASSWORD }',
   'c-header': 'inject: { kind: header, name: x-canary-key }\nvariables: { key: C_HEADER_KEY }',
   'c-query': 'inject: { kind: query, name: key }\nvariables: { key: C_QUERY_KEY }',
   'c-path': 'inject: { kind: path, template: "/bot{key}" }\nvariables: { key: C_PATH_KEY }',
@@ -35,7 +36,12 @@ type ServiceId = keyof typeof services
 let house: House
 let server: Server
 let upstream: EchoUpstream
-let session: { token: string; caCertificate: string; gateway: { socket: string | null }; credentials: { name: string; fields: { field: string; text: string }[] }[] }
+let session: {
+  token: string
+  caCertificate: string
+  gateway: { socket: string | null }
+  credentials: { name: string; fields: { field: string; text: string }[] }[]
+}
 /** Everything else that was received: answers, /proc, files at the time. */
 const received: { readonly where: string; readonly bytes: Buffer }[] = []
 const driven = new Set<string>()
@@ -43,7 +49,11 @@ const driven = new Set<string>()
 /** Runs a command line and remembers which command it was. */
 async function drive(args: readonly string[], options?: RunOptions): Promise<Outcome> {
   const outcome = await house.keyward(args, options)
-  driven.add([...args.filter((arg) => /^[a-z]+$/.test(arg)).slice(0, 2), ...(args.includes('--json') ? ['--json'] : [])].join(' '))
+  driven.add(
+    [...args.filter((arg) => /^[a-z]+$/.test(arg)).slice(0, 2), ...(args.includes('--json') ? ['--json'] : [])].join(
+      ' ',
+    ),
+  )
   return outcome
 }
 
@@ -58,11 +68,18 @@ function keep(where: string, bytes: Buffer): void {
 }
 
 function leaksOf(all: readonly { readonly where: string; readonly bytes: Buffer }[]): string[] {
-  return all.flatMap(({ where, bytes }) => findLeaks(bytes, secrets).slice(0, 2).map((leak) => `${where}: ${leak}`))
+  return all.flatMap(({ where, bytes }) =>
+    findLeaks(bytes, secrets)
+      .slice(0, 2)
+      .map((leak) => `${where}: ${leak}`),
+  )
 }
 
 function leaksSoFar(): string[] {
-  return [...leaksOf(received), ...leaksOf(house.outputs.map(({ command, bytes }) => ({ where: `keyward ${command}`, bytes })))]
+  return [
+    ...leaksOf(received),
+    ...leaksOf(house.outputs.map(({ command, bytes }) => ({ where: `keyward ${command}`, bytes }))),
+  ]
 }
 
 const placeholder = (name: ServiceId, field = 'key'): string =>
@@ -71,7 +88,11 @@ const placeholder = (name: ServiceId, field = 'key'): string =>
 /** Where the agent puts its placeholder for each service, at a path of the upstream. */
 function callOf(id: ServiceId, path: string): { target: string; headers: Record<string, string> } {
   const held = placeholder(id)
-  if (id === 'c-basic') return { target: path, headers: { authorization: `Basic ${Buffer.from(`any:${placeholder(id, 'password')}`).toString('base64')}` } }
+  if (id === 'c-basic')
+    return {
+      target: path,
+      headers: { authorization: `Basic ${Buffer.from(`any:${placeholder(id, 'password')}`).toString('base64')}` },
+    }
   if (id === 'c-header' || id === 'c-json') return { target: path, headers: { 'x-canary-key': held } }
   if (id === 'c-query') return { target: `${path}?key=${held}`, headers: {} }
   if (id === 'c-path') return { target: `/bot${held}${path}`, headers: {} }
@@ -99,10 +120,15 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       }
     }
     const body = gzipSync(`key=${secrets.bearer}`)
-    const answer = Buffer.concat([Buffer.from(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${body.length}\r\n\r\n`), body])
+    const answer = Buffer.concat([
+      Buffer.from(`HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: ${body.length}\r\n\r\n`),
+      body,
+    ])
     expect(findLeaks(answer, secrets)).toContain('bearer as text')
     const planted = house.write('planted', `{"x":"${secrets.bearer.slice(4, 30)}"}`)
-    expect(leaksOf(filesUnder(house.folder).map(({ path, bytes }) => ({ where: path, bytes })))).toEqual([expect.stringContaining('planted: bearer as a piece')])
+    expect(leaksOf(filesUnder(house.folder).map(({ path, bytes }) => ({ where: path, bytes })))).toEqual([
+      expect.stringContaining('planted: bearer as a piece'),
+    ])
     rmSync(planted)
     expect(leaksOf(filesUnder(house.folder).map(({ path, bytes }) => ({ where: path, bytes })))).toEqual([])
     expect(findLeaks(Buffer.from('nothing to see'), secrets)).toEqual([])
@@ -116,7 +142,9 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     const add = (id: string, ...more: string[]): string[] => ['credential', 'add', id, '--service', id, ...more]
     await done(add('c-bearer', '--stdin', '--json'), { input: secrets.bearer })
     house.write('user', `${secrets.user}\n`)
-    await done(add('c-basic', '--field', 'user=@user', '--field', 'password=env:PASS'), { variables: { PASS: secrets.password } })
+    await done(add('c-basic', '--field', 'user=@user', '--field', 'password=env:PASS'), {
+      variables: { PASS: secrets.password },
+    })
     house.write('header', secrets.header)
     await done(add('c-header', '--from-file', 'header', '--owner', 'ada@example.test', '--sensitivity', 'high'))
     await done(add('c-query', '--from-variable', 'Q'), { variables: { Q: secrets.query } })
@@ -139,9 +167,13 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
   test('the same secret in two environments, or in the wrong place of the command line, is refused without being repeated', async () => {
     // In capitals too, so that it is no name that a record could have.
     const s = secrets.header
-    await drive(['credential', 'add', 'again', '--service', 'c-bearer', '--env', 'prod', '--stdin'], { input: secrets.bearer })
+    await drive(['credential', 'add', 'again', '--service', 'c-bearer', '--env', 'prod', '--stdin'], {
+      input: secrets.bearer,
+    })
     await drive(['credential', 'add', 'broken', '--service', 'c-bearer', '--stdin'], { input: `${s}\n${s}` })
-    await drive(['credential', 'add', 'c-bearer', '--service', 'c-bearer', '--stdin', '--json'], { input: secrets.rotated })
+    await drive(['credential', 'add', 'c-bearer', '--service', 'c-bearer', '--stdin', '--json'], {
+      input: secrets.rotated,
+    })
     const wrong: string[][] = [
       [s],
       [`--${s}`],
@@ -195,19 +227,41 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       ['completion', s],
     ]
     for (const [index, args] of wrong.entries()) {
-      const outcome = await house.keyward(index % 2 === 0 ? args : [...args.slice(0, 1), ...args.slice(1), '--json'], { input: 'no-secret-at-all' })
+      const outcome = await house.keyward(index % 2 === 0 ? args : [...args.slice(0, 1), ...args.slice(1), '--json'], {
+        input: 'no-secret-at-all',
+      })
       expect(outcome.code, args.join(' ').replaceAll(s, 'S')).not.toBe(0)
       expect(outcome.err).not.toMatch(/^\s+at /m)
     }
     // The command is what the person typed; what came back is what counts.
-    expect(leaksOf(house.outputs.map(({ command, bytes }) => ({ where: command.replaceAll(s, 'S'), bytes })))).toEqual([])
+    expect(leaksOf(house.outputs.map(({ command, bytes }) => ({ where: command.replaceAll(s, 'S'), bytes })))).toEqual(
+      [],
+    )
   })
 
   test('every command, in words and as JSON', async () => {
     await done(['agent', 'add', 'canary', '--owner', 'ada@example.test', '--json'])
-    for (const id of [...Object.keys(services), 'groq']) await done(['grant', 'add', '--agent', 'canary', '--credential', id, '--allow', '*', '--json'])
+    for (const id of [...Object.keys(services), 'groq'])
+      await done(['grant', 'add', '--agent', 'canary', '--credential', id, '--allow', '*', '--json'])
     await done(['agent', 'add', 'other'])
-    await done(['grant', 'add', '--agent', 'other', '--credential', 'c-bearer', '--allow', 'GET /**', '--deny', 'GET /no/**', '--rate', '60/min', '--concurrent', '4', '--expires', '30d'])
+    await done([
+      'grant',
+      'add',
+      '--agent',
+      'other',
+      '--credential',
+      'c-bearer',
+      '--allow',
+      'GET /**',
+      '--deny',
+      'GET /no/**',
+      '--rate',
+      '60/min',
+      '--concurrent',
+      '4',
+      '--expires',
+      '30d',
+    ])
     for (const json of [[], ['--json']]) {
       for (const noun of ['service', 'credential', 'agent', 'grant', 'session']) await done([noun, 'list', ...json])
       for (const id of Object.keys(services)) {
@@ -216,7 +270,9 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       }
       await done(['credential', 'list', '--env', 'dev', ...json])
       await done(['agent', 'show', 'canary', ...json])
-      await done(['credential', 'set', 'c-bearer', '--stdin', ...json], { input: json.length === 0 ? secrets.rotated : secrets.bearer })
+      await done(['credential', 'set', 'c-bearer', '--stdin', ...json], {
+        input: json.length === 0 ? secrets.rotated : secrets.bearer,
+      })
       await done(['status', ...json])
       await done(['config', 'show', ...json])
       await done(['session', 'issue', '--agent', 'other', '--ttl', '15m', '--egress', 'deny', ...json])
@@ -234,9 +290,13 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     }
     const [one]: { id: string }[] = JSON.parse((await done(['session', 'list', '--json'])).out)
     for (const verb of ['suspend', 'resume', 'revoke']) await done(['session', verb, one?.id ?? ''])
-    const grant: { id: string } = JSON.parse((await done(['grant', 'add', '--agent', 'other', '--credential', 'c-header', '--allow', '*', '--json'])).out)
+    const grant: { id: string } = JSON.parse(
+      (await done(['grant', 'add', '--agent', 'other', '--credential', 'c-header', '--allow', '*', '--json'])).out,
+    )
     await done(['grant', 'remove', grant.id])
-    await done(['credential', 'add', 'short-lived', '--service', 'c-bearer', '--stdin'], { input: secrets.rotated.toUpperCase() })
+    await done(['credential', 'add', 'short-lived', '--service', 'c-bearer', '--stdin'], {
+      input: secrets.rotated.toUpperCase(),
+    })
     await drive(['credential', 'remove', 'short-lived'])
     await done(['credential', 'remove', 'short-lived', '--cascade', '--yes'])
     await done(['agent', 'add', 'gone'])
@@ -262,11 +322,27 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       expect(byBase.status, `${id}: ${byBase.body.toString()}`).toBe(expectedAnswer)
       keep(`${id} by base URL`, byBase.bytes)
       const host = `${id}.example.test`
-      const absolute = await rawRequest({ port, target: `http://${host}${plain.target}`, headers: { ...plain.headers, host, 'proxy-authorization': proxyHeader(session.token).slice('proxy-authorization: '.length).trim() } })
+      const absolute = await rawRequest({
+        port,
+        target: `http://${host}${plain.target}`,
+        headers: {
+          ...plain.headers,
+          host,
+          'proxy-authorization': proxyHeader(session.token).slice('proxy-authorization: '.length).trim(),
+        },
+      })
       expect(absolute.status, absolute.body.toString()).toBe(expectedAnswer)
       keep(`${id} in absolute form`, absolute.bytes)
-      for (const [authority, ca] of [[`${host}:443`, session.caCertificate], [`${host}:80`, null]] as const) {
-        const tunnelled = await rawRequest({ port, target: plain.target, headers: { ...plain.headers, host }, tunnel: { authority, token: session.token, ca } })
+      for (const [authority, ca] of [
+        [`${host}:443`, session.caCertificate],
+        [`${host}:80`, null],
+      ] as const) {
+        const tunnelled = await rawRequest({
+          port,
+          target: plain.target,
+          headers: { ...plain.headers, host },
+          tunnel: { authority, token: session.token, ca },
+        })
         expect(tunnelled.status, tunnelled.body.toString()).toBe(expectedAnswer)
         keep(`${id} by CONNECT ${authority}`, tunnelled.bytes)
       }
@@ -275,7 +351,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
         const { target, headers } = callOf(id, `/as/${way}`)
         const answer = await rawRequest({ port, target: `/s/${id}${target}`, headers }).catch((error: unknown) => error)
         if (answer instanceof Error) keep(`${id} as ${way}`, Buffer.from(answer.message))
-        else if (typeof answer === 'object' && answer !== null && 'bytes' in answer && Buffer.isBuffer(answer.bytes)) keep(`${id} as ${way}`, answer.bytes)
+        else if (typeof answer === 'object' && answer !== null && 'bytes' in answer && Buffer.isBuffer(answer.bytes))
+          keep(`${id} as ${way}`, answer.bytes)
       }
     }
     // The upstream did hear the real ones, or nothing would have been tried.
@@ -300,12 +377,34 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       { port, target: '/s/c-bearer/../x', headers: { authorization: held } },
       { port, target: `/s/c-bearer/${encodeURIComponent(s)}`, headers: { authorization: held } },
       { port, target: `/s/c-bearer/x?key=${s}`, headers: { authorization: held, 'x-note': s, cookie: `k=${s}` } },
-      { port, target: '/s/c-bearer/x', method: 'POST', body: JSON.stringify({ note: s }), headers: { authorization: held, 'content-type': 'application/json' } },
-      { port, target: `http://elsewhere.example.test:81/${s}`, headers: { host: 'elsewhere.example.test:81', 'proxy-authorization': proxy } },
-      { port, target: `http://c-bearer.example.test/${s}`, headers: { host: 'c-bearer.example.test', 'proxy-authorization': `Basic ${s}` } },
-      { port, target: 'http://c-bearer.example.test/x', headers: { host: 'other.example.test', 'proxy-authorization': proxy } },
+      {
+        port,
+        target: '/s/c-bearer/x',
+        method: 'POST',
+        body: JSON.stringify({ note: s }),
+        headers: { authorization: held, 'content-type': 'application/json' },
+      },
+      {
+        port,
+        target: `http://elsewhere.example.test:81/${s}`,
+        headers: { host: 'elsewhere.example.test:81', 'proxy-authorization': proxy },
+      },
+      {
+        port,
+        target: `http://c-bearer.example.test/${s}`,
+        headers: { host: 'c-bearer.example.test', 'proxy-authorization': `Basic ${s}` },
+      },
+      {
+        port,
+        target: 'http://c-bearer.example.test/x',
+        headers: { host: 'other.example.test', 'proxy-authorization': proxy },
+      },
       { port, target: '/s/c-bearer/x', method: 'TRACE', headers: { authorization: held } },
-      { port, target: '/s/c-bearer/x', headers: { authorization: held, upgrade: 'websocket', connection: 'close, upgrade' } },
+      {
+        port,
+        target: '/s/c-bearer/x',
+        headers: { authorization: held, upgrade: 'websocket', connection: 'close, upgrade' },
+      },
       { port, target: '/s/c-bearer/x', headers: { authorization: held, 'x-http-method-override': s } },
       { port, target: `/${s} HTTP/9.9\r\nx:`, headers: {} },
       { port, target: '/', tunnel: { authority: `${s}.example.test:443`, token: session.token, ca: null } },
@@ -313,12 +412,16 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     ]
     for (const [index, call] of calls.entries()) {
       const answer = await rawRequest(call).catch(() => null)
-      if (answer !== null) keep(`call ${index}: ${call.method ?? 'GET'} ${call.target.replaceAll(s, 'S')}`, answer.bytes)
+      if (answer !== null)
+        keep(`call ${index}: ${call.method ?? 'GET'} ${call.target.replaceAll(s, 'S')}`, answer.bytes)
     }
     for (const noun of ['credential', 'agent'] as const) {
       const name = noun === 'agent' ? 'canary' : 'c-bearer'
       await done([noun, 'suspend', name])
-      keep(`${noun} suspended`, (await rawRequest({ port, target: '/s/c-bearer/x', headers: { authorization: held } })).bytes)
+      keep(
+        `${noun} suspended`,
+        (await rawRequest({ port, target: '/s/c-bearer/x', headers: { authorization: held } })).bytes,
+      )
       await done([noun, 'resume', name])
     }
     expect(leaksSoFar()).toEqual([])
@@ -338,7 +441,15 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       ['POST', '/occurrences'],
       ['GET', '/nosuch'],
     ] as const) {
-      keep(`${method} ${target} on the control socket`, await overSocket(path, method, target, method === 'POST' ? JSON.stringify({ texts: [secrets.bearer], confirmation: secrets.bearer }) : undefined))
+      keep(
+        `${method} ${target} on the control socket`,
+        await overSocket(
+          path,
+          method,
+          target,
+          method === 'POST' ? JSON.stringify({ texts: [secrets.bearer], confirmation: secrets.bearer }) : undefined,
+        ),
+      )
     }
     expect(leaksSoFar()).toEqual([])
   })
@@ -348,7 +459,9 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     const variables = { TAVILY_API_KEY: secrets.adopted, STRAY: secrets.bearer, LANG: secrets.header }
     const refused = await drive(['run', '--env', 'staging', '--', 'true'], { variables })
     expect(refused.code).toBe(125)
-    expect((await drive(['run', '--env', 'staging', '--adopt', '--agent', 'adopter', '--', 'env'], { variables })).out).toContain('TAVILY_API_KEY=tvly-kwp')
+    expect(
+      (await drive(['run', '--env', 'staging', '--adopt', '--agent', 'adopter', '--', 'env'], { variables })).out,
+    ).toContain('TAVILY_API_KEY=tvly-kwp')
     const program = [
       'env',
       'cat /proc/self/environ /proc/self/cmdline',
@@ -361,7 +474,10 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     for (const contain of ['none', 'files']) {
       let started: ChildProcess | undefined
       const script = contain === 'files' ? `${probing}; ${program}` : program
-      const running = drive(['run', '--agent', 'canary', '--contain', contain, '--', 'sh', '-c', script], { variables, onStart: (child) => (started = child) })
+      const running = drive(['run', '--agent', 'canary', '--contain', contain, '--', 'sh', '-c', script], {
+        variables,
+        onStart: (child) => (started = child),
+      })
       await new Promise<void>((ready) => {
         started?.stdout?.on('data', (chunk: Buffer) => chunk.toString().includes('ready') && ready())
         void running.finally(ready)
@@ -371,7 +487,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       }
       for (const { path, bytes } of filesUnder(house.temporary)) keep(`${path} while it runs`, bytes)
       const { code, out, err } = await running
-      if (code === 125 && contain === 'files') process.stderr.write(`canary: containment files is not available here: ${err}`)
+      if (code === 125 && contain === 'files')
+        process.stderr.write(`canary: containment files is not available here: ${err}`)
       else expect(out, err).toContain('ready')
     }
     rmSync(env)
@@ -393,7 +510,9 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
   })
 
   test('reveal shows it to a person on a terminal, the journal says so, and import --undo writes it back: the search sees both', async () => {
-    const shown = await house.keyward(['credential', 'reveal', 'c-bearer'], { terminal: { when: /Type c-bearer/, text: 'c-bearer\r' } })
+    const shown = await house.keyward(['credential', 'reveal', 'c-bearer'], {
+      terminal: { when: /Type c-bearer/, text: 'c-bearer\r' },
+    })
     expect(shown.code, shown.out).toBe(0)
     expect(findLeaks(Buffer.from(shown.out), secrets)).toContain('bearer as text')
     expect((await done(['journal', 'search', 'reveal'])).out).toContain('c-bearer')
@@ -410,11 +529,25 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       if (command.commands.length > 0) return
       const has = command.options.some((option) => option.long === '--json' && !option.hidden)
       const name = words.join(' ')
-      const wasDriven = (with_: string): boolean => [...driven].some((one) => one === with_ || one.startsWith(`${name} `) && one.endsWith(with_.slice(name.length)) )
+      const wasDriven = (with_: string): boolean =>
+        [...driven].some(
+          (one) => one === with_ || (one.startsWith(`${name} `) && one.endsWith(with_.slice(name.length))),
+        )
       if (!wasDriven(name)) missing.push(name)
       if (has && !wasDriven(`${name} --json`)) missing.push(`${name} --json`)
     }
-    leaves(createProgram({ open: () => Promise.reject(new Error('unused')), stdout: process.stdout, stderr: process.stderr, finish: () => undefined }, '0'), [])
+    leaves(
+      createProgram(
+        {
+          open: () => Promise.reject(new Error('unused')),
+          stdout: process.stdout,
+          stderr: process.stderr,
+          finish: () => undefined,
+        },
+        '0',
+      ),
+      [],
+    )
     expect(missing).toEqual(['up', 'down'])
   })
 
@@ -441,9 +574,18 @@ function isService(id: string): id is ServiceId {
 }
 
 /** Status, headers and body of one request over a Unix socket, as text. */
-function overSocket(socketPath: string, method: string, path: string, body?: string, headers: Record<string, string> = { host: 'keyward' }): Promise<Buffer> {
+function overSocket(
+  socketPath: string,
+  method: string,
+  path: string,
+  body?: string,
+  headers: Record<string, string> = { host: 'keyward' },
+): Promise<Buffer> {
   return new Promise((finish, fail) => {
-    const all = body === undefined ? headers : { ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
+    const all =
+      body === undefined
+        ? headers
+        : { ...headers, 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }
     const sent = request({ socketPath, method, path, headers: all }, (answer) => {
       const pieces: Buffer[] = [Buffer.from(`${answer.statusCode} ${answer.rawHeaders.join('\n')}\n`)]
       answer.on('data', (chunk: Buffer) => pieces.push(chunk))
@@ -458,7 +600,9 @@ function overSocket(socketPath: string, method: string, path: string, body?: str
 function descendantsOf(ancestor: number): number[] {
   const parents = new Map<number, number>()
   for (const name of readdirSync('/proc')) {
-    const parent = /^\d+ \(.*\) \S (\d+)/s.exec(/^\d+$/.test(name) ? readProc(Number(name), 'stat').toString('latin1') : '')?.[1]
+    const parent = /^\d+ \(.*\) \S (\d+)/s.exec(
+      /^\d+$/.test(name) ? readProc(Number(name), 'stat').toString('latin1') : '',
+    )?.[1]
     if (parent !== undefined) parents.set(Number(name), Number(parent))
   }
   const found: number[] = []

@@ -45,7 +45,9 @@ beforeAll(async () => {
   await house.expectDone(['credential', 'add', 'crash', '--service', 'crash', '--stdin'], { input: key })
   await house.expectDone(['agent', 'add', 'crash'])
   await house.expectDone(['grant', 'add', '--agent', 'crash', '--credential', 'crash', '--allow', '*'])
-  const issued: { credentials: { fields: { text: string }[] }[] } = JSON.parse(await house.expectDone(['session', 'issue', '--agent', 'crash', '--ttl', '12h', '--json']))
+  const issued: { credentials: { fields: { text: string }[] }[] } = JSON.parse(
+    await house.expectDone(['session', 'issue', '--agent', 'crash', '--ttl', '12h', '--json']),
+  )
   held = issued.credentials[0]?.fields[0]?.text ?? ''
 })
 
@@ -68,12 +70,21 @@ function randomFrom(start: number): () => number {
 
 function send(agent: Agent, path: string): Promise<number | null> {
   return new Promise((done) => {
-    const sent = request({ agent, host: '127.0.0.1', port: server.port, path: `/s/crash${path}`, headers: { authorization: `Bearer ${held}` } }, (answer) => {
-      answer.resume()
-      answer.on('end', () => done(answer.statusCode ?? null))
-      answer.on('error', () => done(null))
-      answer.on('close', () => done(null))
-    })
+    const sent = request(
+      {
+        agent,
+        host: '127.0.0.1',
+        port: server.port,
+        path: `/s/crash${path}`,
+        headers: { authorization: `Bearer ${held}` },
+      },
+      (answer) => {
+        answer.resume()
+        answer.on('end', () => done(answer.statusCode ?? null))
+        answer.on('error', () => done(null))
+        answer.on('close', () => done(null))
+      },
+    )
     sent.on('error', () => done(null))
     sent.end()
   })
@@ -115,52 +126,63 @@ function intents(): Set<string> {
   return paths
 }
 
-test(`kill -9 among ${REQUESTS} concurrent requests and a stream of changes, ${ROUNDS} times (seed ${seed})`, { timeout: 300_000 }, async () => {
-  const random = randomFrom(seed)
-  const all = new Map<string, 'active' | 'suspended'>()
-  let sentTotal = 0
-  for (let round = 0; round < ROUNDS; round += 1) {
-    const before = reached.size
-    const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
-    const changing = [0, 1, 2].map((lane) => change(round, lane))
-    const answers = Array.from({ length: REQUESTS }, (_, index) => send(agent, `/${round}/${index}`))
-    sentTotal += REQUESTS
-    // By what has come through rather than by the clock: a slow machine is hit in the middle as well.
-    const moment = Math.floor(random() * REQUESTS * 0.8) + 1
-    await new Promise<void>((now) => {
-      const look = setInterval(() => {
-        if (reached.size - before < moment) return
-        clearInterval(look)
-        now()
-      }, 1)
-    })
-    const ended = await server.kill('SIGKILL')
-    expect(ended.signal).toBe('SIGKILL')
-    const statuses = await Promise.all(answers)
-    agent.destroy()
-    // It was in the middle: some were answered or on their way, and some never were.
-    expect(statuses.filter((status) => status === null).length, `round ${round}`).toBeGreaterThan(0)
-    for (const acknowledged of await Promise.all(changing)) for (const [name, state] of acknowledged) all.set(name, state)
+test(
+  `kill -9 among ${REQUESTS} concurrent requests and a stream of changes, ${ROUNDS} times (seed ${seed})`,
+  { timeout: 300_000 },
+  async () => {
+    const random = randomFrom(seed)
+    const all = new Map<string, 'active' | 'suspended'>()
+    let sentTotal = 0
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const before = reached.size
+      const agent = new Agent({ keepAlive: true, maxSockets: REQUESTS })
+      const changing = [0, 1, 2].map((lane) => change(round, lane))
+      const answers = Array.from({ length: REQUESTS }, (_, index) => send(agent, `/${round}/${index}`))
+      sentTotal += REQUESTS
+      // By what has come through rather than by the clock: a slow machine is hit in the middle as well.
+      const moment = Math.floor(random() * REQUESTS * 0.8) + 1
+      await new Promise<void>((now) => {
+        const look = setInterval(() => {
+          if (reached.size - before < moment) return
+          clearInterval(look)
+          now()
+        }, 1)
+      })
+      const ended = await server.kill('SIGKILL')
+      expect(ended.signal).toBe('SIGKILL')
+      const statuses = await Promise.all(answers)
+      agent.destroy()
+      // It was in the middle: some were answered or on their way, and some never were.
+      expect(statuses.filter((status) => status === null).length, `round ${round}`).toBeGreaterThan(0)
+      for (const acknowledged of await Promise.all(changing))
+        for (const [name, state] of acknowledged) all.set(name, state)
 
-    const offline = await house.keyward(['journal', 'verify'])
-    expect(offline.code, offline.out + offline.err).toBe(0)
-    server = await house.up()
-    const verified = await house.keyward(['journal', 'verify'])
-    expect(verified.code, verified.out + verified.err).toBe(0)
+      const offline = await house.keyward(['journal', 'verify'])
+      expect(offline.code, offline.out + offline.err).toBe(0)
+      server = await house.up()
+      const verified = await house.keyward(['journal', 'verify'])
+      expect(verified.code, verified.out + verified.err).toBe(0)
 
-    const agents = new Map((await house.client().call('GET /agents', {}, {})).map((one) => [one.name, one.state]))
-    const lost = [...all].filter(([name, state]) => agents.get(name) === undefined || (state === 'suspended' && agents.get(name) !== 'suspended'))
-    expect(lost, `round ${round}`).toEqual([])
+      const agents = new Map((await house.client().call('GET /agents', {}, {})).map((one) => [one.name, one.state]))
+      const lost = [...all].filter(
+        ([name, state]) =>
+          agents.get(name) === undefined || (state === 'suspended' && agents.get(name) !== 'suspended'),
+      )
+      expect(lost, `round ${round}`).toEqual([])
 
-    const written = intents()
-    expect([...reached].filter((path) => !written.has(path)), `round ${round}`).toEqual([])
+      const written = intents()
+      expect(
+        [...reached].filter((path) => !written.has(path)),
+        `round ${round}`,
+      ).toEqual([])
 
-    // The session survived as well, and the server serves again.
-    const again = new Agent()
-    expect(await send(again, `/${round}/again`)).toBe(200)
-    again.destroy()
-  }
-  expect(wrongKeys).toEqual([])
-  expect(all.size).toBeGreaterThan(ROUNDS)
-  expect(reached.size).toBeLessThan(sentTotal)
-})
+      // The session survived as well, and the server serves again.
+      const again = new Agent()
+      expect(await send(again, `/${round}/again`)).toBe(200)
+      again.destroy()
+    }
+    expect(wrongKeys).toEqual([])
+    expect(all.size).toBeGreaterThan(ROUNDS)
+    expect(reached.size).toBeLessThan(sentTotal)
+  },
+)

@@ -76,11 +76,19 @@ async function changeEverything(): Promise<void> {
 function readRows(): Row[] {
   const open = new DatabaseSync(database)
   try {
-    return open.prepare('SELECT tbl, id, seq, body, mac FROM record ORDER BY tbl, id').all().flatMap((row) => {
-      const { tbl, id, seq, body, mac } = row
-      const sound = typeof tbl === 'string' && typeof id === 'string' && typeof seq === 'number' && typeof body === 'string' && mac instanceof Uint8Array
-      return sound ? [{ tbl, id, seq, body, mac }] : []
-    })
+    return open
+      .prepare('SELECT tbl, id, seq, body, mac FROM record ORDER BY tbl, id')
+      .all()
+      .flatMap((row) => {
+        const { tbl, id, seq, body, mac } = row
+        const sound =
+          typeof tbl === 'string' &&
+          typeof id === 'string' &&
+          typeof seq === 'number' &&
+          typeof body === 'string' &&
+          mac instanceof Uint8Array
+        return sound ? [{ tbl, id, seq, body, mac }] : []
+      })
   } finally {
     open.close()
   }
@@ -103,7 +111,9 @@ function restore(content: Buffer): void {
 }
 
 function write(open: DatabaseSync, { tbl, id, seq, body, mac }: Row): void {
-  open.prepare('INSERT OR REPLACE INTO record (tbl, id, seq, body, mac) VALUES (?, ?, ?, ?, ?)').run(tbl, id, seq, body, mac)
+  open
+    .prepare('INSERT OR REPLACE INTO record (tbl, id, seq, body, mac) VALUES (?, ?, ?, ?, ?)')
+    .run(tbl, id, seq, body, mac)
 }
 
 /** One clear refusal: code, exit 1, the next step, no trace of a stack. */
@@ -124,7 +134,21 @@ function edited(body: string): string {
   return body.slice(0, place) + String.fromCharCode(body.charCodeAt(place) + 1) + body.slice(place + 1)
 }
 
-const tables = ['environment', 'service', 'credential', 'version', 'agent', 'grant', 'session', 'slot', 'term', '_bucket', '_root', '_head']
+const tables = [
+  'environment',
+  'service',
+  'credential',
+  'version',
+  'agent',
+  'grant',
+  'session',
+  'setting',
+  'slot',
+  'term',
+  '_bucket',
+  '_root',
+  '_head',
+]
 
 describe('one row of each table', () => {
   test('every table that Keyward fills is tried here', () => {
@@ -142,35 +166,55 @@ describe('one row of each table', () => {
   test.each(tables)('%s: deleted', async (table) => {
     const row = rows.find((one) => one.tbl === table)
     if (row === undefined) throw new Error(`no row of ${table}`)
-    const outcome = await startWith(pristine, (open) => open.prepare('DELETE FROM record WHERE tbl = ? AND id = ?').run(table, row.id))
+    const outcome = await startWith(pristine, (open) =>
+      open.prepare('DELETE FROM record WHERE tbl = ? AND id = ?').run(table, row.id),
+    )
     expectRefusal(outcome, TAMPERED, table, row.id)
   })
 
-  test.each(['service', 'credential', 'version', 'agent', 'grant', 'session', '_bucket', '_root', '_head'])('%s: an earlier writing put back', async (table) => {
-    const old = earlierRows.find((one) => {
-      const now = rows.find((row) => row.tbl === one.tbl && row.id === one.id)
-      return one.tbl === table && (now === undefined || now.seq !== one.seq)
-    })
-    if (old === undefined) throw new Error(`no row of ${table} has changed`)
-    expectRefusal(await startWith(pristine, (open) => write(open, old)), TAMPERED, table, old.id)
-  })
+  test.each(['service', 'credential', 'version', 'agent', 'grant', 'session', 'setting', '_bucket', '_root', '_head'])(
+    '%s: an earlier writing put back',
+    async (table) => {
+      const old = earlierRows.find((one) => {
+        const now = rows.find((row) => row.tbl === one.tbl && row.id === one.id)
+        return one.tbl === table && (now === undefined || now.seq !== one.seq)
+      })
+      if (old === undefined) throw new Error(`no row of ${table} has changed`)
+      expectRefusal(await startWith(pristine, (open) => write(open, old)), TAMPERED, table, old.id)
+    },
+  )
 
-  test.each(['environment', 'slot', 'term'])('%s: nothing earlier exists, because the row is written once; two of them exchanged', async (table) => {
-    const [one, other] = rows.filter((row) => row.tbl === table)
-    if (one === undefined) throw new Error(`no row of ${table}`)
-    const stranger = other ?? { ...one, id: `${one.id}x` }
-    const outcome = await startWith(pristine, (open) => {
-      write(open, { ...one, body: stranger.body, mac: stranger.mac, seq: stranger.seq, id: other === undefined ? stranger.id : one.id })
-    })
-    expectRefusal(outcome, TAMPERED, table)
-  })
+  test.each(['environment', 'slot', 'term'])(
+    '%s: nothing earlier exists, because the row is written once; two of them exchanged',
+    async (table) => {
+      const [one, other] = rows.filter((row) => row.tbl === table)
+      if (one === undefined) throw new Error(`no row of ${table}`)
+      const stranger = other ?? { ...one, id: `${one.id}x` }
+      const outcome = await startWith(pristine, (open) => {
+        write(open, {
+          ...one,
+          body: stranger.body,
+          mac: stranger.mac,
+          seq: stranger.seq,
+          id: other === undefined ? stranger.id : one.id,
+        })
+      })
+      expectRefusal(outcome, TAMPERED, table)
+    },
+  )
 })
 
 describe('the whole', () => {
   test('every row of one table and its listings put back together', async () => {
     const outcome = await startWith(pristine, (open) => {
       open.exec("DELETE FROM record WHERE tbl = 'agent'")
-      for (const row of earlierRows) if (row.tbl === 'agent' || (row.tbl === '_bucket' && row.id.startsWith('agent/')) || (row.tbl === '_root' && row.id === 'agent')) write(open, row)
+      for (const row of earlierRows)
+        if (
+          row.tbl === 'agent' ||
+          (row.tbl === '_bucket' && row.id.startsWith('agent/')) ||
+          (row.tbl === '_root' && row.id === 'agent')
+        )
+          write(open, row)
     })
     expectRefusal(outcome, TAMPERED)
   })
@@ -201,7 +245,11 @@ describe('the whole', () => {
   })
 
   test('a newer schema', async () => {
-    expectRefusal(await startWith(pristine, (open) => open.exec(`UPDATE keyward SET schema = ${storeSchema + 1}`)), 'The database was written by a newer Keyward.', String(storeSchema + 1))
+    expectRefusal(
+      await startWith(pristine, (open) => open.exec(`UPDATE keyward SET schema = ${storeSchema + 1}`)),
+      'The database was written by a newer Keyward.',
+      String(storeSchema + 1),
+    )
   })
 
   test('somebody else’s database is left as it is', async () => {
@@ -218,7 +266,10 @@ describe('the whole', () => {
   test.each([
     ['noise', () => Buffer.alloc(8192, 'noise')],
     ['half of it', () => pristine.subarray(0, pristine.byteLength >> 1)],
-    ['a page of zeros in the middle', () => Buffer.concat([pristine.subarray(0, 8192), Buffer.alloc(4096), pristine.subarray(12_288)])],
+    [
+      'a page of zeros in the middle',
+      () => Buffer.concat([pristine.subarray(0, 8192), Buffer.alloc(4096), pristine.subarray(12_288)]),
+    ],
   ])('a corrupt file: %s', async (_name, content) => {
     restore(content())
     const outcome = await house.keyward(['up'])
@@ -247,7 +298,9 @@ describe('the journal', () => {
   }
 
   function firstSegment(): string {
-    const name = readdirSync(folder()).toSorted().find((one) => /\d/.test(one) && !one.includes('tree') && !one.includes('checkpoint'))
+    const name = readdirSync(folder())
+      .toSorted()
+      .find((one) => /\d/.test(one) && !one.includes('tree') && !one.includes('checkpoint'))
     return join(folder(), name ?? '')
   }
 
@@ -288,8 +341,13 @@ describe('the journal', () => {
   test('after all of it, the true files serve again and nothing is lost', async () => {
     putBack()
     const server = await house.up()
-    const credentials: { name: string; state: string }[] = JSON.parse(await house.expectDone(['credential', 'list', '--json']))
-    expect(credentials.map(({ name, state }) => [name, state])).toEqual([['first', 'suspended'], ['second', 'active']])
+    const credentials: { name: string; state: string }[] = JSON.parse(
+      await house.expectDone(['credential', 'list', '--json']),
+    )
+    expect(credentials.map(({ name, state }) => [name, state])).toEqual([
+      ['first', 'suspended'],
+      ['second', 'active'],
+    ])
     expect((await house.keyward(['journal', 'verify'])).code).toBe(0)
     await server.stop()
   })

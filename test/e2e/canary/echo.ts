@@ -45,7 +45,9 @@ export async function startEcho(): Promise<EchoUpstream> {
     request.on('data', (chunk: Buffer) => pieces.push(chunk))
     request.on('error', () => undefined)
     request.on('end', () => {
-      const text = [request.method, request.url, ...request.rawHeaders, Buffer.concat(pieces).toString('latin1')].join('\n')
+      const text = [request.method, request.url, ...request.rawHeaders, Buffer.concat(pieces).toString('latin1')].join(
+        '\n',
+      )
       heard.push(text)
       answer(request, response, text)
     })
@@ -86,24 +88,40 @@ function answer(request: IncomingMessage, response: ServerResponse, text: string
   const disguise = Object.entries(disguises).find(([name]) => `form-${name.replaceAll(' ', '-')}` === way)?.[1]
   if (disguise !== undefined) return void response.writeHead(200, plain).end(secrets.map(disguise).join('\n'))
   const coding = codings[way]
-  if (coding !== undefined) return void response.writeHead(200, { ...plain, 'content-encoding': way }).end(coding(Buffer.from(all)))
+  if (coding !== undefined)
+    return void response.writeHead(200, { ...plain, 'content-encoding': way }).end(coding(Buffer.from(all)))
   const [first = 'nothing'] = secrets
-  const inHeader = Buffer.from(first).toString('latin1').replaceAll(/[\r\n]/g, ' ')
+  const inHeader = Buffer.from(first)
+    .toString('latin1')
+    .replaceAll(/[\r\n]/g, ' ')
   switch (way) {
     case 'twice-gzip':
-      return void response.writeHead(200, { ...plain, 'content-encoding': 'gzip, gzip' }).end(gzipSync(gzipSync(Buffer.from(all))))
+      return void response
+        .writeHead(200, { ...plain, 'content-encoding': 'gzip, gzip' })
+        .end(gzipSync(gzipSync(Buffer.from(all))))
     case 'unknown-coding':
       return void response.writeHead(200, { ...plain, 'content-encoding': 'x-rot13' }).end(all)
     case 'broken-gzip':
       return void response.writeHead(200, { ...plain, 'content-encoding': 'gzip' }).end(all)
     case 'headers':
-      return void response.writeHead(200, { ...plain, 'x-heard': inHeader, 'x-base64': Buffer.from(first).toString('base64'), etag: `"${inHeader}"` }).end(all)
+      return void response
+        .writeHead(200, {
+          ...plain,
+          'x-heard': inHeader,
+          'x-base64': Buffer.from(first).toString('base64'),
+          etag: `"${inHeader}"`,
+        })
+        .end(all)
     case 'cookie':
-      return void response.writeHead(200, { ...plain, 'set-cookie': [`a=1`, `key=${encodeURIComponent(first)}; Path=/`] }).end()
+      return void response
+        .writeHead(200, { ...plain, 'set-cookie': [`a=1`, `key=${encodeURIComponent(first)}; Path=/`] })
+        .end()
     case 'reason':
       return void response.writeHead(200, `OK ${inHeader}`, plain).end(all)
     case 'redirect':
-      return void response.writeHead(302, { location: `http://elsewhere.example.test/?key=${encodeURIComponent(first)}` }).end()
+      return void response
+        .writeHead(302, { location: `http://elsewhere.example.test/?key=${encodeURIComponent(first)}` })
+        .end()
     case 'early-hints':
       response.writeEarlyHints({ link: '</a>; rel=preload', 'x-heard': inHeader })
       return void response.writeHead(200, plain).end(all)
@@ -120,7 +138,9 @@ function answer(request: IncomingMessage, response: ServerResponse, text: string
     }
     case 'status-401':
     case 'status-500':
-      return void response.writeHead(Number(way.slice(-3)), { 'content-type': 'application/json' }).end(JSON.stringify({ error: `wrong key ${first}`, all }))
+      return void response
+        .writeHead(Number(way.slice(-3)), { 'content-type': 'application/json' })
+        .end(JSON.stringify({ error: `wrong key ${first}`, all }))
     case 'cut':
       response.writeHead(200, { ...plain, 'content-length': '100000' })
       response.write(all)

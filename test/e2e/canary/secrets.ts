@@ -64,7 +64,8 @@ function moreForms(secret: string): [string, string][] {
 function pieces(secret: string): [string, string][] {
   const own = distinctive(secret)
   const forms: [string, string][] = []
-  for (let at = 0; at + WINDOW <= own.length; at += WINDOW / 2) forms.push([`a piece from ${at}`, own.slice(at, at + WINDOW)])
+  for (let at = 0; at + WINDOW <= own.length; at += WINDOW / 2)
+    forms.push([`a piece from ${at}`, own.slice(at, at + WINDOW)])
   return forms
 }
 
@@ -85,6 +86,7 @@ export const disguises: Readonly<Record<string, (secret: string) => string>> = {
   percent: (secret) => [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
   'URI component': (secret) => encodeURIComponent(secret),
   JSON: (secret) => JSON.stringify({ secret }),
-  'JSON escapes': (secret) => [...secret].map((letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+  'JSON escapes': (secret) =>
+    [...secret].map((letter) => `\\u${letter.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
   backwards: (secret) => [...secret].toReversed().join(''),
 }

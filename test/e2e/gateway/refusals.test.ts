@@ -69,7 +69,7 @@ describe.each(doors)('%s: who is calling', (door) => {
   test('a placeholder with one character changed', async () => {
     const placeholder = login.placeholder(echo)
     const wrong = placeholder.slice(0, -1) + (placeholder.endsWith('a') ? 'b' : 'a')
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(wrong)] }, { code: 'placeholder_required', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [wrong] })
+    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(wrong)] }, { code: 'token_invalid', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [wrong] })
   })
 
   test('the session token in the place of the key', async () => {
