@@ -5,6 +5,9 @@
  * Arguments: scratch directory, uid, gid, working directory, then pairs of step and path, `--`, and
  * the command. It ends with the exit status of the command (128 + n for signal n), or with 125 when
  * a step fails; the command is then never started.
+ *
+ * The agent's own user namespace is the only one that may be made in here: in a further one it could take
+ * the mounts out of its sight and rename what they cover, so that the next agent finds nothing covered.
  */
 export type LaunchStep =
   /** Covers a directory with an empty one that nobody can write. */
@@ -48,6 +51,7 @@ if [ "$network" = gateway ]; then
   NODE_OPTIONS= NODE_EXTRA_CA_CERTS= "$node" --disable-sigusr1 -e '${handOverListener.replaceAll("'", `'"'"'`)}' "$port" || fail 'network gateway'
 fi
 unset NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE
+echo 1 >/proc/sys/user/max_user_namespaces || fail 'user namespaces'
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
 mount -n -t tmpfs -o mode=0755,size=256k,nosuid,nodev keyward "$scratch" || fail "$scratch"
 mkdir -m 0555 "$scratch/directory"; : >"$scratch/file"

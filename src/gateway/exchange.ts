@@ -114,8 +114,11 @@ async function perform(p: Performance): Promise<void> {
   if (changed !== null) {
     sendRefusal(reply, changed)
     end = { ...nothingSent, outcome: 'refused', code: changed.refusal }
-  } else if (gathered === null) {
+  } else if (gathered === 'gone') {
     end = { ...nothingSent, outcome: 'aborted', code: null }
+  } else if (gathered === 'late') {
+    sendRefusal(reply, { refusal: 'request_timeout' })
+    end = { ...nothingSent, outcome: 'refused', code: 'request_timeout' }
   } else {
     end = await send(p, version, gathered.body)
   }

@@ -26,16 +26,24 @@ export type UpstreamBody = Uint8Array | Readable | null
 /** A body announced as no longer than this is read whole while the journal writes, and goes out in one piece with its head. */
 export const WHOLE_REQUEST_BYTES = 64 * 1024
 
-/** The body as it is sent: small ones whole. Null in place of bytes that did not come because the agent went away. */
-export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | null> {
+/** How long such a body may take to arrive. */
+export const WHOLE_REQUEST_MILLISECONDS = 60_000
+
+/** The body as it is sent: small ones whole. `gone`: the agent went away before it was complete; `late`: it took too long. */
+export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | 'gone' | 'late'> {
   const { stream, length } = body
   if (stream === null || length === null || length > WHOLE_REQUEST_BYTES) return { body: stream }
   return new Promise((done) => {
     const pieces: Uint8Array[] = []
+    const timer = setTimeout(() => done('late'), WHOLE_REQUEST_MILLISECONDS)
+    const settle = (outcome: { readonly body: UpstreamBody } | 'gone'): void => {
+      clearTimeout(timer)
+      done(outcome)
+    }
     stream.on('data', (piece: Uint8Array) => pieces.push(piece))
-    stream.once('end', () => done({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) }))
-    stream.once('error', () => done(null))
-    stream.once('close', () => done(null))
+    stream.once('end', () => settle({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) }))
+    stream.once('error', () => settle('gone'))
+    stream.once('close', () => settle('gone'))
   })
 }
 

@@ -1,11 +1,13 @@
 import { connect as connectTcp, type Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
 import { problemOf } from '../core/errors.ts'
 import { parseAuthority } from '../core/canonical-target.ts'
 import type { HeaderPair } from '../core/request.ts'
 import { scrubText } from '../core/scrub.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Tunnel } from './arrival.ts'
+import { CONNECT_TIMEOUT_MILLISECONDS } from './dial.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
 import { recordRefusal, unlistedRefusal, type ExchangePorts } from './exchange.ts'
 import { identifyProxy } from './identify.ts'
@@ -87,7 +89,10 @@ export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kin
       await recordRefusal(refusedTo(caller, { refusal: 'host_mismatch' }), facts, ports)
       return
     }
-    await pipeBoth(client, address.address, port, hello.bytes)
+    const startedAt = ports.now()
+    const carried = await pipeBoth(client, address.address, port, hello.bytes)
+    const end = carried === null ? { outcome: 'refused', code: 'upstream_unreachable' } : { outcome: 'answered', ...carried }
+    await ports.journal.append({ kind: 'outcome', ...facts, ...end, latencyMilliseconds: ports.now() - startedAt }).catch(() => undefined)
   } finally {
     remove()
     client.destroy()
@@ -124,23 +129,32 @@ function readHello(client: Socket): Promise<Hello | null> {
   })
 }
 
-function pipeBoth(client: Socket, address: string, port: number, first: Buffer): Promise<void> {
+/** Carries bytes both ways until both sides have ended, and gives what was carried; null: the host could not be reached. */
+async function pipeBoth(client: Socket, address: string, port: number, first: Buffer): Promise<{ bytesUp: number; bytesDown: number } | null> {
+  const upstream = connectTcp({ host: address, port, allowHalfOpen: true })
+  upstream.on('error', () => upstream.destroy())
+  if (!(await isConnected(upstream))) {
+    client.destroy()
+    return null
+  }
+  for (const socket of [client, upstream]) socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => socket.destroy())
+  upstream.write(first)
+  // Each direction ends by itself: what is still on its way to a slow reader arrives before its socket closes.
+  await Promise.allSettled([pipeline(client, upstream), pipeline(upstream, client)])
+  upstream.destroy()
+  return { bytesUp: upstream.bytesWritten, bytesDown: upstream.bytesRead }
+}
+
+function isConnected(socket: Socket): Promise<boolean> {
   return new Promise((done) => {
-    const upstream = connectTcp({ host: address, port })
-    const end = (): void => {
-      client.destroy()
-      upstream.destroy()
-      done()
-    }
-    for (const socket of [client, upstream]) {
-      socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, end)
-      socket.on('error', end)
-      socket.once('close', end)
-    }
-    upstream.once('connect', () => {
-      upstream.write(first)
-      client.pipe(upstream)
-      upstream.pipe(client)
+    const timer = setTimeout(() => socket.destroy(), CONNECT_TIMEOUT_MILLISECONDS)
+    socket.once('connect', () => {
+      clearTimeout(timer)
+      done(true)
+    })
+    socket.once('close', () => {
+      clearTimeout(timer)
+      done(false)
     })
   })
 }

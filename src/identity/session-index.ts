@@ -23,6 +23,8 @@ export interface PlaceholderCaller extends Caller {
 
 export interface Refused {
   readonly refusal: SessionRefusal
+  /** Whose token or placeholder it was, where it is one that was issued. */
+  readonly caller?: Caller
 }
 
 /** Runs `run` once, after a while, and must not keep the process alive. Gives back how to call it off. */
@@ -191,7 +193,7 @@ export function createSessionIndex({
   function answer(entry: Entry | undefined): Caller | Refused {
     if (entry === undefined) return unknown
     const why = review(entry)
-    return why === null ? callerOf(entry) : { refusal: why }
+    return why === null ? callerOf(entry) : { refusal: why, caller: callerOf(entry) }
   }
 
   return {
@@ -202,7 +204,7 @@ export function createSessionIndex({
       const place = byPlaceholder.get(hash)
       if (place === undefined) return unknown
       const why = review(place.entry)
-      if (why !== null) return { refusal: why }
+      if (why !== null) return { refusal: why, caller: callerOf(place.entry) }
       const caller = callerOf(place.entry)
       if (place.found !== null && place.from === caller) return place.found
       const { credentialId, field, short } = place.placeholder

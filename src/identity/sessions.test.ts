@@ -125,11 +125,11 @@ test('what nobody issued opens nothing, and never asks the store', async () => {
     session.token.slice(1),
     `${session.token} `,
   ]) {
-    expect(sessions.byToken(text)).toEqual({ refusal: 'token_invalid' })
+    expect(sessions.byToken(text)).toMatchObject({ refusal: 'token_invalid' })
   }
-  expect(sessions.byPlaceholder(foreign.placeholders[0]?.text ?? '')).toEqual({ refusal: 'token_invalid' })
+  expect(sessions.byPlaceholder(foreign.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'token_invalid' })
   expect(sessions.byPlaceholder('not one of ours')).toBeNull()
-  expect(sessions.byToken(session.placeholders[0]?.text ?? '')).toEqual({ refusal: 'token_invalid' })
+  expect(sessions.byToken(session.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'token_invalid' })
   expect(records.log.length).toBe(commits)
 })
 
@@ -138,11 +138,11 @@ test('revoking, suspending and expiry bite at once and end the session once', as
   const [first, second, third] = [await login(), await login(), await login()]
   await sessions.revoke(first.session.id, 'test')
   await sessions.revoke(first.session.id, 'test')
-  expect(sessions.byToken(first.session.token)).toEqual({ refusal: 'session_revoked' })
-  expect(sessions.byPlaceholder(first.session.placeholders[0]?.text ?? '')).toEqual({ refusal: 'session_revoked' })
+  expect(sessions.byToken(first.session.token)).toMatchObject({ refusal: 'session_revoked' })
+  expect(sessions.byPlaceholder(first.session.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'session_revoked' })
   await sessions.suspend(second.session.id, 'test')
   await sessions.suspend(second.session.id, 'test')
-  expect(sessions.byToken(second.session.token)).toEqual({ refusal: 'session_suspended' })
+  expect(sessions.byToken(second.session.token)).toMatchObject({ refusal: 'session_suspended' })
   expect(ended).toEqual([first.session.id, second.session.id])
   await sessions.resume(second.session.id, 'test')
   expect(sessions.byToken(second.session.token)).toMatchObject({ sessionId: second.session.id })
@@ -151,9 +151,9 @@ test('revoking, suspending and expiry bite at once and end the session once', as
   expect(ended).toHaveLength(2)
   pass(1)
   expect(ended.slice(2).toSorted()).toEqual([second.session.id, third.session.id].toSorted())
-  expect(sessions.byToken(third.session.token)).toEqual({ refusal: 'session_expired' })
-  expect(sessions.live(third.session.id)).toEqual({ refusal: 'session_expired' })
-  expect(sessions.live('nobody')).toEqual({ refusal: 'token_invalid' })
+  expect(sessions.byToken(third.session.token)).toMatchObject({ refusal: 'session_expired' })
+  expect(sessions.live(third.session.id)).toMatchObject({ refusal: 'session_expired' })
+  expect(sessions.live('nobody')).toMatchObject({ refusal: 'token_invalid' })
   expect(await codeOf(sessions.resume(first.session.id, 'test'))).toBe('session_revoked')
   expect(await codeOf(sessions.extend(third.session.id, hour, 'test'))).toBe('session_expired')
   expect(ended).toHaveLength(4)
@@ -163,9 +163,9 @@ test('a look-up after the end says so even before the timer, and a clock that st
   const { sessions, clock, ended, login } = createHouse()
   const { session } = await login()
   clock.now += hour * 1000
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'session_expired' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'session_expired' })
   clock.now -= hour * 1000
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'session_expired' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'session_expired' })
   expect(ended).toEqual([session.id])
 })
 
@@ -176,7 +176,7 @@ test('an agent suspended, resumed or removed takes its sessions along, whoever c
   if (record === undefined) throw new Error('the agent is there')
   const changes: Change[] = [{ table: 'agent', id: agentId, body: { ...record, state: 'suspended' } }]
   await records.commit(changes, { actor: 'elsewhere', action: 'incident' })
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'agent_suspended' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'agent_suspended' })
   expect(ended).toEqual([session.id])
   expect(await codeOf(sessions.issue({ agentId, ttlSeconds: hour, egress: null, binding: unbound }, 'test'))).toBe(
     'agent_suspended',
@@ -184,7 +184,7 @@ test('an agent suspended, resumed or removed takes its sessions along, whoever c
   await agents.resume(agentId, 'test')
   expect(sessions.byToken(session.token)).toMatchObject({ agentId })
   await agents.remove(agentId, 'test')
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'session_revoked' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'session_revoked' })
   expect(ended).toEqual([session.id, session.id])
 })
 
@@ -197,7 +197,7 @@ test('a renewal that comes with a revocation never undoes it', async () => {
     sessions.resume(session.id, 'test'),
   ])
   expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'rejected'])
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'session_revoked' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'session_revoked' })
 })
 
 test('extending keeps the texts and never shortens', async () => {
@@ -251,7 +251,7 @@ test('a session whose process is gone ends with the next sweep, even when the st
   dead.add(42)
   records.failWith(new KeywardError('journal_unwritable'))
   expect(await codeOf(sessions.sweep())).toBe('journal_unwritable')
-  expect(sessions.byToken(session.token)).toEqual({ refusal: 'session_revoked' })
+  expect(sessions.byToken(session.token)).toMatchObject({ refusal: 'session_revoked' })
   records.failWith(null)
   await sessions.sweep()
   expect(sessions.get(session.id)).toMatchObject({ state: 'revoked' })
@@ -264,12 +264,12 @@ test('what is over is forgotten after a day, not before', async () => {
   await sessions.revoke(revoked.session.id, 'test')
   pass(24 * hour * 1000 - 1)
   await sessions.sweep()
-  expect(sessions.byToken(revoked.session.token)).toEqual({ refusal: 'session_revoked' })
+  expect(sessions.byToken(revoked.session.token)).toMatchObject({ refusal: 'session_revoked' })
   pass(1)
   await sessions.sweep()
-  expect(sessions.byToken(revoked.session.token)).toEqual({ refusal: 'token_invalid' })
-  expect(sessions.byPlaceholder(revoked.session.placeholders[0]?.text ?? '')).toEqual({ refusal: 'token_invalid' })
-  expect(sessions.byToken(expired.session.token)).toEqual({ refusal: 'session_expired' })
+  expect(sessions.byToken(revoked.session.token)).toMatchObject({ refusal: 'token_invalid' })
+  expect(sessions.byPlaceholder(revoked.session.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'token_invalid' })
+  expect(sessions.byToken(expired.session.token)).toMatchObject({ refusal: 'session_expired' })
   pass(hour * 1000)
   await sessions.sweep()
   expect([...records.all('session').keys()]).toEqual([live.session.id])
@@ -282,7 +282,7 @@ test('a restart knows every session again', async () => {
   const again = open()
   expect(again.byToken(first.session.token)).toEqual(sessions.byToken(first.session.token))
   expect(again.byPlaceholder(first.session.placeholders[0]?.text ?? '')).toMatchObject({ sessionId: first.session.id })
-  expect(again.byToken(second.session.token)).toEqual({ refusal: 'session_revoked' })
+  expect(again.byToken(second.session.token)).toMatchObject({ refusal: 'session_revoked' })
 })
 
 test('placeholders of a session and live sessions are bounded', async () => {
@@ -341,7 +341,7 @@ test('placeholders of all sessions, and sessions that are over, are bounded', as
   await sessions.sweep()
   expect(records.all('session').size).toBe(maximumEndedSessions + 1)
   expect(sessions.live(session.id)).toMatchObject({ agentId })
-  expect(sessions.live(`over-${maximumEndedSessions}`)).toEqual({ refusal: 'token_invalid' })
+  expect(sessions.live(`over-${maximumEndedSessions}`)).toMatchObject({ refusal: 'token_invalid' })
 
   const placeholders = Array.from({ length: maximumPlaceholders - 4 }, (_, index) => {
     return { hash: `placeholder-${index}`, credentialId: 'openai', field: 'key', short: false }

@@ -88,6 +88,9 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
       if (disk.identity !== null && fault !== 'initialises twice') throw new KeywardError('store_conflict')
       disk.identity = identity
     },
+    async epoch() {
+      return disk.epoch
+    },
     async load() {
       return [...disk.rows.values()]
     },

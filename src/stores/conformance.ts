@@ -80,10 +80,15 @@ export const storeCases: readonly StoreCase[] = [
       const place = await harness.place()
       const rows = [row('a', '1', 1), row('a', '2', 1), row('b', '1', 1)]
       await started(harness, place, async (store) => {
+        assert.equal(await store.epoch(), 0)
         await store.commit(batch(0, rows))
         await holds(store, rows)
+        assert.equal(await store.epoch(), 1)
       })
-      await using(harness, place, (store) => holds(store, rows))
+      await using(harness, place, async (store) => {
+        await holds(store, rows)
+        assert.equal(await store.epoch(), 1)
+      })
     },
   },
   {

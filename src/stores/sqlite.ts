@@ -100,6 +100,11 @@ function sqliteStore(database: DatabaseSync): Store {
         return rows
       })
     },
+    async epoch() {
+      const row = guarded(() => (initialised ? database.prepare('SELECT epoch FROM keyward').get() : undefined))
+      const epoch = row?.['epoch']
+      return typeof epoch === 'number' ? epoch : 0
+    },
     async commit(batch) {
       if (!initialised) throw new KeywardError('store_conflict', 'The store has not been initialised.')
       guarded(() => transaction(() => write(batch)))

@@ -12,6 +12,8 @@ export interface Store {
   identity(): Promise<StoreIdentity | null>
   /** Marks an empty place as Keyward's. Throws `store_conflict` if it is not empty. */
   initialise(identity: StoreIdentity): Promise<void>
+  /** The epoch that `commit` compares; 0 after `initialise`. */
+  epoch(): Promise<number>
   /** Every row of every table, in no order. */
   load(): Promise<readonly StoredRow[]>
   /**

@@ -65,6 +65,7 @@ describe('a commit', () => {
       kind: 'test',
       identity: async () => null,
       initialise: async () => undefined,
+      epoch: async () => 0,
       load: async () => [],
       async commit({ put }) {
         if (fails) throw new KeywardError('store_conflict')

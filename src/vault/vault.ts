@@ -107,6 +107,8 @@ export async function openVault(options: VaultOptions): Promise<{ records: Recor
   const rows = await store.load()
   const master = await findMaster(rows, identity.storeId, rootKey)
   const records = openRecords({ store, identity, key: rowKey(master) }, rows)
+  const epoch = await store.epoch()
+  if (epoch !== records.epoch) throw tampered('keyward', 'epoch', `it says ${epoch}, the records say ${records.epoch}`)
   return { records, vault: vaultOf(records, master, options) }
 }
 

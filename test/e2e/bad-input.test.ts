@@ -161,7 +161,7 @@ async function expectNothingLost(): Promise<void> {
 describe('who is calling', () => {
   test('a wrong token, a mistyped one, none, a key of the agent’s own', async () => {
     const before = reached
-    expectProblem(await get('/ok', mistyped(placeholderOf(session))), 'placeholder_required')
+    expectProblem(await get('/ok', mistyped(placeholderOf(session))), 'token_invalid')
     expectProblem(await rawRequest({ port: server.port, target: '/s/main/ok' }), 'token_missing')
     expectProblem(await get('/ok', key), 'placeholder_required')
     const wrongProxy = { host: 'main.example.test', 'proxy-authorization': proxyOf(mistyped(session.token)) }

@@ -108,6 +108,7 @@ const attempts = {
     ),
   namespaceOverlay: () => namespace(`mount -t overlay o -o lowerdir=${place.home} ${m}; cat ${m}/.keyward/keyward.db`),
   namespaceMove: () => namespace(`mount --move ${path.dirname(database)} ${m}; cat ${database}`),
+  namespaceAtAll: () => shell(`unshare -Ur printf %s ${place.secret}`),
   namespaceProc: () => shell(`unshare -Urmpf --mount-proc sh -c 'cat /proc/1/root${database}; cat /proc/*/environ'`),
   enterNamespaces: () =>
     shell(

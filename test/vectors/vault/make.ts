@@ -181,12 +181,15 @@ async function wholeStore() {
   const random = seededRandom('vector/store')
   const rows = new Map<string, StoredRow>()
   let identity: StoreIdentity | null = null
+  let commits = 0
   const store: Store = {
     kind: 'vector',
     identity: async () => identity,
     initialise: async (given) => void (identity = given),
+    epoch: async () => commits,
     load: async () => [...rows.values()],
     async commit({ put, remove }) {
+      commits += 1
       for (const row of put) rows.set(`${row.table} ${row.id}`, row)
       for (const { table, id } of remove) rows.delete(`${table} ${id}`)
     },

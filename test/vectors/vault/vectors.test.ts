@@ -155,6 +155,7 @@ describe('a whole store', () => {
       kind: 'vector',
       identity: async () => vector.identity,
       initialise: () => Promise.reject(new Error('read only')),
+      epoch: async () => vector.epoch,
       load: async () => stored,
       commit: () => Promise.reject(new Error('read only')),
       close: async () => undefined,
