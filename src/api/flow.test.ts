@@ -182,7 +182,14 @@ test('a credential is added, set, shown, suspended, resumed and revealed', async
   })
   expect(shown).toEqual({ field: 'key', value: canary })
   const texts = ['plain', `Bearer ${canary}`, '']
-  expect(await client.call('POST /occurrences', {}, { texts })).toEqual({ found: [false, true, false] })
+  expect(await client.call('POST /occurrences', {}, { texts })).toEqual({
+    found: [false, true, false],
+    holders: [null, null, null],
+  })
+  const here = { texts: [canary, `Bearer ${canary}`], environment: 'dev' }
+  expect(await client.call('POST /occurrences', {}, here)).toMatchObject({ holders: ['openai', null] })
+  const elsewhere = { texts: [canary], environment: 'prod' }
+  expect(await client.call('POST /occurrences', {}, elsewhere)).toEqual({ found: [true], holders: [null] })
 })
 
 test('a run makes its agent; a grant gives it a placeholder; the operator ends it', async () => {

@@ -125,7 +125,10 @@ export const inputs = {
     ttlSeconds: ttlSeconds.optional(),
   }),
   /** Which of these texts hold a secret of the vault. */
-  'POST /occurrences': z.strictObject({ texts: z.array(z.string().max(MAX_BODY_BYTES)).max(4096) }),
+  'POST /occurrences': z.strictObject({
+    texts: z.array(z.string().max(MAX_BODY_BYTES)).max(4096),
+    environment: name.optional(),
+  }),
   'GET /journal': z.strictObject({
     last: whole(MAX_JOURNAL_LINES).optional(),
     follow: z.enum(['yes', 'no']).optional(),
@@ -296,7 +299,8 @@ export interface Answers {
   'POST /sessions/:id/resume': Done
   'DELETE /sessions/:id': Done
   'POST /environments/:environment/runs': IssuedView
-  'POST /occurrences': { readonly found: readonly boolean[] }
+  /** Whether each text holds a secret of the vault; `holders`: the credential of the environment named whose secret it is. */
+  'POST /occurrences': { readonly found: readonly boolean[]; readonly holders: readonly (string | null)[] }
   /** A stream of JSON lines, one entry each. */
   'GET /journal': JournalEntry
   'GET /journal/verification': JournalReport

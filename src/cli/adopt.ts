@@ -8,6 +8,7 @@ import type { Io } from './io.ts'
 import { note } from './print.ts'
 import { recogniseKeys } from './recognise.ts'
 import type { FoundKey, FoundVariable } from './recognise.ts'
+import { sampleName } from './sample-name.ts'
 
 const MAX_ENV_FILE_CHARACTERS = 1024 * 1024
 
@@ -31,13 +32,14 @@ export function readEnvFile(io: Io): ReadonlyMap<string, string> {
 
 /**
  * The first run: keys that lie in the environment or `./.env` become credentials named by their
- * service, with a grant for everything to `agent`. Asked for once; nothing is changed where they lie.
- * Services that already have a credential in the environment are left out.
+ * service, with a grant for everything to `agent`. Asked for while the vault has no credential but the
+ * sample's and the agent no grant; nothing is changed where they lie. Services that already have a
+ * credential in the environment are left out.
  */
 export async function adoptKeys(io: Io, agent: string, environment: string, adopt: boolean): Promise<void> {
   const client = io.client()
   const known = await client.call('GET /credentials', {}, { environment })
-  if (known.length > 0 && !adopt) return
+  if (!adopt && (known.some((one) => one.service !== sampleName) || (await hasGrant(io, agent, environment)))) return
   const services = await client.call('GET /services', {}, {})
   const held = new Set(known.map((one) => one.service))
   const names = new Set(known.map((one) => one.name))
@@ -66,7 +68,13 @@ export async function adoptKeys(io: Io, agent: string, environment: string, adop
       { environment },
       { agent, credential: key.credential, allow: ['*'] },
     )
+    if (adopt) note(io, `keyward: ${describeKey(key)} is in the vault (${environment}) now; agent ${agent} may use it.`)
   }
+}
+
+async function hasGrant(io: Io, agent: string, environment: string): Promise<boolean> {
+  const grants = await io.client().call('GET /grants', {}, { environment })
+  return grants.some((one) => one.agent === agent)
 }
 
 function surroundingVariables(io: Io): Map<string, FoundVariable> {

@@ -284,6 +284,9 @@ describe('with a server', () => {
     expect((await keyward(['run', '--agent', 'triage', '--', 'sh', '-c', 'exit 3'])).code).toBe(3)
     expect((await keyward(['run', '--agent', 'triage', '--', 'sh', '-c', 'kill -TERM $$'])).code).toBe(143)
     expect((await keyward(['run', '--agent', 'triage', '--contain', 'none', '--', 'nosuchprogram'])).code).toBe(127)
+    const missing = await keyward(['run', '--', './nosuchprogram'])
+    expect(missing).toMatchObject({ code: 127, err: 'keyward: ./nosuchprogram: there is no such program.\n' })
+    expect((await keyward(['agent', 'list'])).out).not.toContain('nosuchprogram')
     const none = await keyward(['run', '--agent', 'triage', '--contain', 'none', '--', 'true'])
     expect(none.err).toContain('no boundary')
     expect((await keyward(['run', '--agent', 'triage', '--', 'cat'], { input: 'passed on' })).out).toBe('passed on')
@@ -317,6 +320,9 @@ describe('with a server', () => {
     expect((await keyward(['import', 'project.env', '--undo', '--yes'])).code).toBe(0)
     expect(readFileSync(file, 'utf8')).toBe(before.replaceAll('"', ''))
     expect((await keyward(['journal', 'search', 'reveal'])).out).toContain('groq')
+    expect((await keyward(['import', 'project.env', '--yes'])).code).toBe(0)
+    expect(readFileSync(file, 'utf8')).toContain('GROQ_API_KEY=keyward:groq #')
+    expect((await keyward(['credential', 'list'])).out).not.toContain('groq-2')
   })
 
   test('adoption without a terminal names the commands; with --adopt it takes new keys only', async () => {
@@ -334,8 +340,25 @@ describe('with a server', () => {
     expect(adopted.out).toContain('kwp')
     expect((await keyward(['run', '--env', 'staging', '--adopt', '--', 'true'], { variables })).code).toBe(0)
     expect(JSON.parse((await keyward(['credential', 'list', '--env', 'staging', '--json'])).out)).toHaveLength(1)
+    expect(adopted.err).toContain('TAVILY_API_KEY')
     outputs.push(refused.err, adopted.out, adopted.err)
     for (const output of outputs) expect(output).not.toContain(variables.TAVILY_API_KEY)
+  })
+
+  test('the credential that a first start brings does not stand for one: keys are still found, but not for its own agent', async () => {
+    const file = join(folder, 'sample.yaml')
+    writeFileSync(file, 'id: sample\nhosts: [sample.example.test]\ninject: { kind: bearer }\n')
+    const sample = ['--env', 'prod', '--agent', 'sample']
+    const variables = { TAVILY_API_KEY: `tvly-${randomBytes(20).toString('hex')}` }
+    await keyward(['service', 'add', file])
+    const input = `test-${randomBytes(24).toString('hex')}`
+    await keyward(['credential', 'add', 'sample', '--service', 'sample', '--env', 'prod', '--stdin'], { input })
+    await keyward(['agent', 'add', 'sample', '--env', 'prod'])
+    await keyward(['grant', 'add', ...sample, '--credential', 'sample', '--allow', '*'])
+    const other = await keyward(['run', '--env', 'prod', '--', 'true'], { variables })
+    expect(other.code).toBe(125)
+    expect(other.err).toContain('TAVILY_API_KEY (tavily')
+    expect((await keyward(['run', ...sample, '--', 'true'], { variables })).code).toBe(0)
   })
 
   test('suspension is refused to the agent; journal search finds it; the journal verifies, with and without a server', async () => {

@@ -13,6 +13,7 @@ test('an agent that works inside it may change nothing that is executed', () => 
   for (const folder of [root, join(root, 'docs')]) {
     const paths = ownCode(folder)
     expect(paths).not.toContain(root)
-    for (const name of ['bin', 'keyward', 'node_modules', 'package.json', 'scripts', 'src']) expect(paths).toContain(join(root, name))
+    for (const name of ['bin', 'keyward', 'node_modules', 'package.json', 'scripts', 'src'])
+      expect(paths).toContain(join(root, name))
   }
 })

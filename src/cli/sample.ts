@@ -4,8 +4,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { App } from '../app.ts'
 import { Secret } from '../core/secret.ts'
 import { parseService } from '../services/definition.ts'
+import { sampleName as NAME } from './sample-name.ts'
 
-const NAME = 'sample'
 const ENVIRONMENT = 'dev'
 const KEY_RANDOM_BYTES = 24
 

@@ -5,6 +5,7 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { StatusView } from '../api/schema.ts'
 import { errors, KeywardError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
+import { refuseForeignHome } from './home-folder.ts'
 import { logPath } from './log-path.ts'
 import type { Io } from './io.ts'
 
@@ -19,6 +20,7 @@ const MAX_LOG_TAIL_BYTES = 16_384
 export async function ensureServer(io: Io): Promise<StatusView> {
   const running = await statusOf(io)
   if (running !== null) return running
+  refuseForeignHome(io.home)
   mkdirSync(io.home, { recursive: true, mode: 0o700 })
   const path = logPath(io.home)
   const log = openSync(path, 'a', 0o600)

@@ -102,7 +102,10 @@ function readVariable(io: Io, variable: string): string {
 function readFile(path: string): string {
   try {
     if (statSync(path).size > MAX_VALUE_BYTES)
-      throw new KeywardError('file_invalid', `The file that should hold the value is larger than ${MAX_VALUE_BYTES} bytes.`)
+      throw new KeywardError(
+        'file_invalid',
+        `The file that should hold the value is larger than ${MAX_VALUE_BYTES} bytes.`,
+      )
     return readFileSync(path, 'utf8')
   } catch (error) {
     if (error instanceof KeywardError) throw error

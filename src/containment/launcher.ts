@@ -53,6 +53,10 @@ fi
 unset NODE_CHANNEL_FD NODE_CHANNEL_SERIALIZATION_MODE
 echo 1 >/proc/sys/user/max_user_namespaces || fail 'user namespaces'
 exec 3>&- 4>&- 5>&- 6>&- 7>&- 8>&- 9>&-
+# The agent's own user namespace is the last one: in a further one it could leave the covered tree and
+# rename what is covered, because the kernel guards mount points in the caller's namespace only.
+limit=/proc/sys/user/max_user_namespaces
+if [ -w "$limit" ]; then echo 1 >"$limit" || fail "$limit"; fi
 mount -n -t tmpfs -o mode=0755,size=256k,nosuid,nodev keyward "$scratch" || fail "$scratch"
 mkdir -m 0555 "$scratch/directory"; : >"$scratch/file"
 kept=0

@@ -217,7 +217,7 @@ function openWays(request: ContainmentRequest, facts: PlatformFacts, linked: rea
   }
   if (!facts.freshProc)
     ways.push(
-      'No fresh /proc can be mounted here: names and arguments of other processes can be read, their memory and variables cannot.',
+      'No fresh /proc can be mounted here: names and arguments of other processes can be read, their memory and variables cannot; and further user namespaces cannot be forbidden, from which hidden folders can be renamed.',
     )
   if (facts.terminalInjection && process.stdin.isTTY) {
     ways.push(

@@ -64,6 +64,8 @@ function attempt(unshare: string, sh: string, mode: 'files' | 'full', freshProc:
     `PATH=${toolDirectories.join(':')}`,
     'mount -n -t tmpfs keyward /tmp',
     ...(mode === 'full' ? ['if command -v ip >/dev/null; then ip link set lo up; else ifconfig lo up; fi'] : []),
+    // As the launcher does: where that cannot be forbidden, the agent could undo what is covered.
+    'echo 1 >/proc/sys/user/max_user_namespaces',
     'unshare -U --map-user="$1" --map-group="$2" -- setpriv --no-new-privs -- true',
   ]
   const ids = [String(process.getuid?.() ?? 0), String(process.getgid?.() ?? 0)]

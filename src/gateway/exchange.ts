@@ -85,27 +85,13 @@ interface Performance {
 
 async function perform(p: Performance): Promise<void> {
   const { arrival, place, reply, ports, id } = p
+  const gathering = gather(p.body)
   let version: OpenVersion
   try {
     version = ports.credentials.current(place.credentialId)
+    await writeIntent(p, version)
   } catch (error) {
     return refuse(arrival, place, refusalFrom(error), reply, ports)
-  }
-  const gathering = gather(p.body)
-  try {
-    await ports.journal.append({
-      kind: 'intent',
-      exchange: id,
-      ...describe(arrival, place, ports),
-      version: version.number,
-      decision: 'allow',
-      grant: p.decision.grant,
-      rule: p.decision.rule,
-      ...(p.operation === null ? {} : { operation: p.operation }),
-    })
-  } catch (error) {
-    sendRefusal(reply, refusalFrom(error))
-    return
   }
   const gathered = await gathering
   // Journal and body took their time; what was true before may have been revoked since.
@@ -138,11 +124,27 @@ async function perform(p: Performance): Promise<void> {
   })
 }
 
+function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
+  return p.ports.journal.append({
+    kind: 'intent',
+    exchange: p.id,
+    ...describe(p.arrival, p.place, p.ports),
+    version: version.number,
+    decision: 'allow',
+    grant: p.decision.grant,
+    rule: p.decision.rule,
+    ...(p.operation === null ? {} : { operation: p.operation }),
+  })
+}
+
 const nothingSent = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
 
-async function send(p: Performance, version: OpenVersion, body: UpstreamBody): Promise<RelayEnd> {
+async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): Promise<RelayEnd> {
   const { place, reply, ports } = p
   try {
+    // The key may have been replaced since the intent was written: what goes out is what is current now.
+    const version = ports.credentials.current(place.credentialId)
+    if (version.number !== intended.number) await writeIntent(p, version)
     const values = textOf(version)
     const head = injectCredential({ ...place.head, headers: stripRange(place.head.headers) }, place.rule, values)
     const needles = ports.needles.of(place.credentialId, place.presented)

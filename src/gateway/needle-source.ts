@@ -28,7 +28,7 @@ export function createNeedleSource(parts: { readonly credentials: Credentials; r
     const known: KnownSecret[] = []
     const derived: { text: string; replacement: string }[] = []
     for (const { id, record } of parts.credentials.list()) {
-      for (const version of parts.credentials.live(id)) {
+      for (const version of parts.credentials.onRecord(id)) {
         for (const value of Object.values(version.fields)) {
           if (typeof value === 'string') continue
           known.push({ name: id, value: value.reveal((bytes) => Uint8Array.from(bytes)), replacement: `[keyward:${record.name}]` })

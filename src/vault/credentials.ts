@@ -9,6 +9,9 @@ import type { Vault } from './vault.ts'
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._@-]{0,127}$/
 
+/** Versions of one credential for whose secrets answers are searched. */
+export const VERSIONS_SEARCHED_FOR = 16
+
 /** What is put into requests: secret fields as Secret, public ones as text. */
 export interface OpenVersion {
   readonly number: number
@@ -52,8 +55,11 @@ export interface Credentials {
    * `credential_suspended` or `vault_damaged`.
    */
   current(id: string): OpenVersion
-  /** Every version that a vendor may still accept, suspended or not: what answers are searched for. Throws `vault_damaged`. */
-  live(id: string): readonly OpenVersion[]
+  /**
+   * The newest versions on record, revoked ones included, suspended or not: what answers are searched for,
+   * since a vendor may accept a replaced key for as long as nobody revokes it there. Throws `vault_damaged`.
+   */
+  onRecord(id: string): readonly OpenVersion[]
 }
 
 export function createCredentials(options: {
@@ -292,7 +298,10 @@ export function createCredentials(options: {
       opened.set(id, version)
       return version
     },
-    live: (id) =>
-      [...index.versionsOf(id).values()].flatMap((version) => (version.state === 'revoked' ? [] : [open(id, version)])),
+    onRecord: (id) =>
+      [...index.versionsOf(id).values()]
+        .toSorted((left, right) => right.number - left.number)
+        .slice(0, VERSIONS_SEARCHED_FOR)
+        .map((version) => open(id, version)),
   }
 }

@@ -95,8 +95,14 @@ export const credentialRoutes: Handlers<
   },
 
   'POST /occurrences': (parts, { input }) => {
-    const secrets = parts.credentials.list().flatMap(({ id }) => secretsIn(parts, id))
-    return { found: input.texts.map((text) => secrets.some((secret) => text.includes(secret.revealText()))) }
+    const held = parts.credentials
+      .list()
+      .flatMap(({ id, record }) => secretsIn(parts, id).map((secret) => ({ record, text: secret.revealText() })))
+    const here = held.filter(({ record }) => record.environment === input.environment)
+    return {
+      found: input.texts.map((text) => held.some((one) => text.includes(one.text))),
+      holders: input.texts.map((text) => here.find((one) => one.text === text)?.record.name ?? null),
+    }
   },
 }
 

@@ -65,17 +65,20 @@ async function move(io: Io, path: string, options: ImportOptions): Promise<void>
   )
     return
   const names = new Map<string, string>()
-  const existing = new Set(
-    (await client.call('GET /credentials', {}, { environment: options.env })).map((one) => one.name),
-  )
+  const known = await client.call('GET /credentials', {}, { environment: options.env })
+  const existing = new Set(known.map((one) => one.name))
   for (const key of keys) {
-    const credential = freeName(key.credential, existing)
+    const texts = key.variables.map(({ field }) => key.fields[field] ?? '')
+    const { holders } = await client.call('POST /occurrences', {}, { texts, environment: options.env })
+    const held = known.find((one) => one.service === key.service && holders.every((holder) => holder === one.name))
+    const credential = held?.name ?? freeName(key.credential, existing)
     existing.add(credential)
-    await client.call(
-      'POST /environments/:environment/credentials',
-      { environment: options.env },
-      { name: credential, service: key.service, fields: key.fields },
-    )
+    if (held === undefined)
+      await client.call(
+        'POST /environments/:environment/credentials',
+        { environment: options.env },
+        { name: credential, service: key.service, fields: key.fields },
+      )
     for (const { name, field } of key.variables)
       names.set(name, referenceTo(credential, secretCount(key, services) > 1 ? field : null))
   }
@@ -89,7 +92,7 @@ async function move(io: Io, path: string, options: ImportOptions): Promise<void>
   )
   printLine(
     io,
-    `${path}: ${names.size} ${names.size === 1 ? 'value is' : 'values are'} in the vault now; run resolves what stands there instead.`,
+    `${path}: ${names.size} ${names.size === 1 ? 'value is' : 'values are'} in the vault now; run resolves what stands there instead, for agents that have a grant.`,
   )
 }
 

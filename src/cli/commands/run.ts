@@ -14,12 +14,14 @@ import { KeywardError } from '../../core/errors.ts'
 import { startTicksOf } from '../../identity/process.ts'
 import { adoptKeys } from '../adopt.ts'
 import { agentNameOf } from '../child.ts'
+import { startFailure } from '../find-program.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
 import { ownCode } from '../own-code.ts'
 import { prepareChild } from '../prepare-child.ts'
 import type { PreparedChild } from '../prepare-child.ts'
 import { note, paint, printable } from '../print.ts'
 import { renewSession } from '../renewal.ts'
+import { sampleName } from '../sample-name.ts'
 import { ensureServer } from '../start-server.ts'
 
 interface RunOptions extends EnvironmentOption {
@@ -33,6 +35,8 @@ interface RunOptions extends EnvironmentOption {
 export async function run({ io, args, options }: Call<RunOptions>): Promise<number> {
   const [command = '', ...rest] = args
   const agent = options.agent ?? agentNameOf(command)
+  const failure = startFailure(command, io.workingDirectory, io.environment['PATH'])
+  if (failure !== null) return cannotStart(io, command, failure)
   const contain = chooseContainment(io, options.contain)
   await ensureServer(io)
   await adoptKeys(io, agent, options.env, options.adopt === true)
@@ -62,7 +66,7 @@ export async function run({ io, args, options }: Call<RunOptions>): Promise<numb
       keep: prepared.keep,
       gateway: gatewayPlace(session),
     })
-    announce(io, session, contain, prepared.agent.services)
+    await announce(io, session, contain, prepared.agent.services)
     return await exitCodeOf(io, runContained(plan, { variables: prepared.variables }), command)
   } finally {
     await renewal.end()
@@ -104,16 +108,28 @@ export function gatewayPlace(session: IssuedView): { port: number; socketPath?: 
 }
 
 /** The terminal belongs to the program; this is all that Keyward says before it. `services` are those that the program uses of itself. */
-function announce(io: Io, session: IssuedView, contain: ContainmentMode, services: readonly string[]): void {
+async function announce(
+  io: Io,
+  session: IssuedView,
+  contain: ContainmentMode,
+  services: readonly string[],
+): Promise<void> {
   const { agent, environment, credentials } = session
   const lacks =
     services.length > 0 ? !credentials.some((one) => services.includes(one.service)) : credentials.length === 0
   if (lacks) {
     const [service] = services
-    const grant = `keyward grant add --agent ${agent} --credential ${service ?? 'NAME'} --env ${environment} --allow '*'`
+    const held = (await io.client().call('GET /credentials', {}, { environment })).filter(
+      (one) => one.service !== sampleName && (service === undefined || services.includes(one.service)),
+    )
+    const name = held.length === 1 ? held[0]?.name : 'NAME'
+    const next =
+      held.length > 0
+        ? `keyward grant add --agent ${agent} --credential ${name} --env ${environment} --allow '*' gives it ${held.length === 1 ? 'the one in the vault' : `one of ${held.map((one) => one.name).join(', ')}`}.`
+        : `the vault holds none: run again with --adopt where the key is in the environment, or keyward credential add ${service ?? 'NAME'} --service ${service ?? 'ID'} --env ${environment} --stdin.`
     note(
       io,
-      `keyward: agent ${agent} has no credential${service === undefined ? '' : ` for ${service}`} in ${environment}; ${grant} gives it one from the vault.`,
+      `keyward: agent ${agent} has no credential${service === undefined ? '' : ` for ${service}`} in ${environment}; ${printable(next)}`,
     )
   }
   if (io.stderr.isTTY !== true) return
@@ -122,14 +138,17 @@ function announce(io: Io, session: IssuedView, contain: ContainmentMode, service
   note(io, paint(io, io.stderr, 'dim', printable(line)))
 }
 
+function cannotStart(io: Io, command: string, code: 126 | 127): number {
+  note(io, `keyward: ${printable(command)}: ${code === 127 ? 'there is no such program.' : 'it may not be run.'}`)
+  return code
+}
+
 /** As a shell ends: 127 where the program is not there, 126 where it may not be run, 128 + n after a signal. */
 function exitCodeOf(io: Io, child: ChildProcess, command: string): Promise<number> {
   return new Promise((resolve, reject) => {
     child.once('error', (error: NodeJS.ErrnoException) => {
       if (error.code !== 'ENOENT' && error.code !== 'EACCES') return reject(error)
-      const missing = error.code === 'ENOENT'
-      note(io, `keyward: ${printable(command)}: ${missing ? 'there is no such program.' : 'it may not be run.'}`)
-      resolve(missing ? 127 : 126)
+      resolve(cannotStart(io, command, error.code === 'ENOENT' ? 127 : 126))
     })
     child.once('exit', (code, signal) => resolve(code ?? 128 + (signal === null ? 0 : constants.signals[signal])))
   })

@@ -13,6 +13,7 @@ import { controlSocketPath } from '../../core/socket-path.ts'
 import { actorName } from '../actor.ts'
 import type { Call, Io } from '../io.ts'
 import { keepMemoryClosed } from '../keep-closed.ts'
+import { refuseForeignHome } from '../home-folder.ts'
 import { openLog } from '../log.ts'
 import { startSample } from '../sample.ts'
 import { note, printLine } from '../print.ts'
@@ -33,6 +34,7 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   keepMemoryClosed()
   const { config, settings } = readConfig({ home: options.home, gateway: options.gateway }, io.environment)
   const ephemeral = options.ephemeral === true
+  refuseForeignHome(config.home)
   const log = openLog(config.home)
   const appOptions: AppOptions = {
     config,

@@ -1,6 +1,7 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { KeywardError } from '../../../src/core/errors.ts'
-import { codeOf, doors, openStage, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { Secret } from '../../../src/core/secret.ts'
+import { codeOf, doors, madeUp, openStage, type Door, type Held, type Login, type Stage } from './harness.ts'
 import { startUpstream, type Handler, type Upstream } from './upstream.ts'
 
 /** Promise 4: written before sent. Without an entry nothing leaves, and what changed while it was written counts. */
@@ -51,6 +52,28 @@ describe.each(doors)('%s', (door) => {
     }
     expect((await ask(door, where)).status).toBe(200)
     expect(found).toBe(1)
+    handler = (_request, response) => void response.end('ok')
+  })
+
+  test('a key replaced while the intent is written: the new one goes out, the journal names both, and neither comes back', async () => {
+    const where = await place()
+    const fresh = madeUp()
+    const old = where.held.secret()
+    handler = (request, response) => void response.end(`${request.headers.authorization} and ${old}`)
+    let replaced = false
+    holdIntents(async () => {
+      if (replaced) return
+      replaced = true
+      await stage.app.credentials.set(where.held.credentialId, { key: Secret.fromText('key', fresh) }, 'test')
+    })
+    const answer = await ask(door, where)
+    expect(answer.status).toBe(200)
+    expect(upstream.received().toString('latin1')).toContain(fresh)
+    const text = answer.body.toString('latin1')
+    expect(text).not.toContain(fresh)
+    expect(text).not.toContain(old)
+    const intents = await stage.entries({ kind: 'intent', agent: `agent-${count}` })
+    expect(intents.map(({ event }) => event['version'])).toEqual(expect.arrayContaining([1, 2]))
     handler = (_request, response) => void response.end('ok')
   })
 
