@@ -19,7 +19,7 @@ import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
-import { createStrangers } from './gateway/strangers.ts'
+import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
 import { createGrants } from './identity/grants.ts'
@@ -144,7 +144,7 @@ export async function openApp(options: AppOptions) {
       dialler,
       inflight,
       holds: createHolds({ ledger: noBudget, now }),
-      strangers: createStrangers({ now }),
+      refusalLimits: createRefusalLimits({ now }),
       needles: createNeedleSource({ credentials, services: directory, records }),
       journal: { append: (event) => journal.append(event, { sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.

@@ -7,6 +7,7 @@ import type { Server } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { sessionRoot } from '../containment/session-directory.ts'
 
 const bin = resolve('bin/keyward.cjs')
 const folder = mkdtempSync(join(tmpdir(), 'keyward-cli-'))
@@ -278,6 +279,14 @@ describe('with a server', () => {
     vendorSaw = []
     const sessions = JSON.parse((await keyward(['session', 'list', '--json'])).out)
     expect(sessions).toEqual([])
+  })
+
+  test('run lays the files of a known program where other agents see nothing', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'keyward-program-'))
+    writeFileSync(join(folder, 'claude'), '#!/bin/sh\necho "$CLAUDE_CONFIG_DIR"\n', { mode: 0o755 })
+    const ran = await keyward(['run', '--agent', 'triage', '--contain', 'none', '--', join(folder, 'claude')])
+    rmSync(folder, { recursive: true })
+    expect(ran.out.trim().startsWith(`${sessionRoot()}/`)).toBe(true)
   })
 
   test('run: the child’s end is run’s end', async () => {

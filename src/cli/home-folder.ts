@@ -1,13 +1,23 @@
 import { readdirSync } from 'node:fs'
 import { KeywardError } from '../core/errors.ts'
 
-/** What may lie in a home before its first start has come to the database. */
-const early: ReadonlySet<string> = new Set(['gateway', 'journal', 'keyward.yaml', 'log', 'log.old'])
+/** What may lie in a home that has no database: not yet, or no more. */
+const own: ReadonlySet<string> = new Set([
+  'control.sock',
+  'gateway',
+  'journal',
+  'keyward.db-shm',
+  'keyward.db-wal',
+  'keyward.yaml',
+  'log',
+  'log.old',
+  'trust',
+])
 
 /** A mistyped home must not fill somebody's folder, nor have them close it to others. Throws `config_invalid`. */
 export function refuseForeignHome(home: string): void {
   const names = namesIn(home)
-  if (names.includes('keyward.db') || names.every((name) => early.has(name))) return
+  if (names.includes('keyward.db') || names.every((name) => own.has(name))) return
   throw new KeywardError('config_invalid', `home: ${home} is neither empty nor a home of Keyward.`)
 }
 

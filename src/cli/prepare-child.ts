@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { prepareAgent } from '../agents/prepare.ts'
 import type { PreparedAgent } from '../agents/prepare.ts'
 import type { IssuedView } from '../api/schema.ts'
-import { readPreload, writeSessionDirectory } from '../containment/session-directory.ts'
+import { readPreload, sessionRoot, writeSessionDirectory } from '../containment/session-directory.ts'
 import type { SessionDirectory } from '../containment/session-directory.ts'
 import { childVariables } from '../containment/variables.ts'
 import { readEnvFile } from './adopt.ts'
@@ -44,6 +44,8 @@ export async function prepareChild(io: Io, session: IssuedView, command: string)
       placeholder: (service, field) => placeholderOf(session, service, field),
       userHome: homedir(),
       environment: io.environment,
+      // Where other agents see nothing: who could write here would tell this program what to run.
+      root: sessionRoot(),
     })
     laidDown.push(program)
     const { variables, hiddenFiles } = await variablesOf(io, session, directory, program)

@@ -1,4 +1,5 @@
-import { realpathSync, statSync } from 'node:fs'
+import { accessSync, constants, realpathSync, statSync } from 'node:fs'
+import { dirname } from 'node:path'
 import type { HiddenPaths } from './hidden.ts'
 import type { LaunchStep } from './launcher.ts'
 import type { Mount } from './mounts.ts'
@@ -6,6 +7,8 @@ import { aliasesOf, contains, lockedOptions } from './mounts.ts'
 
 export interface CoverRequest {
   readonly hide: HiddenPaths
+  /** Sockets of other programs. They are made anew wherever their program likes, so nothing is gained by pinning the folders above them. */
+  readonly sockets: readonly string[]
   /** Directories that become empty and the agent's own. */
   readonly own: readonly string[]
   readonly readOnly: readonly string[]
@@ -24,6 +27,7 @@ export interface Cover {
 interface Entry {
   readonly path: string
   readonly kind: 'directory' | 'file' | 'own'
+  readonly pinned: boolean
 }
 
 /**
@@ -37,17 +41,18 @@ export function coverSteps(request: CoverRequest): Cover {
   const entries = new Map<string, Entry>()
   const linked: string[] = []
   const wanted = [
-    ...request.own.map((path) => ({ path, own: true })),
-    ...[...request.hide.directories, ...request.hide.files].map((path) => ({ path, own: false })),
+    ...request.own.map((path) => ({ path, own: true, pinned: false })),
+    ...[...request.hide.directories, ...request.hide.files].map((path) => ({ path, own: false, pinned: true })),
+    ...request.sockets.map((path) => ({ path, own: false, pinned: false })),
   ]
-  for (const { path, own } of wanted) {
+  for (const { path, own, pinned } of wanted) {
     const found = existing(path)
     if (found === undefined) continue
     if (!found.directory && found.links > 1) linked.push(found.path)
     for (const alias of aliasesOf(found.path, mounts)) {
       const seen = existing(alias)
       if (seen === undefined || entries.has(alias) || keep.some((kept) => kept.path === alias)) continue
-      entries.set(alias, { path: alias, kind: own ? 'own' : seen.directory ? 'directory' : 'file' })
+      entries.set(alias, { path: alias, kind: own ? 'own' : seen.directory ? 'directory' : 'file', pinned })
     }
   }
   const sorted = [...entries.values()].toSorted((a, b) => a.path.length - b.path.length)
@@ -59,13 +64,14 @@ export function coverSteps(request: CoverRequest): Cover {
     else if (keep.some((kept) => contains(cover.path, kept.path) && contains(kept.path, entry.path)))
       innerOfKept.push(entry)
   }
+  const readOnly = request.readOnly.flatMap((path) => existing(path) ?? [])
+  const fixed = [...outer, ...innerOfKept].filter((entry) => entry.pinned)
+  const pinned = renameable([...fixed, ...readOnly].map(({ path }) => path)).filter(
+    (path) => !outer.some((entry) => contains(entry.path, path)) && !mounts.some((mount) => mount.point === path),
+  )
   const buried = keep.filter((kept) => outer.some((entry) => contains(entry.path, kept.path)))
-  const steps: LaunchStep[] = []
-  for (const path of request.readOnly) {
-    const found = existing(path)
-    if (found !== undefined)
-      steps.push({ kind: 'readOnly', path: found.path, options: lockedOptions(found.path, mounts) })
-  }
+  const steps: LaunchStep[] = pinned.map((path) => ({ kind: 'pin', path }))
+  for (const { path } of readOnly) steps.push({ kind: 'readOnly', path, options: lockedOptions(path, mounts) })
   for (const kept of buried) steps.push({ kind: kept.directory ? 'keepDirectory' : 'keepFile', path: kept.path })
   for (const entry of outer) {
     const holdsKept = buried.some((kept) => contains(entry.path, kept.path))
@@ -73,8 +79,31 @@ export function coverSteps(request: CoverRequest): Cover {
   }
   if (buried.length > 0) steps.push({ kind: 'restart', path: '' })
   for (const kept of buried) steps.push({ kind: 'return', path: kept.path })
-  for (const entry of innerOfKept) steps.push(entry)
+  for (const { kind, path } of innerOfKept) steps.push({ kind, path })
   return { steps, covered: [...outer, ...innerOfKept].map((entry) => entry.path), linked }
+}
+
+/**
+ * The folders above these paths that the agent could rename, outermost first: with one of them moved,
+ * the next agent's cover would miss what lies in it.
+ */
+function renameable(paths: readonly string[]): string[] {
+  const folders = new Set<string>()
+  for (const path of paths) {
+    for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+      if (!folders.has(folder) && isWritable(dirname(folder))) folders.add(folder)
+    }
+  }
+  return [...folders].toSorted((a, b) => a.length - b.length)
+}
+
+function isWritable(folder: string): boolean {
+  try {
+    accessSync(folder, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function existing(path: string): { path: string; directory: boolean; links: number } | undefined {

@@ -18,6 +18,8 @@ export type LaunchStep =
   | { readonly kind: 'socket'; readonly path: string }
   /** Covers a directory with an empty one of the agent's own (the runtime directory). */
   | { readonly kind: 'own'; readonly path: string }
+  /** Makes a folder a mount point of its own, so that it cannot be renamed. */
+  | { readonly kind: 'pin'; readonly path: string }
   /** Makes a path read-only; `options` are the flags that its mount already has and must keep. */
   | { readonly kind: 'readOnly'; readonly path: string; readonly options: readonly string[] }
   /** Lays a path aside before its parent is covered, and `return` puts it back. */
@@ -65,6 +67,7 @@ while [ "$1" != -- ]; do
     directory) mount -n --bind "$scratch/directory" "$2" ;;
     file) mount -n --bind "$scratch/file" "$2" ;;
     socket) mount -n --bind "$scratch/file" "$2" 2>/dev/null || [ ! -e "$2" ] ;;
+    pin) mount -n --rbind "$2" "$2" ;;
     own) mount -n -t tmpfs -o mode=0700,size=64m,nosuid,nodev keyward "$2" ;;
     ro*) mount -n --rbind "$2" "$2" && mount -n -o "remount,bind,$1" "$2" ;;
     keepDirectory) kept=$((kept + 1)); mkdir "$scratch/$kept" && mount -n --rbind "$2" "$scratch/$kept" ;;

@@ -51,7 +51,7 @@ beforeAll(() => {
 afterAll(() => rmSync(base, { recursive: true, force: true }))
 
 const cover = (hide: { directories?: string[]; files?: string[] }, keep: string[] = [], readOnly: string[] = []) =>
-  coverSteps({ hide: { ...nothing, ...hide }, own: [], keep, readOnly, mounts: [] })
+  coverSteps({ sockets: [], hide: { ...nothing, ...hide }, own: [], keep, readOnly, mounts: [] })
 
 test('hides real paths, once, and leaves out what does not exist or lies below', () => {
   const { covered } = cover({
@@ -63,20 +63,29 @@ test('hides real paths, once, and leaves out what does not exist or lies below',
 
 test('binds read-only before it covers, because a later bind would uncover', () => {
   const { steps } = cover({ files: [join(base, 'home/.ssh/work')] }, [], [join(base, 'home/.ssh')])
-  expect(steps.map((step) => step.kind)).toEqual(['readOnly', 'file'])
+  expect(steps.map((step) => step.kind).filter((kind) => kind !== 'pin')).toEqual(['readOnly', 'file'])
 })
 
 test('keeps a path in a hidden directory, and hides again what is hidden in the kept one', () => {
   const { steps } = cover({ directories: [join(base, 'home')], files: [join(base, 'home/.ssh/work')] }, [
     join(base, 'home/.ssh'),
   ])
-  expect(steps.map(({ kind, path }) => `${kind} ${path.replace(base, '')}`)).toEqual([
+  const covering = steps.filter(({ kind }) => kind !== 'pin')
+  expect(covering.map(({ kind, path }) => `${kind} ${path.replace(base, '')}`)).toEqual([
     'keepDirectory /home/.ssh',
     'own /home',
     'restart ',
     'return /home/.ssh',
     'file /home/.ssh/work',
   ])
+})
+
+test('pins the folders above what is fixed, outermost first and before all else, where the agent could rename them', () => {
+  const { steps } = cover({ files: [join(base, 'home/.ssh/work')] })
+  const pins = steps.flatMap((step) => (step.kind === 'pin' ? [step.path] : []))
+  expect(pins.slice(-2)).toEqual([join(base, 'home'), join(base, 'home/.ssh')])
+  expect(pins).not.toContain('/')
+  expect(steps.findIndex(({ kind }) => kind !== 'pin')).toBe(pins.length)
 })
 
 test('a hidden file with a second name is told', () => {

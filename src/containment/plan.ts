@@ -94,10 +94,10 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
       directories: [...request.hide.directories, sessionRoot()],
       files: [
         ...request.hide.files,
-        ...sockets,
         ...(asRoot ? facts.rawDevices : []),
       ],
     },
+    sockets: [...sockets],
     own: runtimeDirectories(request.uid, request.environment),
     readOnly: [...(request.readOnly ?? []), ...(asRoot ? ['/proc/sys', '/sys'] : [])],
     keep: request.keep ?? [],

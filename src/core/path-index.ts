@@ -2,9 +2,9 @@ import { foldTriplets, maximumPatternSegments } from './operation-pattern.ts'
 import type { OperationPattern, SegmentPattern } from './operation-pattern.ts'
 
 /**
- * How patterns read a path. `exact`: as written (what allows and names). `wide`: letter case and a
- * trailing slash make no difference (what denies), because many servers treat such paths as one and
- * a deny must not be side-stepped by spelling.
+ * How patterns read a path. `exact`: as written (what allows and names). `wide`: letter case, a trailing
+ * slash and percent escapes (but that of a slash) make no difference (what denies), because many servers
+ * treat such paths as one and a deny must not be side-stepped by spelling.
  */
 export type Reading = 'exact' | 'wide'
 
@@ -54,12 +54,21 @@ export function viewPath(method: string, path: string, reading: Reading): PathVi
     return { method: method === 'HEAD' ? 'GET' : method, segments: split(folded) }
   }
   const upper = method.toUpperCase()
-  return { method: upper === 'HEAD' ? 'GET' : upper, segments: withoutTrailing(split(folded.toLowerCase())) }
+  return { method: upper === 'HEAD' ? 'GET' : upper, segments: withoutTrailing(split(widely(folded))) }
 }
 
 /** One more than a pattern can have is enough to know that only `**` still fits. */
 function split(path: string): string[] {
   return path.slice(1).split('/', maximumPatternSegments + 2)
+}
+
+/** Lower-case, and printable ASCII without its percent escape: `:` is `%3A` to nearly every server. */
+function widely(text: string): string {
+  const lower = text.toLowerCase()
+  if (!lower.includes('%')) return lower
+  return lower.replace(/%([2-7][0-9a-f])/g, (triplet, digits: string) =>
+    /^(?:25|2f|7f)$/.test(digits) ? triplet : String.fromCharCode(Number.parseInt(digits, 16)).toLowerCase(),
+  )
 }
 
 function withoutTrailing(segments: string[]): string[] {
@@ -83,7 +92,7 @@ function createNode(): Node {
 }
 
 function insert(root: Node, pattern: PathPattern, rank: number, reading: Reading): void {
-  const read = (text: string): string => (reading === 'wide' ? text.toLowerCase() : text)
+  const read = (text: string): string => (reading === 'wide' ? widely(text) : text)
   const last = pattern.segments.at(-1)
   const dropLast = reading === 'wide' && !pattern.rest && last !== undefined && 'literal' in last && last.literal === ''
   const segments = dropLast ? pattern.segments.slice(0, -1) : pattern.segments

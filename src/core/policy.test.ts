@@ -64,6 +64,20 @@ test('a deny cannot be side-stepped by letter case, a trailing slash or the case
   }
 })
 
+test('a deny cannot be side-stepped by writing a character as its escape, nor by the escape in the rule', () => {
+  for (const [deny, request] of [
+    ['POST /things/{id}:purge', 'POST /things/1%3Apurge'],
+    ['POST /things/{id}:purge', 'POST /things/1%3apurge'],
+    ['GET /users/a@b', 'GET /users/a%40B'],
+    ['GET /a%20b', 'GET /a%20B'],
+    ['GET /a%21', 'GET /a!'],
+  ] as const) {
+    expect(ask(request, [{ deny: [deny] }]), `${deny} ${request}`).toMatchObject({ code: 'operation_denied' })
+  }
+  expect(sealedBy(['POST /keys:make'], 'POST', '/keys%3Amake')).toBe('POST /keys:make')
+  expect(ask('GET /a%2Fb', [{ deny: ['GET /a/b'] }])).toMatchObject({ allow: true })
+})
+
 test('an allow is taken by the letter', () => {
   for (const request of ['GET /A', 'GET /a/', 'get /a', 'GET /a/b']) {
     expect(ask(request, [{ allow: ['GET /a'] }]), request).toMatchObject({ code: 'operation_not_allowed' })

@@ -10,14 +10,14 @@ import type { Arrival } from './arrival.ts'
 import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
 import { identifyProxy } from './identify.ts'
-import { INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
+import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
 import type { NeedleSource } from './needle-source.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { stripRange } from './request-headers.ts'
 import { gather, type Reply, type RequestBody, type UpstreamBody } from './reply.ts'
-import type { Strangers } from './strangers.ts'
+import type { RefusalLimits } from './refusal-limits.ts'
 import { readForward } from './forward-target.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
@@ -26,7 +26,7 @@ export interface ExchangePorts extends LocatePorts {
   readonly records: Pick<Records, 'get'>
   readonly dialler: Dialler
   readonly holds: Holds
-  readonly strangers: Strangers
+  readonly refusalLimits: RefusalLimits
   readonly inflight: Inflight
   readonly needles: NeedleSource
   readonly journal: { append(event: JournalEvent): Promise<void> }
@@ -46,6 +46,9 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
   const startedAt = ports.now()
   const place = identifyAndLocate(arrival, ports)
   if (isRefusal(place)) return refuse(arrival, null, place, reply, ports)
+  if (ports.inflight.countOf(place.caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) {
+    return refuse(arrival, place, { refusal: 'overloaded', retryAfterSeconds: 1 }, reply, ports)
+  }
   if (place.kind === 'unlisted') return passUnlisted(arrival, place, body, reply, ports, startedAt)
 
   const judged = judge(arrival, place, ports)
@@ -257,10 +260,10 @@ async function refuse(arrival: Arrival, place: Located | Unlisted | null, refusa
   sendRefusal(reply, await recordRefusal(place === null ? refusal : refusedTo(place.caller, refusal), facts, ports))
 }
 
-/** Writes the refusal down and gives back what to answer: strangers beyond their limit get a shorter answer and no entry of their own. */
-export async function recordRefusal(refusal: Refusal, facts: Record<string, string | number>, ports: Pick<ExchangePorts, 'journal' | 'strangers'>): Promise<Refusal> {
+/** Writes the refusal down and gives back what to answer: who is beyond the limit gets a shorter answer and no entry of its own. */
+export async function recordRefusal(refusal: Refusal, facts: Record<string, string | number>, ports: Pick<ExchangePorts, 'journal' | 'refusalLimits'>): Promise<Refusal> {
   const { caller, rule } = refusal
-  const beyond = caller === undefined ? ports.strangers.refuse() : null
+  const beyond = ports.refusalLimits.refuse(caller?.sessionId ?? null)
   if (beyond !== null && !beyond.firstBeyond) return { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
   await record(ports, {
     kind: 'refusal',
@@ -278,10 +281,17 @@ async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent
   await ports.journal.append(event).catch(() => undefined)
 }
 
+/** Characters of a path that the journal keeps. */
+export const RECORDED_PATH_CHARACTERS = 1_024
+
+function shortened(path: string): string {
+  return path.length <= RECORDED_PATH_CHARACTERS ? path : `${path.slice(0, RECORDED_PATH_CHARACTERS)}… (${path.length} characters)`
+}
+
 /** The path without the query: a query may hold what an agent should have put into a header. Neither a placeholder, which opens a session, nor a secret of the vault is written down, wherever the agent put it. */
 function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePorts): Record<string, string> {
   const { caller, head } = place
-  const path = scrubText(ports.needles.of('', null), pathOf(head.target)).text
+  const path = shortened(scrubText(ports.needles.of('', null), pathOf(head.target)).text)
   const credential = place.kind === 'service' ? ports.records.get('credential', place.credentialId)?.name : undefined
   return {
     door: arrival.door,

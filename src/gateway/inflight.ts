@@ -3,6 +3,8 @@ import type { ErrorCode } from '../core/errors.ts'
 /** Everything open at this moment, so that a suspension ends it at once instead of at its own leisure. */
 export interface Inflight {
   readonly size: number
+  /** Of one session. */
+  countOf(sessionId: string): number
   add(entry: InflightEntry): () => void
   endWhere(matches: (entry: InflightEntry) => boolean, code: ErrorCode): number
 }
@@ -17,22 +19,35 @@ export interface InflightEntry {
 
 /** Exchanges and tunnels open at once. */
 export const INFLIGHT_MAXIMUM = 20_000
+/** The same for one session, so that one agent cannot take the places of all. */
+export const SESSION_INFLIGHT_MAXIMUM = 4_000
 
 export function createInflight(): Inflight {
   const entries = new Set<InflightEntry>()
+  const bySession = new Map<string, number>()
+
+  function remove(entry: InflightEntry): void {
+    if (!entries.delete(entry)) return
+    const left = (bySession.get(entry.sessionId) ?? 1) - 1
+    if (left === 0) bySession.delete(entry.sessionId)
+    else bySession.set(entry.sessionId, left)
+  }
+
   return {
     get size() {
       return entries.size
     },
     add(entry) {
       entries.add(entry)
-      return () => entries.delete(entry)
+      bySession.set(entry.sessionId, (bySession.get(entry.sessionId) ?? 0) + 1)
+      return () => remove(entry)
     },
+    countOf: (sessionId) => bySession.get(sessionId) ?? 0,
     endWhere(matches, code) {
       let ended = 0
       for (const entry of entries) {
         if (!matches(entry)) continue
-        entries.delete(entry)
+        remove(entry)
         entry.end(code)
         ended += 1
       }

@@ -103,19 +103,26 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     insecureHTTPParser: false,
     noDelay: true,
   }
-  const inner = createServer(settings, onRequest)
-  inner.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
-  inner.timeout = SILENCE_MILLISECONDS
-  inner.on('clientError', onClientError)
-  inner.on('connect', (_request, socket) => void recordHere(socket, { refusal: 'method_refused' }).then((told) => refuseTunnel(socket, told)))
-  inner.on('checkExpectation', onRequest)
+  /**
+   * Every door is a server of this kind. What comes out of a tunnel is handed to the listening one again,
+   * because Node bounds the time of heads only on servers that listen.
+   */
+  function door(): Server {
+    const server = createServer(settings, onRequest)
+    server.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
+    server.timeout = SILENCE_MILLISECONDS
+    server.on('clientError', onClientError)
+    server.on('checkExpectation', onRequest)
+    server.on('connection', track)
+    server.on('connect', onConnect)
+    return server
+  }
 
-  const outer = createServer(settings, onRequest)
-  outer.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
-  outer.timeout = SILENCE_MILLISECONDS
-  outer.on('clientError', onClientError)
-  outer.on('checkExpectation', onRequest)
-  outer.on('connect', (request, socket, early) => {
+  function onConnect(request: IncomingMessage, socket: Duplex, early: Buffer): void {
+    if (tunnels.has(request.socket)) {
+      void recordHere(socket, { refusal: 'method_refused' }).then((told) => refuseTunnel(socket, told))
+      return
+    }
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
       const asked = parseAuthority(request.url ?? '')
@@ -125,7 +132,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       return
     }
     openTunnel(socket, plan)
-  })
+  }
 
   function openTunnel(socket: Duplex, plan: TunnelPlan): void {
     if (!(socket instanceof Socket)) return
@@ -148,7 +155,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     socket.write(CONNECTED)
     if (tunnel.scheme === 'http') {
       tunnels.set(socket, tunnel)
-      inner.emit('connection', socket)
+      outer.emit('connection', socket)
       return
     }
     const secure = new TLSSocket(socket, {
@@ -164,10 +171,12 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     })
     secure.on('error', () => socket.destroy())
     tunnels.set(secure, tunnel)
-    inner.emit('connection', secure)
+    outer.emit('connection', secure)
   }
 
   function track(socket: Duplex): void {
+    // The inside of a tunnel: its connection is counted already.
+    if (tunnels.has(socket)) return
     // Node takes its own listener away when it hands a socket over (CONNECT); without one a reset would end the process.
     socket.on('error', () => socket.destroy())
     if (sockets.size >= SOCKETS_MAXIMUM) {
@@ -184,20 +193,14 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     for (const socket of sockets) socket.destroy()
     await Promise.all(closed)
   }
-  outer.on('connection', track)
+  const outer = door()
   await bind(outer, { host: options.host, port: options.port })
   servers.push(outer)
   const bound = outer.address()
   if (bound !== null && typeof bound === 'object') ownPort = bound.port
   if (options.socketPath !== null) {
     const path = options.socketPath
-    const twin = createServer(settings, onRequest)
-    twin.maxHeadersCount = REQUEST_HEADERS_MAXIMUM_COUNT
-    twin.timeout = SILENCE_MILLISECONDS
-    twin.on('clientError', onClientError)
-    twin.on('checkExpectation', onRequest)
-    twin.on('connection', track)
-    for (const listener of outer.listeners('connect')) twin.on('connect', (request, socket, early) => Reflect.apply(listener, outer, [request, socket, early]))
+    const twin = door()
     // The home is locked by this process, so whoever left a socket here is dead.
     rmSync(path, { force: true })
     await bind(twin, { path }).catch(async (error: unknown) => {

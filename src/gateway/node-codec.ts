@@ -62,6 +62,12 @@ export function replyTo(request: IncomingMessage, response: ServerResponse): Rep
     },
     destroy: () => void response.destroy(),
     onDrain: (listener) => void response.on('drain', listener),
-    onClose: (listener) => void response.once('close', listener),
+    onClose(listener) {
+      // The agent may have gone while the journal wrote; what has happened is not told again.
+      if (response.closed || request.socket.destroyed) return listener()
+      response.once('close', listener)
+      // A pipelined answer that waits for its turn has no socket, and would never hear of its end.
+      if (response.socket === null) request.socket.once('close', listener)
+    },
   }
 }

@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
+import { gzipSync } from 'node:zlib'
 import { describe, expect, test } from 'vitest'
 import type { ErrorCode } from '../core/errors.ts'
 import { needlesOf } from '../core/needles.ts'
 import type { HeaderPair } from '../core/request.ts'
+import { WHOLE_BODY_BYTES } from './answer.ts'
 import type { AnswerListener, Dialler } from './dial.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import type { Reply } from './reply.ts'
@@ -98,6 +100,22 @@ describe('pace', () => {
     service.onEnd([])
     expect(await end).toMatchObject({ outcome: 'answered', status: 200, bytesDown: 50 })
   })
+})
+
+test('a body that is small only as long as it is coded goes out as it comes, at the pace of the reader', async () => {
+  const { service, answer, room, flow, said, end } = between()
+  const coded = gzipSync(Buffer.alloc(40 * WHOLE_BODY_BYTES, 'a'))
+  expect(coded.byteLength).toBeLessThan(WHOLE_BODY_BYTES)
+  answer(200, [['content-encoding', 'gzip'], ['content-length', String(coded.byteLength)]])
+  room.left = 10
+  service.onData(coded)
+  await expect.poll(() => said.body.length).toBeGreaterThan(0)
+  await new Promise((done) => setTimeout(done, 50))
+  expect(said.body.length).toBeLessThan(2 * WHOLE_BODY_BYTES)
+  expect(flow).toEqual(['pause'])
+  expect(said.headers).not.toContainEqual(['content-length', expect.anything()])
+  service.onFailure({ refusal: 'upstream_broken' })
+  expect(await end).toMatchObject({ outcome: 'broken' })
 })
 
 describe('ends', () => {

@@ -2,7 +2,7 @@ import { KeywardError, type ErrorCode } from '../core/errors.ts'
 import type { NeedleSet } from '../core/needles.ts'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
-import { answerHead, answerTrailers, bodyScrubber, type AnswerHead, type BodyScrubber } from './answer.ts'
+import { answerHead, answerTrailers, bodyScrubber, WHOLE_BODY_BYTES, type AnswerHead, type BodyScrubber } from './answer.ts'
 import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
@@ -51,6 +51,7 @@ class Relay implements AnswerListener {
   #scrubber: BodyScrubber | null = null
   /** Pieces of a small body that will be sent with its length; null once chunks go out as they come. */
   #gathered: Uint8Array[] | null = null
+  #gatheredBytes = 0
   #wakeWriter: (() => void) | null = null
   #status: number | null = null
   #bytesUp = 0
@@ -69,6 +70,7 @@ class Relay implements AnswerListener {
       this.#wakeWriter?.()
       this.#wakeWriter = null
     })
+    if (this.#over) return
     this.#abortRequest = dialler.send(head, body, service, this).abort
   }
 
@@ -119,11 +121,15 @@ class Relay implements AnswerListener {
   }
 
   readonly #sink: Sink = (piece) => {
-    if (this.#gathered !== null) {
-      this.#gathered.push(piece)
-      return undefined
-    }
-    return this.#write(piece)
+    if (this.#gathered === null || this.#answer === null) return this.#write(piece)
+    this.#gathered.push(piece)
+    this.#gatheredBytes += piece.byteLength
+    if (this.#gatheredBytes <= WHOLE_BODY_BYTES) return undefined
+    // The announced length is that of the coded body; decoded, it may be anything.
+    const gathered = Buffer.concat(this.#gathered)
+    this.#gathered = null
+    this.#options.reply.start(this.#answer.status, this.#answer.headers)
+    return this.#write(gathered)
   }
 
   #write(piece: Uint8Array): Promise<void> | undefined {

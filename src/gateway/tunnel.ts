@@ -11,13 +11,15 @@ import { CONNECT_TIMEOUT_MILLISECONDS } from './dial.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
 import { recordRefusal, unlistedRefusal, type ExchangePorts } from './exchange.ts'
 import { identifyProxy } from './identify.ts'
-import { INFLIGHT_MAXIMUM } from './inflight.ts'
+import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM } from './inflight.ts'
 import { isRefusal, REFUSAL_HEADER, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
 import { readServerName, type HelloReading } from './server-name.ts'
 
 export const CONNECTED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 /** A ClientHello arrives at once or not at all. */
 export const HELLO_TIMEOUT_MILLISECONDS = 10_000
+/** How long a refused client may take to read why. */
+export const REFUSED_MILLISECONDS = 5_000
 /** A tunnel on which nothing moves. */
 export const TUNNEL_IDLE_MILLISECONDS = 30 * 60_000
 
@@ -38,6 +40,7 @@ export function planTunnel(authority: string, headers: readonly HeaderPair[], ea
   if (port === null) return { refusal: 'request_malformed', detail: 'CONNECT needs a port.' }
   const caller = identifyProxy(headers, ports.sessions)
   if (isRefusal(caller)) return caller
+  if (ports.inflight.countOf(caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) return refusedTo(caller, { refusal: 'overloaded', retryAfterSeconds: 1 })
   if (ports.ownAuthority(host, port)) return refusedTo(caller, { refusal: 'loop_refused' })
   if (port === 80) return { kind: 'open', tunnel: { caller, host, port, scheme: 'http' } }
   if (ports.guarded.at(caller.environment, host).length > 0) {
@@ -61,6 +64,10 @@ export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
     ...(problem.status === 407 ? ['proxy-authenticate: Basic realm="keyward"'] : []),
   ]
   socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
+  // Nobody reads this socket any more: with bytes left in it, its end would never be noticed and it would stay open for good.
+  socket.resume()
+  const timer = setTimeout(() => socket.destroy(), REFUSED_MILLISECONDS)
+  socket.once('close', () => clearTimeout(timer))
 }
 
 /**

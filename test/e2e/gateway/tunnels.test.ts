@@ -73,6 +73,19 @@ async function refusedConnect(authorityText: string, token: string | null = logi
   return answer
 }
 
+test('a refused client that writes on and goes away leaves no socket behind', async () => {
+  const open = (): number => process.getActiveResourcesInfo().filter((name) => name === 'TCPSocketWrap').length
+  const before = open()
+  const wires = await Promise.all(Array.from({ length: 20 }, () => stage.dial()))
+  for (const wire of wires) {
+    wire.write('CONNECT api.example.test:443 HTTP/1.1\r\nHost: api.example.test:443\r\n\r\n')
+    expect((await wire.answer()).status).toBe(407)
+    wire.write('a ClientHello that did not wait')
+    if (wire.socket instanceof Socket) wire.socket.end()
+  }
+  await expect.poll(open, { timeout: 4_000 }).toBeLessThanOrEqual(before)
+})
+
 describe('CONNECT is refused', () => {
   test.each([
     ['without a session', 'api.example.test:443', 'token_missing', 407, null],
