@@ -46,10 +46,20 @@ const upstreamPort = await startUpstream()
 const origin = `http://127.0.0.1:${upstreamPort}`
 const peers: Peer[] = []
 if (nginx !== null) peers.push(await startNginxProxy(nginx))
-for (const [name, file] of [['undici dispatch', 'undici.ts'], ['http-proxy', 'http-proxy.ts'], ['keyward (base URL)', 'keyward.ts']] as const) {
+for (const [name, file] of [
+  ['undici dispatch', 'undici.ts'],
+  ['http-proxy', 'http-proxy.ts'],
+  ['keyward (base URL)', 'keyward.ts'],
+] as const) {
   const { child, facts } = await start([...quiet, join(here, 'servers', file), origin], 0)
   const processId = child.pid ?? 0
-  peers.push({ name, processIds: () => [processId], port: facts.port, path: `${facts.path ?? ''}/v1/chat/completions`, bearer: facts.placeholder ?? 'bench' })
+  peers.push({
+    name,
+    processIds: () => [processId],
+    port: facts.port,
+    path: `${facts.path ?? ''}/v1/chat/completions`,
+    bearer: facts.placeholder ?? 'bench',
+  })
 }
 
 const results = new Map<string, { cpu: number[]; p50: number[]; p99: number[]; rate: number[]; errors: number }>()
@@ -102,10 +112,18 @@ function report(): void {
     console.log(JSON.stringify({ conditions, rows }, null, 2))
     return
   }
-  console.log(Object.entries(conditions).map(([name, value]) => `${name} ${value}`).join(' · '))
-  console.log('\n| proxy | CPU-µs per request (min–max of rounds) | ratio to undici | requests/s at saturation | p50 ms | p99 ms | errors |\n|---|---|---|---|---|---|---|')
+  console.log(
+    Object.entries(conditions)
+      .map(([name, value]) => `${name} ${value}`)
+      .join(' · '),
+  )
+  console.log(
+    '\n| proxy | CPU-µs per request (min–max of rounds) | ratio to undici | requests/s at saturation | p50 ms | p99 ms | errors |\n|---|---|---|---|---|---|---|',
+  )
   for (const row of rows) {
-    console.log(`| ${row.name} | ${row.cpuMicroseconds} (${row.low}–${row.high}) | ${row.ratioToUndici} | ${row.requestsPerSecond} | ${row.p50Milliseconds} | ${row.p99Milliseconds} | ${row.errors} |`)
+    console.log(
+      `| ${row.name} | ${row.cpuMicroseconds} (${row.low}–${row.high}) | ${row.ratioToUndici} | ${row.requestsPerSecond} | ${row.p50Milliseconds} | ${row.p99Milliseconds} | ${row.errors} |`,
+    )
   }
   if (nginx === null) console.log('\nnginx is not installed here: it is left out (Debian: nginx-light).')
 }
@@ -114,7 +132,12 @@ async function startUpstream(): Promise<number> {
   if (nginx === null) return (await start([...quiet, join(here, 'servers/upstream.ts')], 1)).facts.port
   const port = await freePort()
   const text = JSON.stringify({ id: 'bench', text: 'x'.repeat(980) })
-  await startNginx(nginx, 1, `server { listen 127.0.0.1:${port} reuseport; keepalive_requests 100000000; location / { default_type application/json; return 200 '${text}'; } }`, port)
+  await startNginx(
+    nginx,
+    1,
+    `server { listen 127.0.0.1:${port} reuseport; keepalive_requests 100000000; location / { default_type application/json; return 200 '${text}'; } }`,
+    port,
+  )
   return port
 }
 
@@ -131,7 +154,9 @@ async function startNginxProxy(binary: string): Promise<Peer> {
 
 async function startNginx(binary: string, core: number, server: string, port: number): Promise<ChildProcess> {
   const folder = mkdtempSync(join(tmpdir(), 'keyward-bench-nginx-'))
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'].map((name) => `${name}_temp_path ${folder}/${name};`).join(' ')
+  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
+    .map((name) => `${name}_temp_path ${folder}/${name};`)
+    .join(' ')
   writeFileSync(
     join(folder, 'nginx.conf'),
     `daemon off; master_process off; pid ${folder}/pid; error_log stderr crit; events { worker_connections 4096; } http { access_log off; ${paths} ${server} }`,
@@ -183,7 +208,9 @@ function median(values: readonly number[]): number {
 
 function has(command: string): boolean {
   try {
-    execFileSync(command.startsWith('/') ? command : 'which', command.startsWith('/') ? ['-v'] : [command], { stdio: 'ignore' })
+    execFileSync(command.startsWith('/') ? command : 'which', command.startsWith('/') ? ['-v'] : [command], {
+      stdio: 'ignore',
+    })
     return true
   } catch {
     return false
@@ -201,7 +228,10 @@ function freePort(): Promise<number> {
 
 async function answering(port: number): Promise<void> {
   for (let attempt = 0; attempt < 100; attempt += 1) {
-    const up = await fetch(`http://127.0.0.1:${port}/`).then(() => true, () => false)
+    const up = await fetch(`http://127.0.0.1:${port}/`).then(
+      () => true,
+      () => false,
+    )
     if (up) return
     await new Promise((done) => setTimeout(done, 50))
   }

@@ -18,7 +18,8 @@ const endAt = performance.now() + Number(seconds) * 1000
 
 await Promise.all(Array.from({ length: Number(connections) }, drive))
 latencies.sort((left, right) => left - right)
-const at = (share: number): number => Math.round(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0)
+const at = (share: number): number =>
+  Math.round(latencies[Math.min(latencies.length - 1, Math.floor(latencies.length * share))] ?? 0)
 console.log(JSON.stringify({ requests, errors, p50: at(0.5), p90: at(0.9), p99: at(0.99) }))
 
 function drive(): Promise<void> {

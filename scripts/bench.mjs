@@ -2,4 +2,8 @@
 import { join } from 'node:path'
 import { root, runAndExit, setUp } from './setup.mjs'
 
-runAndExit(setUp('testing'), ['--disable-warning=ExperimentalWarning', join(root, 'bench/gateway.ts'), ...process.argv.slice(2)])
+runAndExit(setUp('testing'), [
+  '--disable-warning=ExperimentalWarning',
+  join(root, 'bench/gateway.ts'),
+  ...process.argv.slice(2),
+])

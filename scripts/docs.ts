@@ -5,7 +5,9 @@ import { errors } from '../src/core/errors.ts'
 const root = join(import.meta.dirname, '..')
 const cell = (text: string): string => text.replaceAll('|', '\\|')
 
-const rows = Object.entries(errors).map(([code, row]) => `| \`${code}\` | ${row.status} | ${row.exit} | ${cell(row.title)} | ${cell(row.next)} |`)
+const rows = Object.entries(errors).map(
+  ([code, row]) => `| \`${code}\` | ${row.status} | ${row.exit} | ${cell(row.title)} | ${cell(row.next)} |`,
+)
 writeFileSync(
   join(root, 'docs/errors.md'),
   `# Errors

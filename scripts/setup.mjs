@@ -22,7 +22,11 @@ export function setUp(purpose) {
   const done = readStamp()
   const enough = done !== null && done.lock === wanted && (done.purpose === 'testing' || done.purpose === purpose)
   if (!enough) {
-    say(purpose === 'running' ? 'Installing what Keyward needs (once, about a minute) …' : 'Installing what the tests need (once) …')
+    say(
+      purpose === 'running'
+        ? 'Installing what Keyward needs (once, about a minute) …'
+        : 'Installing what the tests need (once) …',
+    )
     npm(purpose === 'running' ? [...INSTALL, '--omit=dev'] : INSTALL, root)
     mkdirSync(stampFolder, { recursive: true })
     writeFileSync(join(stampFolder, 'stamp.json'), JSON.stringify({ lock: wanted, purpose }))
@@ -54,7 +58,9 @@ export function nodeBinary() {
       // Falls through to the remedy: a binary for another system is as good as none.
     }
   }
-  say('Keyward runs on Node 24. None came from npm for this system: install it (for example `brew install node@24`) and try again.')
+  say(
+    'Keyward runs on Node 24. None came from npm for this system: install it (for example `brew install node@24`) and try again.',
+  )
   process.exit(1)
 }
 
@@ -69,13 +75,23 @@ export function runAndExit(command, args, options = {}) {
 
 export function run(command, args, options = {}) {
   const path = `${dirname(nodeBinary())}:${join(root, 'node_modules', '.bin')}:${process.env.PATH ?? ''}`
-  const result = spawnSync(command, args, { cwd: root, stdio: 'inherit', ...options, env: { ...process.env, PATH: path, ...options.env } })
+  const result = spawnSync(command, args, {
+    cwd: root,
+    stdio: 'inherit',
+    ...options,
+    env: { ...process.env, PATH: path, ...options.env },
+  })
   if (result.error) throw result.error
   return result.status ?? 1
 }
 
 function npm(args, cwd) {
-  const result = spawnSync('npm', args, { cwd, stdio: ['ignore', 'inherit', 'pipe'], encoding: 'utf8', env: { ...process.env, NODE_ENV: '' } })
+  const result = spawnSync('npm', args, {
+    cwd,
+    stdio: ['ignore', 'inherit', 'pipe'],
+    encoding: 'utf8',
+    env: { ...process.env, NODE_ENV: '' },
+  })
   if (result.status === 0) return
   process.stderr.write(result.stderr ?? '')
   say('npm could not install the packages. Check that npm reaches its registry, then run the command again.')

@@ -3,4 +3,11 @@ import { join } from 'node:path'
 import { root, runAndExit, setUp } from './setup.mjs'
 
 const node = setUp('running')
-runAndExit(node, ['--disable-warning=ExperimentalWarning', '--disable-sigusr1', join(root, 'src/cli/main.ts'), 'up', '--sample', ...process.argv.slice(2)])
+runAndExit(node, [
+  '--disable-warning=ExperimentalWarning',
+  '--disable-sigusr1',
+  join(root, 'src/cli/main.ts'),
+  'up',
+  '--sample',
+  ...process.argv.slice(2),
+])

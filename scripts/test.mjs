@@ -4,7 +4,9 @@ import { join } from 'node:path'
 import { root, run, say, setUp, setUpFolder } from './setup.mjs'
 
 const node = setUp('testing')
-const only = process.argv.includes('--only') ? (process.argv[process.argv.indexOf('--only') + 1] ?? '').split(',') : null
+const only = process.argv.includes('--only')
+  ? (process.argv[process.argv.indexOf('--only') + 1] ?? '').split(',')
+  : null
 const wanted = (name) => only === null || only.includes(name)
 
 const vitest = (...args) => run(node, [join(root, 'node_modules/vitest/vitest.mjs'), 'run', ...args])

@@ -66,15 +66,22 @@ export async function openApp(options: AppOptions) {
   const { records, vault, created } = await openOrCreate(store, options, now)
   const journalDirectory = join(config.home, 'journal')
   const keys = vault.journalKey()
-  const journal = await openJournal({ directory: join(journalDirectory, config.node), node: config.node, ...keys, now }).catch(async (error: unknown) => {
+  const journal = await openJournal({
+    directory: join(journalDirectory, config.node),
+    node: config.node,
+    ...keys,
+    now,
+  }).catch(async (error: unknown) => {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(async (error: unknown) => {
-    await journal.close()
-    await records.close()
-    throw error
-  })
+  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(
+    async (error: unknown) => {
+      await journal.close()
+      await records.close()
+      throw error
+    },
+  )
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
@@ -101,11 +108,14 @@ export async function openApp(options: AppOptions) {
     return serviceOf(credentialId)?.operations ?? []
   }
   function secretFields(credentialId: string) {
-    return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) => (kind === 'secret' ? [name] : []))
+    return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) =>
+      kind === 'secret' ? [name] : [],
+    )
   }
   function shapeOf(credentialId: string) {
     const id = serviceOf(credentialId)?.detector ?? 'generic'
-    const detector = detectors.find((candidate) => candidate.id === id) ?? detectors.find((candidate) => candidate.id === 'generic')
+    const detector =
+      detectors.find((candidate) => candidate.id === id) ?? detectors.find((candidate) => candidate.id === 'generic')
     if (detector === undefined) throw new KeywardError('internal', 'The generic detector is missing.')
     return detector.placeholder
   }
@@ -122,7 +132,10 @@ export async function openApp(options: AppOptions) {
     resolve,
     ...(options.upstreamTimeouts === undefined
       ? {}
-      : { headersTimeoutMilliseconds: options.upstreamTimeouts.headersMilliseconds, bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds }),
+      : {
+          headersTimeoutMilliseconds: options.upstreamTimeouts.headersMilliseconds,
+          bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
+        }),
   })
   const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
   // With a long home the sockets lie in the temporary directory, in folders that nobody else may have made.
@@ -163,7 +176,10 @@ export async function openApp(options: AppOptions) {
   sessions.onEnd((sessionId) => inflight.endWhere((entry) => entry.sessionId === sessionId, 'session_revoked'))
   const sweeper = setInterval(() => void sessions.sweep().catch(onError), SWEEP_MILLISECONDS)
   sweeper.unref()
-  await journal.append({ kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch }, { sync: true })
+  await journal.append(
+    { kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch },
+    { sync: true },
+  )
 
   return {
     version: VERSION,
@@ -219,14 +235,21 @@ function prepareHome(home: string): void {
   }
 }
 
-async function openOrCreate(store: Awaited<ReturnType<typeof openSqliteStore>>, options: AppOptions, now: () => number): Promise<{ records: Records; vault: Vault; created: boolean }> {
+async function openOrCreate(
+  store: Awaited<ReturnType<typeof openSqliteStore>>,
+  options: AppOptions,
+  now: () => number,
+): Promise<{ records: Records; vault: Vault; created: boolean }> {
   try {
     const identity = await store.identity()
     if (identity !== null) {
       const rootKey = await existingRootKey(options)
       return { ...(await openVault({ store, rootKey, now, random: randomBytes })), created: false }
     }
-    const rootKey = options.config.passphraseFile === null ? await firstRootKey(options.config.rootKeyFile) : await existingRootKey(options)
+    const rootKey =
+      options.config.passphraseFile === null
+        ? await firstRootKey(options.config.rootKeyFile)
+        : await existingRootKey(options)
     return { ...(await createVault({ store, rootKey, now, random: randomBytes })), created: true }
   } catch (error) {
     await store.close()
@@ -252,7 +275,8 @@ async function existingRootKey(options: AppOptions): Promise<RootKey> {
     bytes.fill(0)
     return passphraseRootKey(passphrase)
   }
-  if (!existsSync(rootKeyFile) && options.askPassphrase !== null) return passphraseRootKey(await options.askPassphrase())
+  if (!existsSync(rootKeyFile) && options.askPassphrase !== null)
+    return passphraseRootKey(await options.askPassphrase())
   return readRootKeyFile(rootKeyFile)
 }
 
@@ -270,17 +294,27 @@ async function anchorToJournal(records: Records, journal: Journal, directory: st
 }
 
 /** What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent, credential, version or grant. */
-function endWhatChanged(changes: readonly Change<TableName>[], records: Records, inflight: ReturnType<typeof createInflight>): void {
+function endWhatChanged(
+  changes: readonly Change<TableName>[],
+  records: Records,
+  inflight: ReturnType<typeof createInflight>,
+): void {
   for (const change of changes) {
-    if (change.table === 'agent' && change.body?.state !== 'active') inflight.endWhere((entry) => entry.agentId === change.id, 'agent_suspended')
-    if (change.table === 'credential' && change.body?.state !== 'active') inflight.endWhere((entry) => entry.credentialId === change.id, 'credential_suspended')
+    if (change.table === 'agent' && change.body?.state !== 'active')
+      inflight.endWhere((entry) => entry.agentId === change.id, 'agent_suspended')
+    if (change.table === 'credential' && change.body?.state !== 'active')
+      inflight.endWhere((entry) => entry.credentialId === change.id, 'credential_suspended')
     if (change.table === 'grant' && change.body === null) {
-      inflight.endWhere((entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records), 'grant_missing')
+      inflight.endWhere(
+        (entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records),
+        'grant_missing',
+      )
     }
   }
 }
 
 function isGranted(agentId: string, credentialId: string, records: Records): boolean {
-  for (const grant of records.all('grant').values()) if (grant.agentId === agentId && grant.credentialId === credentialId) return true
+  for (const grant of records.all('grant').values())
+    if (grant.agentId === agentId && grant.credentialId === credentialId) return true
   return false
 }

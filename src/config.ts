@@ -25,8 +25,6 @@ export interface Config {
   readonly gateway: Address
   /** Name of this node in the journal. */
   readonly node: string
-  /** How long a node acts on the policy that it knows without confirming it (DESIGN: promise 8). */
-  readonly leaseMilliseconds: number
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
 }
@@ -46,7 +44,6 @@ const fileSchema = z.strictObject({
   rootKeyFile: z.string().optional(),
   passphraseFile: z.string().optional(),
   node: z.string().optional(),
-  leaseMilliseconds: z.number().optional(),
   strictJournal: z.boolean().optional(),
 })
 
@@ -55,7 +52,10 @@ const fileSchema = z.strictObject({
  * KEYWARD_* variables, then flags. Throws `config_invalid` naming the setting. No other module reads
  * the variables of the process.
  */
-export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<string, string | undefined>> = process.env): { config: Config; settings: Settings } {
+export function readConfig(
+  flags: ConfigFlags = {},
+  variables: Readonly<Record<string, string | undefined>> = process.env,
+): { config: Config; settings: Settings } {
   const home = pick<string>([
     ['flag', flags.home],
     ['variable', text(variables, 'KEYWARD_HOME')],
@@ -63,12 +63,6 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
   ])
   const homePath = resolve(home.value)
   const file = readSettingsFile(join(homePath, 'keyward.yaml'))
-  const number = (name: string): number | undefined => {
-    const raw = text(variables, name)
-    if (raw === undefined) return undefined
-    if (!/^\d{1,9}$/.test(raw)) throw new KeywardError('config_invalid', `${name} must be a whole number.`)
-    return Number(raw)
-  }
   const gateway = pick<string>([
     ['flag', flags.gateway],
     ['variable', text(variables, 'KEYWARD_GATEWAY')],
@@ -90,20 +84,19 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
     ['file', file.node],
     ['default', 'node-1'],
   ])
-  const lease = pick<number>([
-    ['variable', number('KEYWARD_LEASE_MILLISECONDS')],
-    ['file', file.leaseMilliseconds],
-    ['default', 1_000],
-  ])
   const strict = pick<boolean>([
     ['variable', boolean(variables, 'KEYWARD_STRICT_JOURNAL')],
     ['file', file.strictJournal],
     ['default', false],
   ])
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(node.value)) throw new KeywardError('config_invalid', 'KEYWARD_NODE must be of a-z, 0-9 and -.')
-  if (lease.value < 100 || lease.value > 3_600_000) throw new KeywardError('config_invalid', 'KEYWARD_LEASE_MILLISECONDS must be between 100 and 3600000.')
+  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(node.value))
+    throw new KeywardError('config_invalid', 'KEYWARD_NODE must be of a-z, 0-9 and -.')
   const keyPath = resolve(rootKeyFile.value)
-  if (`${keyPath}/`.startsWith(`${homePath}/`)) throw new KeywardError('config_invalid', 'The root key file must lie outside the home, so that a copy of one does not bring the other.')
+  if (`${keyPath}/`.startsWith(`${homePath}/`))
+    throw new KeywardError(
+      'config_invalid',
+      'The root key file must lie outside the home, so that a copy of one does not bring the other.',
+    )
 
   const settings: Settings = {
     home: { ...home, value: homePath },
@@ -111,7 +104,6 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
     passphraseFile: { ...passphraseFile, value: passphraseFile.value === null ? null : resolve(passphraseFile.value) },
     gateway: { ...gateway, value: gatewayAddress(gateway.value) },
     node,
-    leaseMilliseconds: lease,
     strictJournal: strict,
   }
   return {
@@ -122,7 +114,6 @@ export function readConfig(flags: ConfigFlags = {}, variables: Readonly<Record<s
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,
       node: node.value,
-      leaseMilliseconds: lease.value,
       strictJournal: strict.value,
     },
   }
@@ -141,9 +132,11 @@ function gatewayAddress(raw: string): Address {
   const match = /^(?:\[([0-9a-f:]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(raw)
   const host = match?.[1] ?? match?.[2] ?? ''
   const port = Number(match?.[3] ?? Number.NaN)
-  if (match === null || !(port <= 65_535)) throw new KeywardError('config_invalid', 'The gateway address must be written HOST:PORT.')
+  if (match === null || !(port <= 65_535))
+    throw new KeywardError('config_invalid', 'The gateway address must be written HOST:PORT.')
   const address = host === 'localhost' ? '127.0.0.1' : host
-  if (isIP(address) === 0 || !isLoopback(address)) throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
+  if (isIP(address) === 0 || !isLoopback(address))
+    throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
   return { host: address, port }
 }
 
@@ -155,17 +148,24 @@ function readSettingsFile(path: string): z.infer<typeof fileSchema> {
     if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {}
     throw new KeywardError('config_invalid', 'keyward.yaml cannot be read.', { cause: error })
   }
-  if (source.length > MAXIMUM_FILE_BYTES) throw new KeywardError('config_invalid', 'keyward.yaml is larger than 64 KiB.')
+  if (source.length > MAXIMUM_FILE_BYTES)
+    throw new KeywardError('config_invalid', 'keyward.yaml is larger than 64 KiB.')
   const document = parseDocument(source, { uniqueKeys: true })
   const problem = document.errors[0]
   if (problem !== undefined) {
     const at = problem.linePos?.[0]
-    throw new KeywardError('config_invalid', `keyward.yaml, line ${at?.line ?? 1}, column ${at?.col ?? 1}: not valid YAML.`)
+    throw new KeywardError(
+      'config_invalid',
+      `keyward.yaml, line ${at?.line ?? 1}, column ${at?.col ?? 1}: not valid YAML.`,
+    )
   }
   const parsed = fileSchema.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {})
   if (parsed.success) return parsed.data
   const issue = parsed.error.issues[0]
-  throw new KeywardError('config_invalid', `keyward.yaml: ${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'not valid'}.`)
+  throw new KeywardError(
+    'config_invalid',
+    `keyward.yaml: ${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'not valid'}.`,
+  )
 }
 
 function text(variables: Readonly<Record<string, string | undefined>>, name: string): string | undefined {

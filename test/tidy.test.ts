@@ -39,14 +39,17 @@ const floors: readonly (readonly string[])[] = [
 function floorOf(file: string): number {
   const room = file.split('/')[1] ?? ''
   const floor = floors.findIndex((rooms) => rooms.includes(room))
-  if (floor < 0) throw new Error(`${file} lies in no room of the house: add its room to ARCHITECTURE.md and to this list.`)
+  if (floor < 0)
+    throw new Error(`${file} lies in no room of the house: add its room to ARCHITECTURE.md and to this list.`)
   return floor
 }
 
 /** Imports that remain after type stripping, and type-only ones, each with its place. */
 function importsOf(file: string): { path: string; typeOnly: boolean }[] {
   const found: { path: string; typeOnly: boolean }[] = []
-  for (const match of read(file).matchAll(/^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/gms)) {
+  for (const match of read(file).matchAll(
+    /^(?:import|export)\s+(type\s+)?(?:[^'"]*?\sfrom\s+)?['"]([^'"]+)['"]|import\(\s*['"]([^'"]+)['"]\s*\)/gms,
+  )) {
     found.push({ path: match[2] ?? match[3] ?? '', typeOnly: match[1] !== undefined })
   }
   return found
@@ -69,8 +72,14 @@ test('core is pure: of node it may hash, and nothing else, so that every decisio
   const allowed = new Set(['node:crypto'])
   const wrong: string[] = []
   for (const file of sources.filter((candidate) => candidate.startsWith('src/core/'))) {
-    for (const { path } of importsOf(file)) if (!path.startsWith('.') && !allowed.has(path)) wrong.push(`${file} imports ${path}`)
-    if (/\b(Date\.now|Math\.random|randomBytes|randomUUID|process\.|performance\.now|setTimeout|setInterval)\b/.test(withoutComments(read(file)))) wrong.push(`${file} has a clock, randomness or the process`)
+    for (const { path } of importsOf(file))
+      if (!path.startsWith('.') && !allowed.has(path)) wrong.push(`${file} imports ${path}`)
+    if (
+      /\b(Date\.now|Math\.random|randomBytes|randomUUID|process\.|performance\.now|setTimeout|setInterval)\b/.test(
+        withoutComments(read(file)),
+      )
+    )
+      wrong.push(`${file} has a clock, randomness or the process`)
   }
   expect(wrong).toEqual([])
 })
@@ -85,7 +94,14 @@ test('drivers know their contract and core only', () => {
       const other = target.split('/')[1]
       // A service is data that names injectors; placing a credential reads a service's row; both by type or contract.
       const contract = /\/(service|injector|detector|store|agent)\.ts$/.test(target)
-      if (other !== room && other !== 'core' && !contract && !typeOnly && !(room === 'services' && /^(injectors|detectors)$/.test(other ?? ''))) wrong.push(`${file} imports ${target}`)
+      if (
+        other !== room &&
+        other !== 'core' &&
+        !contract &&
+        !typeOnly &&
+        !(room === 'services' && /^(injectors|detectors)$/.test(other ?? ''))
+      )
+        wrong.push(`${file} imports ${target}`)
     }
   }
   expect(wrong).toEqual([])
@@ -96,56 +112,83 @@ test.each([
   ['agents', agents.map((driver) => driver.id)],
   ['detectors', detectors.map((driver) => driver.id)],
   ['injectors', injectors.map((driver) => driver.kind)],
-] as const)('%s: every driver file is registered under its own name, and every registration has a file', (family, ids) => {
-  const exporting = new RegExp(`^export const \\w+(: \\w+)? = |^export const \\w+ = define`, 'm')
-  const registered = new Set<string>(ids)
-  for (const id of ids) expect(sources, `${family}/${id}.ts`).toContain(`src/${family}/${id}.ts`)
-  expect([...ids], 'alphabetical, each once').toEqual([...new Set(ids)].toSorted())
-  const index = read(`src/${family}/index.ts`)
-  for (const file of sources.filter((candidate) => dirname(candidate) === `src/${family}`)) {
-    const id = basename(file, '.ts')
-    const looksLikeDriver = exporting.test(read(file)) && new RegExp(`satisfies (Service|Detector|AgentProgram)|: (Service|Detector|AgentProgram) =|defineInjector`).test(read(file))
-    if (looksLikeDriver && id !== 'injector' && !registered.has(id)) throw new Error(`${file} looks like a driver and is not in the registry`)
-  }
-  for (const id of ids) expect(index, `${family}/index.ts imports ${id}`).toContain(`./${id}.ts`)
-})
+] as const)(
+  '%s: every driver file is registered under its own name, and every registration has a file',
+  (family, ids) => {
+    const exporting = new RegExp(`^export const \\w+(: \\w+)? = |^export const \\w+ = define`, 'm')
+    const registered = new Set<string>(ids)
+    for (const id of ids) expect(sources, `${family}/${id}.ts`).toContain(`src/${family}/${id}.ts`)
+    expect([...ids], 'alphabetical, each once').toEqual([...new Set(ids)].toSorted())
+    const index = read(`src/${family}/index.ts`)
+    for (const file of sources.filter((candidate) => dirname(candidate) === `src/${family}`)) {
+      const id = basename(file, '.ts')
+      const looksLikeDriver =
+        exporting.test(read(file)) &&
+        new RegExp(`satisfies (Service|Detector|AgentProgram)|: (Service|Detector|AgentProgram) =|defineInjector`).test(
+          read(file),
+        )
+      if (looksLikeDriver && id !== 'injector' && !registered.has(id))
+        throw new Error(`${file} looks like a driver and is not in the registry`)
+    }
+    for (const id of ids) expect(index, `${family}/index.ts imports ${id}`).toContain(`./${id}.ts`)
+  },
+)
 
 test('no vendor is named in an engine or keeper: whoever adds a vendor should not have to search for switches', () => {
-  const names = [...services.map((service) => service.id), ...agents.map((agent) => agent.id)].filter((name) => !['generic', 'npm', 'notion'].includes(name))
+  const names = [...services.map((service) => service.id), ...agents.map((agent) => agent.id)].filter(
+    (name) => !['generic', 'npm', 'notion'].includes(name),
+  )
   const pattern = new RegExp(`\\b(${names.join('|')})\\b`, 'i')
   const rooms = /^src\/(core|vault|identity|journal|ledger|gateway|api|client|containment|stores)\//
   const wrong: string[] = []
   for (const file of sources.filter((candidate) => rooms.test(candidate))) {
     const lines = withoutComments(read(file)).split('\n')
-    for (const [index, line] of lines.entries()) if (pattern.test(line)) wrong.push(`${file}:${index + 1}: ${line.trim()}`)
+    for (const [index, line] of lines.entries())
+      if (pattern.test(line)) wrong.push(`${file}:${index + 1}: ${line.trim()}`)
   }
   expect(wrong).toEqual([])
 })
 
 test('only config.ts reads the variables of the process into settings', () => {
   const allowed = new Set(['src/config.ts'])
-  const wrong = sources.filter((file) => !allowed.has(file) && !file.startsWith('src/cli/') && /process\.env\b/.test(withoutComments(read(file))))
+  const wrong = sources.filter(
+    (file) => !allowed.has(file) && !file.startsWith('src/cli/') && /process\.env\b/.test(withoutComments(read(file))),
+  )
   expect(wrong).toEqual([])
 })
 
 test('every error code has a row in docs/errors.md, and every row has a code', () => {
   const rows = [...read('docs/errors.md').matchAll(/^\| `([a-z_]+)` \| (\d+) \| (\d) \| (.*?) \| (.*?) \|$/gm)]
-  const documented = Object.fromEntries(rows.map((row) => [row[1], { status: Number(row[2]), exit: Number(row[3]), title: row[4], next: row[5] }]))
+  const documented = Object.fromEntries(
+    rows.map((row) => [row[1], { status: Number(row[2]), exit: Number(row[3]), title: row[4], next: row[5] }]),
+  )
   const escaped = Object.fromEntries(
-    Object.entries(errors).map(([code, row]) => [code, { ...row, title: row.title.replaceAll('|', '\\|'), next: row.next.replaceAll('|', '\\|') }]),
+    Object.entries(errors).map(([code, row]) => [
+      code,
+      { ...row, title: row.title.replaceAll('|', '\\|'), next: row.next.replaceAll('|', '\\|') },
+    ]),
   )
   expect(documented).toEqual(escaped)
 })
 
 test('every decision stands in the index of decisions', () => {
-  const pages = filesUnder('docs/decisions', '.md').map((file) => basename(file)).filter((name) => name !== 'README.md')
+  const pages = filesUnder('docs/decisions', '.md')
+    .map((file) => basename(file))
+    .filter((name) => name !== 'README.md')
   const listed = [...read('docs/decisions/README.md').matchAll(/\(([\w-]+\.md)\)/g)].map((match) => match[1])
   expect(listed.toSorted()).toEqual(pages)
 })
 
 test('documents link to what exists', () => {
   const broken: string[] = []
-  for (const file of [...filesUnder('docs', '.md'), 'README.md', 'ARCHITECTURE.md', 'SECURITY.md', 'CONTRIBUTING.md', 'CHANGELOG.md']) {
+  for (const file of [
+    ...filesUnder('docs', '.md'),
+    'README.md',
+    'ARCHITECTURE.md',
+    'SECURITY.md',
+    'CONTRIBUTING.md',
+    'CHANGELOG.md',
+  ]) {
     for (const match of read(file).matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)]*)?\)/g)) {
       const target = resolve(root, dirname(file), match[1] ?? '')
       try {
@@ -161,7 +204,11 @@ test('documents link to what exists', () => {
 test('files can be read in one sitting and their names hold an idea', () => {
   const long = sources.filter((file) => read(file).split('\n').length > 401)
   expect(long).toEqual([])
-  expect(sources.filter((file) => /(^|\/)(utils?|helpers?|common|misc|manager|constants|types)(\.|\/)|-service\.ts$/.test(file))).toEqual([])
+  expect(
+    sources.filter((file) =>
+      /(^|\/)(utils?|helpers?|common|misc|manager|constants|types)(\.|\/)|-service\.ts$/.test(file),
+    ),
+  ).toEqual([])
 })
 
 test('no string in the repository looks like a live key', () => {
@@ -172,7 +219,9 @@ test('no string in the repository looks like a live key', () => {
     const text = read(file)
     for (const detector of detectors) {
       if (detector.id === 'generic') continue
-      for (const match of text.matchAll(new RegExp(detector.pattern.source, `g${detector.pattern.flags.replace('g', '')}`))) {
+      for (const match of text.matchAll(
+        new RegExp(detector.pattern.source, `g${detector.pattern.flags.replace('g', '')}`),
+      )) {
         if (!match[0].includes('kwp')) suspicious.push(`${file}: ${detector.id}`)
       }
     }
@@ -181,5 +230,7 @@ test('no string in the repository looks like a live key', () => {
 })
 
 function withoutComments(source: string): string {
-  return source.replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, '')).replaceAll(/(^|\s)\/\/.*$/gm, '')
+  return source
+    .replaceAll(/\/\*[\s\S]*?\*\//g, (comment) => comment.replaceAll(/[^\n]/g, ''))
+    .replaceAll(/(^|\s)\/\/.*$/gm, '')
 }

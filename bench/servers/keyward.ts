@@ -16,7 +16,6 @@ const app = await openApp({
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
     node: 'bench',
-    leaseMilliseconds: 1000,
     strictJournal: false,
   },
   ephemeral: false,
@@ -38,17 +37,39 @@ const definition = {
   checked: 'documented',
   source: 'bench',
 }
-await app.records.commit([{ table: 'service', id: 'bench', body: { definition, createdAt: Date.now() } }], { actor, action: 'service.add' })
+await app.records.commit([{ table: 'service', id: 'bench', body: { definition, createdAt: Date.now() } }], {
+  actor,
+  action: 'service.add',
+})
 const credential = await app.credentials.add(
-  { name: 'bench', environment: 'dev', service: 'bench', fields: { key: new Secret('bench', Buffer.from(randomBytes(30).toString('base64url'))) }, owner: null, sensitivity: 'low' },
+  {
+    name: 'bench',
+    environment: 'dev',
+    service: 'bench',
+    fields: { key: new Secret('bench', Buffer.from(randomBytes(30).toString('base64url'))) },
+    owner: null,
+    sensitivity: 'low',
+  },
   actor,
 )
 const agent = await app.agents.add({ name: 'bench', environment: 'dev', owner: null }, actor)
 await app.grants.add(
-  { agentId: agent.id, credentialId: credential.id, allow: ['POST /v1/**', 'GET /**'], deny: ['* /v1/admin/**'], limits: { rate: { count: 1_000_000_000, perSeconds: 60 }, concurrent: 10_000 }, expiresAt: null },
+  {
+    agentId: agent.id,
+    credentialId: credential.id,
+    allow: ['POST /v1/**', 'GET /**'],
+    deny: ['* /v1/admin/**'],
+    limits: { rate: { count: 1_000_000_000, perSeconds: 60 }, concurrent: 10_000 },
+    expiresAt: null,
+  },
   actor,
 )
-const session = await app.sessions.issue({ agentId: agent.id, ttlSeconds: 3600, egress: null, binding: { kind: 'unbound' } }, actor)
+const session = await app.sessions.issue(
+  { agentId: agent.id, ttlSeconds: 3600, egress: null, binding: { kind: 'unbound' } },
+  actor,
+)
 const port = Number(app.gatewayAddress.split(':').at(-1))
-console.log(JSON.stringify({ port, path: '/s/bench', placeholder: session.placeholders[0]?.text, token: session.token }))
+console.log(
+  JSON.stringify({ port, path: '/s/bench', placeholder: session.placeholders[0]?.text, token: session.token }),
+)
 process.once('SIGTERM', () => void app.close().then(() => process.exit(0)))

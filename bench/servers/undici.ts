@@ -10,7 +10,12 @@ const server = createServer((request, response) => {
     if (!/^(connection|host)$/i.test(name)) headers.push(name, request.rawHeaders[index + 1] ?? '')
   }
   pool.dispatch(
-    { path: request.url ?? '/', method: request.method ?? 'GET', headers, body: request.method === 'GET' ? null : request },
+    {
+      path: request.url ?? '/',
+      method: request.method ?? 'GET',
+      headers,
+      body: request.method === 'GET' ? null : request,
+    },
     {
       onRequestStart() {},
       onResponseStart(controller, status) {

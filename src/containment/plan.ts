@@ -92,10 +92,7 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
   const cover = coverSteps({
     hide: {
       directories: [...request.hide.directories, sessionRoot()],
-      files: [
-        ...request.hide.files,
-        ...(asRoot ? facts.rawDevices : []),
-      ],
+      files: [...request.hide.files, ...(asRoot ? facts.rawDevices : [])],
     },
     sockets: [...sockets],
     own: runtimeDirectories(request.uid, request.environment),
@@ -133,7 +130,11 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
     ].concat(
       [scratch, String(request.uid), String(request.gid), request.cwd],
       [full ? 'gateway' : 'open', process.execPath, String(request.gateway?.port ?? 0)],
-      stepArguments(cover.steps.map((step) => (step.kind === 'file' && sockets.has(step.path) ? { ...step, kind: 'socket' } : step))),
+      stepArguments(
+        cover.steps.map((step) =>
+          step.kind === 'file' && sockets.has(step.path) ? { ...step, kind: 'socket' } : step,
+        ),
+      ),
       ['--', request.command, ...request.args],
     ),
     cwd: request.cwd,

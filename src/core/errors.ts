@@ -55,6 +55,10 @@ export function problemOf(code: ErrorCode, detail?: string, rule?: string): Prob
     ...(detail === undefined ? {} : { detail }),
     next,
     ...(rule === undefined ? {} : { rule }),
-    error: { message: ['Keyward:', title, detail, next].filter((part) => part !== undefined).join(' '), type: 'keyward', code },
+    error: {
+      message: ['Keyward:', title, detail, next].filter((part) => part !== undefined).join(' '),
+      type: 'keyward',
+      code,
+    },
   }
 }

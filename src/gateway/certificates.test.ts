@@ -2,7 +2,13 @@ import 'reflect-metadata'
 import { generateKeyPairSync, randomBytes, X509Certificate } from 'node:crypto'
 import { createServer } from 'node:net'
 import { connect, TLSSocket } from 'node:tls'
-import { BasicConstraintsExtension, ExtendedKeyUsageExtension, KeyUsagesExtension, SubjectAlternativeNameExtension, X509Certificate as Oracle } from '@peculiar/x509'
+import {
+  BasicConstraintsExtension,
+  ExtendedKeyUsageExtension,
+  KeyUsagesExtension,
+  SubjectAlternativeNameExtension,
+  X509Certificate as Oracle,
+} from '@peculiar/x509'
 import { expect, test } from 'vitest'
 import { createAuthority, LEAF_LIFETIME_MILLISECONDS } from './certificates.ts'
 
@@ -10,7 +16,11 @@ const ecKey = () => generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKe
 const authorityAt = (now: () => number) => createAuthority({ privateKey: ecKey(), leafKey: ecKey(), now, randomBytes })
 
 /** Handshakes against a server with the context of `host`, and returns the leaf that the client verified. */
-async function leafSeenBy(authority: ReturnType<typeof authorityAt>, host: string, servername = host): Promise<X509Certificate> {
+async function leafSeenBy(
+  authority: ReturnType<typeof authorityAt>,
+  host: string,
+  servername = host,
+): Promise<X509Certificate> {
   const server = createServer((socket) => {
     new TLSSocket(socket, { isServer: true, secureContext: authority.contextFor(host) }).on('error', () => undefined)
   })
@@ -41,7 +51,9 @@ test('a leaf verifies for its host under the authority, and an independent parse
   const oracle = new Oracle(leaf.raw)
   const issuer = new Oracle(authority.certificate)
   expect(await oracle.verify({ publicKey: issuer.publicKey })).toBe(true)
-  expect(oracle.getExtension(SubjectAlternativeNameExtension)?.names.toJSON()).toEqual([{ type: 'dns', value: 'api.example.test' }])
+  expect(oracle.getExtension(SubjectAlternativeNameExtension)?.names.toJSON()).toEqual([
+    { type: 'dns', value: 'api.example.test' },
+  ])
   expect(oracle.getExtension(BasicConstraintsExtension)?.ca).toBe(false)
   expect(oracle.getExtension(ExtendedKeyUsageExtension)?.usages).toEqual(['1.3.6.1.5.5.7.3.1'])
   expect(issuer.getExtension(BasicConstraintsExtension)).toMatchObject({ ca: true, pathLength: 0 })

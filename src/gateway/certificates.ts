@@ -29,7 +29,12 @@ export interface Authority {
   contextFor(host: string): SecureContext
 }
 
-export function createAuthority(options: { privateKey: KeyObject; leafKey: KeyObject; now: () => number; randomBytes: (count: number) => Buffer }): Authority {
+export function createAuthority(options: {
+  privateKey: KeyObject
+  leafKey: KeyObject
+  now: () => number
+  randomBytes: (count: number) => Buffer
+}): Authority {
   const { privateKey, leafKey, now, randomBytes } = options
   const serial = () => Buffer.concat([Buffer.from([0x01]), randomBytes(15)])
   const authorityKey = publicKeyOf(privateKey)
@@ -130,6 +135,7 @@ function ipv6Bytes(text: string): Buffer {
   const words = (part: string) => (part === '' ? [] : part.split(':').map((word) => Number.parseInt(word, 16)))
   const head = words(left)
   const tail = right === undefined ? [] : words(right)
-  const all = right === undefined ? head : [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail]
+  const all =
+    right === undefined ? head : [...head, ...Array.from({ length: 8 - head.length - tail.length }, () => 0), ...tail]
   return Buffer.from(all.flatMap((word) => [word >> 8, word & 0xff]))
 }

@@ -8,8 +8,8 @@ import { checkedAddress, type Resolve } from './egress.ts'
 import type { UpstreamBody } from './reply.ts'
 import type { Refusal } from './refusal.ts'
 
-/** Connections to one origin. */
-export const CONNECTIONS_MAXIMUM = 256
+/** Connections to one origin: more than one session may have in flight, so that no agent can take them all. */
+export const CONNECTIONS_MAXIMUM = 4_096
 /** Origins with open connections; past this the one used longest ago is closed. */
 export const ORIGINS_MAXIMUM = 512
 export const CONNECT_TIMEOUT_MILLISECONDS = 10_000
@@ -65,7 +65,11 @@ class GuardRefused extends Error {
 
 class Aborted extends Error {}
 
-export function createDialler(options: { resolve: Resolve; headersTimeoutMilliseconds?: number; bodyTimeoutMilliseconds?: number }): Dialler {
+export function createDialler(options: {
+  resolve: Resolve
+  headersTimeoutMilliseconds?: number
+  bodyTimeoutMilliseconds?: number
+}): Dialler {
   const pools = new Map<string, Pool>()
 
   function poolFor(head: RequestHead, service: Service | null): Pool {
@@ -156,7 +160,10 @@ function connector(head: RequestHead, service: Service | null, resolve: Resolve)
 
     async function open(): Promise<void> {
       try {
-        const target = endpoint === null ? await guarded() : { host: bare(endpoint.hostname), port: Number(endpoint.port || (tls ? 443 : 80)) }
+        const target =
+          endpoint === null
+            ? await guarded()
+            : { host: bare(endpoint.hostname), port: Number(endpoint.port || (tls ? 443 : 80)) }
         const socket = tls
           ? connectTls({
               ...target,
@@ -167,11 +174,16 @@ function connector(head: RequestHead, service: Service | null, resolve: Resolve)
               ALPNProtocols: ['http/1.1'],
               checkServerIdentity: (_name, certificate) => {
                 const mismatch = checkServerIdentity(head.host, certificate)
-                return mismatch !== undefined && endpoint !== null ? checkServerIdentity(bare(endpoint.hostname), certificate) : mismatch
+                return mismatch !== undefined && endpoint !== null
+                  ? checkServerIdentity(bare(endpoint.hostname), certificate)
+                  : mismatch
               },
             })
           : connectTcp(target)
-        const timer = setTimeout(() => socket.destroy(new undiciErrors.ConnectTimeoutError('connect timeout')), CONNECT_TIMEOUT_MILLISECONDS)
+        const timer = setTimeout(
+          () => socket.destroy(new undiciErrors.ConnectTimeoutError('connect timeout')),
+          CONNECT_TIMEOUT_MILLISECONDS,
+        )
         socket.setNoDelay(true)
         socket.once('error', failed)
         socket.once(tls ? 'secureConnect' : 'connect', () => {
@@ -219,7 +231,8 @@ function textOf(value: Buffer | string | undefined): string {
 }
 
 /** OpenSSL's verification results and Node's own name check; everything else is a matter of reaching. */
-const untrusted = /^(ERR_TLS_CERT|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_(CERTIFICATE|TLSV1_ALERT_UNKNOWN_CA))/
+const untrusted =
+  /^(ERR_TLS_CERT|CERT_|UNABLE_TO_|SELF_SIGNED|DEPTH_ZERO|HOSTNAME_MISMATCH|INVALID_CA|ERR_SSL_(CERTIFICATE|TLSV1_ALERT_UNKNOWN_CA))/
 
 function refusalOf(error: Error): Refusal {
   if (error instanceof GuardRefused) return error.refusal
@@ -227,6 +240,7 @@ function refusalOf(error: Error): Refusal {
   if (error.cause instanceof GuardRefused) return error.cause.refusal
   if (untrusted.test(code)) return { refusal: 'upstream_untrusted', detail: `(${code})` }
   if (code.endsWith('TIMEOUT') || code === 'ETIMEDOUT') return { refusal: 'upstream_timeout' }
-  if (/^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EPROTO|ERR_SSL)/.test(code)) return { refusal: 'upstream_unreachable', detail: `(${code})` }
+  if (/^(ECONNREFUSED|ENOTFOUND|EAI_|EHOSTUNREACH|ENETUNREACH|EADDRNOTAVAIL|EPROTO|ERR_SSL)/.test(code))
+    return { refusal: 'upstream_unreachable', detail: `(${code})` }
   return { refusal: 'upstream_broken', ...(code === '' ? {} : { detail: `(${code})` }) }
 }

@@ -46,7 +46,8 @@ refusedIpv6.addSubnet('3fff::', 20, 'ipv6')
 export function isPublicAddress(address: string): boolean {
   const family = isIP(address)
   if (family === 4) return !refusedIpv4.check(address, 'ipv4')
-  if (family === 6) return !address.includes('%') && globalIpv6.check(address, 'ipv6') && !refusedIpv6.check(address, 'ipv6')
+  if (family === 6)
+    return !address.includes('%') && globalIpv6.check(address, 'ipv6') && !refusedIpv6.check(address, 'ipv6')
   return false
 }
 
@@ -64,7 +65,9 @@ export type Resolve = (host: string) => Promise<readonly ResolvedAddress[]>
 /** The system's resolver, in the order that it prefers. */
 export const resolveHost: Resolve = (host) =>
   new Promise((done, fail) => {
-    dnsLookup(host, { all: true, order: 'verbatim' }, (error, addresses) => (error === null ? done(addresses) : fail(error)))
+    dnsLookup(host, { all: true, order: 'verbatim' }, (error, addresses) =>
+      error === null ? done(addresses) : fail(error),
+    )
   })
 
 /** How many addresses of one name are looked at; a name with more is refused. */

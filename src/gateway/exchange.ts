@@ -158,7 +158,13 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       service: place.service,
       dialler: ports.dialler,
       needles,
-      watch: (end) => ports.inflight.add({ sessionId: place.caller.sessionId, agentId: place.caller.agentId, credentialId: place.credentialId, end }),
+      watch: (end) =>
+        ports.inflight.add({
+          sessionId: place.caller.sessionId,
+          agentId: place.caller.agentId,
+          credentialId: place.credentialId,
+          end,
+        }),
     })
   } catch (error) {
     const refusal = refusalFrom(error)
@@ -174,11 +180,19 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
   if (isRefusal(forward)) return arrival.tunnel === null ? forward : refusedTo(arrival.tunnel.caller, forward)
   const caller = arrival.tunnel?.caller ?? identifyProxy(arrival.headers, ports.sessions)
   if (isRefusal(caller)) return caller
-  const place = ports.ownAuthority(forward.host, forward.port) ? { refusal: 'loop_refused' as const } : locateForward(arrival, caller, forward, ports)
+  const place = ports.ownAuthority(forward.host, forward.port)
+    ? { refusal: 'loop_refused' as const }
+    : locateForward(arrival, caller, forward, ports)
   return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
-function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] } | Refusal {
+function judge(
+  arrival: Arrival,
+  place: Located,
+  ports: ExchangePorts,
+):
+  | { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] }
+  | Refusal {
   const { service, head, caller } = place
   const changed = stillAllowed(place, ports)
   if (changed !== null) return changed
@@ -188,7 +202,8 @@ function judge(arrival: Arrival, place: Located, ports: ExchangePorts): { decisi
   if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
   const grants = ports.grants.of(caller.agentId, place.credentialId)
   const decision = decide({ method: head.method, target: head.target, operation, grants, now: ports.now() })
-  if (!decision.allow) return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
+  if (!decision.allow)
+    return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
   return { decision, operation, grants }
 }
 
@@ -212,7 +227,14 @@ function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
 }
 
 /** A host that no service guards: allowed in an open environment, without any credential, and recorded. */
-async function passUnlisted(arrival: Arrival, place: Unlisted, body: RequestBody, reply: Reply, ports: ExchangePorts, startedAt: number): Promise<void> {
+async function passUnlisted(
+  arrival: Arrival,
+  place: Unlisted,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
   const refusal = unlistedRefusal(place, ports)
   if (refusal !== null) return refuse(arrival, place, refusal, reply, ports)
   const id = ports.newId()
@@ -247,7 +269,10 @@ async function passUnlisted(arrival: Arrival, place: Unlisted, body: RequestBody
 }
 
 /** Why a host without a service may not be reached by this caller, or null. */
-export function unlistedRefusal(place: Pick<Unlisted, 'caller'> & { readonly head: { readonly host: string; readonly port: number } }, ports: ExchangePorts): Refusal | null {
+export function unlistedRefusal(
+  place: Pick<Unlisted, 'caller'> & { readonly head: { readonly host: string; readonly port: number } },
+  ports: ExchangePorts,
+): Refusal | null {
   const { caller, head } = place
   if (caller.egress !== 'open' || !ports.egressOpen(caller.environment)) return { refusal: 'host_not_listed' }
   if (ports.guarded.isSibling(caller.environment, head.host)) return { refusal: 'host_sibling' }
@@ -255,19 +280,35 @@ export function unlistedRefusal(place: Pick<Unlisted, 'caller'> & { readonly hea
   return null
 }
 
-async function refuse(arrival: Arrival, place: Located | Unlisted | null, refusal: Refusal, reply: Reply, ports: ExchangePorts): Promise<void> {
-  const facts = place === null ? { door: arrival.door, peer: arrival.peer, method: arrival.method } : describe(arrival, place, ports)
+async function refuse(
+  arrival: Arrival,
+  place: Located | Unlisted | null,
+  refusal: Refusal,
+  reply: Reply,
+  ports: ExchangePorts,
+): Promise<void> {
+  const facts =
+    place === null
+      ? { door: arrival.door, peer: arrival.peer, method: arrival.method }
+      : describe(arrival, place, ports)
   sendRefusal(reply, await recordRefusal(place === null ? refusal : refusedTo(place.caller, refusal), facts, ports))
 }
 
 /** Writes the refusal down and gives back what to answer: who is beyond the limit gets a shorter answer and no entry of its own. */
-export async function recordRefusal(refusal: Refusal, facts: Record<string, string | number>, ports: Pick<ExchangePorts, 'journal' | 'refusalLimits'>): Promise<Refusal> {
+export async function recordRefusal(
+  refusal: Refusal,
+  facts: Record<string, string | number>,
+  ports: Pick<ExchangePorts, 'journal' | 'refusalLimits'>,
+): Promise<Refusal> {
   const { caller, rule } = refusal
   const beyond = ports.refusalLimits.refuse(caller?.sessionId ?? null)
-  if (beyond !== null && !beyond.firstBeyond) return { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
+  if (beyond !== null && !beyond.firstBeyond)
+    return { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
   await record(ports, {
     kind: 'refusal',
-    ...(caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }),
+    ...(caller === undefined
+      ? {}
+      : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }),
     ...facts,
     decision: 'deny',
     code: beyond === null ? refusal.refusal : 'too_many_attempts',
@@ -285,7 +326,9 @@ async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent
 export const RECORDED_PATH_CHARACTERS = 1_024
 
 function shortened(path: string): string {
-  return path.length <= RECORDED_PATH_CHARACTERS ? path : `${path.slice(0, RECORDED_PATH_CHARACTERS)}… (${path.length} characters)`
+  return path.length <= RECORDED_PATH_CHARACTERS
+    ? path
+    : `${path.slice(0, RECORDED_PATH_CHARACTERS)}… (${path.length} characters)`
 }
 
 /** The path without the query: a query may hold what an agent should have put into a header. Neither a placeholder, which opens a session, nor a secret of the vault is written down, wherever the agent put it. */
@@ -301,7 +344,8 @@ function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePo
     environment: caller.environment,
     host: place.kind === 'service' ? head.host : scrubText(ports.needles.of('', null), head.host).text,
     method: head.method,
-    path: place.kind === 'service' && place.presented !== null ? path.replaceAll(place.presented, '[placeholder]') : path,
+    path:
+      place.kind === 'service' && place.presented !== null ? path.replaceAll(place.presented, '[placeholder]') : path,
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     ...(credential === undefined ? {} : { credential }),
   }
@@ -309,6 +353,7 @@ function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePo
 
 function textOf(version: OpenVersion): FieldValues {
   const values: Record<string, string> = {}
-  for (const [name, value] of Object.entries(version.fields)) values[name] = typeof value === 'string' ? value : value.revealText()
+  for (const [name, value] of Object.entries(version.fields))
+    values[name] = typeof value === 'string' ? value : value.revealText()
   return values
 }

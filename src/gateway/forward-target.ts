@@ -19,13 +19,20 @@ const ABSOLUTE = /^http:\/\/([^/?#]*)([/?].*)?$/is
 export function readForward(arrival: Arrival): ForwardTarget | Refusal {
   const { tunnel, rawTarget } = arrival
   if (tunnel !== null) {
-    if (!rawTarget.startsWith('/')) return { refusal: 'request_malformed', detail: 'Inside a tunnel the target is a path.' }
+    if (!rawTarget.startsWith('/'))
+      return { refusal: 'request_malformed', detail: 'Inside a tunnel the target is a path.' }
     return { scheme: tunnel.scheme, host: tunnel.host, port: tunnel.port, rawTarget }
   }
   const match = ABSOLUTE.exec(rawTarget)
-  if (match === null) return { refusal: 'request_malformed', detail: 'The target must be `http://HOST/PATH`; use CONNECT for https.' }
+  if (match === null)
+    return { refusal: 'request_malformed', detail: 'The target must be `http://HOST/PATH`; use CONNECT for https.' }
   const authority = parseAuthority(match[1] ?? '')
   if (isRefusal(authority)) return authority
   const rest = match[2] ?? '/'
-  return { scheme: 'http', host: authority.host, port: authority.port ?? 80, rawTarget: rest.startsWith('/') ? rest : `/${rest}` }
+  return {
+    scheme: 'http',
+    host: authority.host,
+    port: authority.port ?? 80,
+    rawTarget: rest.startsWith('/') ? rest : `/${rest}`,
+  }
 }

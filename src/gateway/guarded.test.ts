@@ -17,19 +17,43 @@ const service = (id: string, hosts: readonly string[], fields: Service['fields']
   source: 'test',
 })
 
-const builtIn = [service('plain', ['api.example.co.uk', 'up.example.co.uk']), service('wild', ['*.wild.test']), service('own', ['{account}.tenant.test'], { key: 'secret', account: 'public' })]
+const builtIn = [
+  service('plain', ['api.example.co.uk', 'up.example.co.uk']),
+  service('wild', ['*.wild.test']),
+  service('own', ['{account}.tenant.test'], { key: 'secret', account: 'public' }),
+]
 
-function guardedWith(...held: readonly [id: string, serviceId: string, environment: string, publicFields?: Record<string, string>][]) {
+function guardedWith(
+  ...held: readonly [id: string, serviceId: string, environment: string, publicFields?: Record<string, string>][]
+) {
   const listed: ListedCredential[] = held.map(([id, serviceId, environment, publicFields = {}]) => ({
     id,
-    record: { name: id, environment, service: serviceId, owner: null, sensitivity: 'low', state: 'active', createdAt: 0 },
+    record: {
+      name: id,
+      environment,
+      service: serviceId,
+      owner: null,
+      sensitivity: 'low',
+      state: 'active',
+      createdAt: 0,
+    },
     version: 1,
     publicFields,
   }))
   const records = createFakeRecords()
-  const list: Credentials['list'] = (environment) => listed.filter(({ record }) => environment === undefined || record.environment === environment)
-  const guarded = createGuarded({ credentials: { list }, services: createDirectory({ builtIn, own: () => new Map() }), records })
-  return { guarded, listed, records, at: (environment: string, host: string) => guarded.at(environment, host).map(({ credentialId }) => credentialId) }
+  const list: Credentials['list'] = (environment) =>
+    listed.filter(({ record }) => environment === undefined || record.environment === environment)
+  const guarded = createGuarded({
+    credentials: { list },
+    services: createDirectory({ builtIn, own: () => new Map() }),
+    records,
+  })
+  return {
+    guarded,
+    listed,
+    records,
+    at: (environment: string, host: string) => guarded.at(environment, host).map(({ credentialId }) => credentialId),
+  }
 }
 
 test('a host is guarded where the environment holds a credential for it, and only there', () => {
@@ -50,8 +74,18 @@ test('a pattern stands for exactly one label, a field for its own value', () => 
 
 test('siblings share the registrable domain, not the public suffix', () => {
   const { guarded } = guardedWith(['one', 'plain', 'dev'], ['w', 'wild', 'dev'])
-  for (const host of ['example.co.uk', 'admin.example.co.uk', 'a.api.example.co.uk', 'wild.test', 'a.b.wild.test']) expect(guarded.isSibling('dev', host), host).toBe(true)
-  for (const host of ['api.example.co.uk', 'a.wild.test', 'other.co.uk', 'co.uk', 'example.com', '10.0.0.1', 'localhost']) expect(guarded.isSibling('dev', host), host).toBe(false)
+  for (const host of ['example.co.uk', 'admin.example.co.uk', 'a.api.example.co.uk', 'wild.test', 'a.b.wild.test'])
+    expect(guarded.isSibling('dev', host), host).toBe(true)
+  for (const host of [
+    'api.example.co.uk',
+    'a.wild.test',
+    'other.co.uk',
+    'co.uk',
+    'example.com',
+    '10.0.0.1',
+    'localhost',
+  ])
+    expect(guarded.isSibling('dev', host), host).toBe(false)
   expect(guarded.isSibling('prod', 'admin.example.co.uk')).toBe(false)
 })
 
@@ -61,7 +95,10 @@ test('a new credential counts from its commit on', async () => {
   const [first] = listed
   if (first === undefined) throw new Error('none')
   listed.push({ ...first, id: 'w', record: { ...first.record, name: 'w', service: 'wild' } })
-  await records.commit([{ table: 'credential', id: 'w', body: { ...first.record, name: 'w', service: 'wild' } }], { actor: 'test', action: 'test' })
+  await records.commit([{ table: 'credential', id: 'w', body: { ...first.record, name: 'w', service: 'wild' } }], {
+    actor: 'test',
+    action: 'test',
+  })
   expect(at('dev', 'a.wild.test')).toEqual(['w'])
   expect(guarded.of('w')?.service.id).toBe('wild')
 })

@@ -34,7 +34,11 @@ interface Territory {
 const nobody: readonly Held[] = []
 
 /** Built from the records when first asked, and again after a change of credentials or services. */
-export function createGuarded(parts: { readonly credentials: Pick<Credentials, 'list'>; readonly services: ServiceDirectory; readonly records: Records }): Guarded {
+export function createGuarded(parts: {
+  readonly credentials: Pick<Credentials, 'list'>
+  readonly services: ServiceDirectory
+  readonly records: Records
+}): Guarded {
   let territories = new Map<string, Territory>()
   let byCredential: ReadonlyMap<string, Held> | null = null
   parts.records.onCommit((changes) => {
@@ -82,7 +86,10 @@ export function createGuarded(parts: { readonly credentials: Pick<Credentials, '
       if (patterns.length === 0) return exact.get(host) ?? nobody
       const known = remembered.get(host)
       if (known !== undefined) return known
-      const found = [...(exact.get(host) ?? []), ...patterns.flatMap(([pattern, held]) => (hostMatches(pattern, host) ? [held] : []))]
+      const found = [
+        ...(exact.get(host) ?? []),
+        ...patterns.flatMap(([pattern, held]) => (hostMatches(pattern, host) ? [held] : [])),
+      ]
       if (remembered.size >= REMEMBERED_MAXIMUM) remembered.clear()
       remembered.set(host, found)
       return found

@@ -9,39 +9,50 @@ const free: Ledger = { hold: () => ({ settle: () => null }) }
 
 test('never more in flight than allowed, never more in the time than allowed, and what ends makes room', () => {
   fc.assert(
-    fc.property(fc.integer({ min: 1, max: 4 }), fc.integer({ min: 1, max: 6 }), fc.array(fc.oneof(fc.constant('take'), fc.constant('settle'), fc.constant('settle twice'), fc.constant('wait')), { maxLength: 60 }), (concurrent, rate, steps) => {
-      let now = 1_000_000
-      const holds = createHolds({ ledger: free, now: () => now })
-      const open: TakenHold[] = []
-      const takenAt: number[] = []
-      for (const step of steps) {
-        if (step === 'wait') now += 7_000
-        else if (step === 'take') {
-          const taken = holds.take('g', { concurrent, rate: { count: rate, perSeconds: 60 } }, question)
-          if (isRefusal(taken)) {
-            expect(taken.retryAfterSeconds).toBeGreaterThan(0)
-            expect(open.length === concurrent ? taken.refusal : 'rate_exceeded').toBe(taken.refusal)
+    fc.property(
+      fc.integer({ min: 1, max: 4 }),
+      fc.integer({ min: 1, max: 6 }),
+      fc.array(fc.oneof(fc.constant('take'), fc.constant('settle'), fc.constant('settle twice'), fc.constant('wait')), {
+        maxLength: 60,
+      }),
+      (concurrent, rate, steps) => {
+        let now = 1_000_000
+        const holds = createHolds({ ledger: free, now: () => now })
+        const open: TakenHold[] = []
+        const takenAt: number[] = []
+        for (const step of steps) {
+          if (step === 'wait') now += 7_000
+          else if (step === 'take') {
+            const taken = holds.take('g', { concurrent, rate: { count: rate, perSeconds: 60 } }, question)
+            if (isRefusal(taken)) {
+              expect(taken.retryAfterSeconds).toBeGreaterThan(0)
+              expect(open.length === concurrent ? taken.refusal : 'rate_exceeded').toBe(taken.refusal)
+            } else {
+              open.push(taken)
+              takenAt.push(now)
+            }
           } else {
-            open.push(taken)
-            takenAt.push(now)
+            const one = open.shift()
+            one?.settle(null)
+            if (step === 'settle twice') one?.settle(null)
           }
-        } else {
-          const one = open.shift()
-          one?.settle(null)
-          if (step === 'settle twice') one?.settle(null)
+          expect(open.length).toBeLessThanOrEqual(concurrent)
+          expect(takenAt.filter((at) => at > now - 60_000).length).toBeLessThanOrEqual(rate)
         }
-        expect(open.length).toBeLessThanOrEqual(concurrent)
-        expect(takenAt.filter((at) => at > now - 60_000).length).toBeLessThanOrEqual(rate)
-      }
-    }),
+      },
+    ),
   )
 })
 
 test('a ledger that refuses leaves rate and concurrency untouched', () => {
   let refuse = true
-  const holds = createHolds({ ledger: { hold: () => (refuse ? { refusal: 'overloaded', detail: 'x' } : { settle: () => null }) }, now: () => 0 })
+  const holds = createHolds({
+    ledger: { hold: () => (refuse ? { refusal: 'overloaded', detail: 'x' } : { settle: () => null }) },
+    now: () => 0,
+  })
   const limits = { concurrent: 1, rate: { count: 1, perSeconds: 60 } }
-  for (let count = 0; count < 5; count++) expect(holds.take('g', limits, question)).toMatchObject({ refusal: 'overloaded' })
+  for (let count = 0; count < 5; count++)
+    expect(holds.take('g', limits, question)).toMatchObject({ refusal: 'overloaded' })
   refuse = false
   expect(isRefusal(holds.take('g', limits, question))).toBe(false)
   expect(holds.take('g', limits, question)).toMatchObject({ refusal: 'concurrency_exceeded', rule: 'g' })

@@ -44,8 +44,10 @@ export function createHolds(options: { ledger: Ledger; now: () => number }): Hol
       const counter = limited ? countersOf(grant) : null
       const entered = counter === null ? 0 : enterConcurrent(counter.inFlight, limits.concurrent)
       if (entered === null) return { refusal: 'concurrency_exceeded', rule: grant, retryAfterSeconds: 1 }
-      const rate = counter === null || limits.rate === undefined ? null : takeRate(counter.rate, limits.rate, options.now())
-      if (rate !== null && !rate.taken) return { refusal: 'rate_exceeded', rule: grant, retryAfterSeconds: rate.retryAfterSeconds }
+      const rate =
+        counter === null || limits.rate === undefined ? null : takeRate(counter.rate, limits.rate, options.now())
+      if (rate !== null && !rate.taken)
+        return { refusal: 'rate_exceeded', rule: grant, retryAfterSeconds: rate.retryAfterSeconds }
       const hold = options.ledger.hold(question)
       if (isRefusal(hold)) return hold
       if (counter !== null) {

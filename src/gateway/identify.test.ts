@@ -11,13 +11,32 @@ const sessions = {
   },
 }
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
-const identify = (...values: string[]) => identifyProxy(values.map((value) => ['proxy-authorization', value] as const), sessions)
+const identify = (...values: string[]) =>
+  identifyProxy(
+    values.map((value) => ['proxy-authorization', value] as const),
+    sessions,
+  )
 
-test.each(['Bearer kws_good', 'bearer   kws_good', `Basic ${base64('keyward:kws_good')}`, `BASIC ${base64('kws_good:')}`, `Basic ${base64('kws_good:x')}`, `Basic ${base64('kws_good')}`])('%s proves the session', (value) => {
+test.each([
+  'Bearer kws_good',
+  'bearer   kws_good',
+  `Basic ${base64('keyward:kws_good')}`,
+  `BASIC ${base64('kws_good:')}`,
+  `Basic ${base64('kws_good:x')}`,
+  `Basic ${base64('kws_good')}`,
+])('%s proves the session', (value) => {
   expect(identify(value)).toBe(caller)
 })
 
-test.each(['', 'kws_good', 'Bearer', 'Digest kws_good', `Basic ${base64('keyward:')}`, `Basic ${base64('kws_good:kws_bad')}`, `Bearer kws_good${' '.repeat(2_000)}x`])('%j proves nothing', (value) => {
+test.each([
+  '',
+  'kws_good',
+  'Bearer',
+  'Digest kws_good',
+  `Basic ${base64('keyward:')}`,
+  `Basic ${base64('kws_good:kws_bad')}`,
+  `Bearer kws_good${' '.repeat(2_000)}x`,
+])('%j proves nothing', (value) => {
   expect(identify(value)).toEqual({ refusal: 'token_invalid' })
 })
 

@@ -1,7 +1,12 @@
 import { expect, test } from 'vitest'
 import { createInflight } from './inflight.ts'
 
-const entry = (sessionId: string, ended: string[]) => ({ sessionId, agentId: 'a', credentialId: null, end: (code: string) => void ended.push(`${sessionId} ${code}`) })
+const entry = (sessionId: string, ended: string[]) => ({
+  sessionId,
+  agentId: 'a',
+  credentialId: null,
+  end: (code: string) => void ended.push(`${sessionId} ${code}`),
+})
 
 test('only what fits is ended, once, and told why', () => {
   const inflight = createInflight()

@@ -20,7 +20,7 @@ export interface InflightEntry {
 /** Exchanges and tunnels open at once. */
 export const INFLIGHT_MAXIMUM = 20_000
 /** The same for one session, so that one agent cannot take the places of all. */
-export const SESSION_INFLIGHT_MAXIMUM = 4_000
+export const SESSION_INFLIGHT_MAXIMUM = 2_000
 
 export function createInflight(): Inflight {
   const entries = new Set<InflightEntry>()

@@ -52,7 +52,8 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   let ownPort = options.port
   const ports: ExchangePorts = {
     ...options.ports,
-    ownAuthority: (host, port) => port === ownPort && (host === options.host || host === 'localhost' || host === '127.0.0.1' || host === '::1'),
+    ownAuthority: (host, port) =>
+      port === ownPort && (host === options.host || host === 'localhost' || host === '127.0.0.1' || host === '::1'),
   }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -74,7 +75,10 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   /** Writes down a refusal that no exchange has seen, with the caller whose tunnel it came through. */
   function recordHere(socket: Duplex, refusal: Refusal): Promise<Refusal> {
     const tunnel = tunnels.get(socket)
-    const facts = { peer: (socket instanceof Socket ? socket.remoteAddress : undefined) ?? '', ...(tunnel === undefined ? {} : { door: 'tunnel', host: tunnel.host }) }
+    const facts = {
+      peer: (socket instanceof Socket ? socket.remoteAddress : undefined) ?? '',
+      ...(tunnel === undefined ? {} : { door: 'tunnel', host: tunnel.host }),
+    }
     return recordRefusal(tunnel === undefined ? refusal : refusedTo(tunnel.caller, refusal), facts, ports)
   }
 
@@ -85,7 +89,9 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       return
     }
     const busy = (answering.get(socket) ?? 0) > 0
-    void recordHere(socket, { refusal: error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_malformed' }).then((told) => {
+    void recordHere(socket, {
+      refusal: error.code === 'HPE_HEADER_OVERFLOW' ? 'request_too_large' : 'request_malformed',
+    }).then((told) => {
       // In the middle of another answer these bytes would be taken for a part of it.
       if (busy) socket.destroy()
       else refuseTunnel(socket, told)
@@ -126,7 +132,12 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     const plan = planTunnel(request.url ?? '', pairsOf(request.rawHeaders), early.byteLength, ports)
     if (isRefusal(plan)) {
       const asked = parseAuthority(request.url ?? '')
-      const where = isRefusal(asked) ? {} : { host: scrubText(ports.needles.of('', null), asked.host).text, ...(asked.port === null ? {} : { port: asked.port }) }
+      const where = isRefusal(asked)
+        ? {}
+        : {
+            host: scrubText(ports.needles.of('', null), asked.host).text,
+            ...(asked.port === null ? {} : { port: asked.port }),
+          }
       const facts = { door: 'tunnel', peer: request.socket.remoteAddress ?? '', method: 'CONNECT', ...where }
       void recordRefusal(plan, facts, ports).then((refusal) => refuseTunnel(socket, refusal))
       return
@@ -166,7 +177,9 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
         const same = name.toLowerCase().replace(/\.$/, '') === tunnel.host
         if (same) return done(null, options.authority.contextFor(tunnel.host))
         const refusal = refusedTo(tunnel.caller, { refusal: 'host_mismatch' })
-        void recordRefusal(refusal, { door: 'tunnel', host: tunnel.host }, ports).then(() => done(new KeywardError('host_mismatch')))
+        void recordRefusal(refusal, { door: 'tunnel', host: tunnel.host }, ports).then(() =>
+          done(new KeywardError('host_mismatch')),
+        )
       },
     })
     secure.on('error', () => socket.destroy())
@@ -229,6 +242,7 @@ function bind(server: Server, where: { host: string; port: number } | { path: st
 /** What asks for another protocol than the one that is spoken here. */
 function protocolRefusal({ headers }: IncomingMessage): Refusal | null {
   if (headers.upgrade !== undefined && !/^h2c$/i.test(headers.upgrade)) return { refusal: 'upgrade_refused' }
-  if (headers.expect !== undefined && !/^100-continue$/i.test(headers.expect)) return { refusal: 'request_malformed', detail: 'The only expectation is 100-continue.' }
+  if (headers.expect !== undefined && !/^100-continue$/i.test(headers.expect))
+    return { refusal: 'request_malformed', detail: 'The only expectation is 100-continue.' }
   return null
 }

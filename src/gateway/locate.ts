@@ -49,25 +49,42 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
   if (match === null) return { refusal: 'service_unknown', detail: 'The gateway answers `/s/SERVICE/…`.' }
   const service = ports.services.get(match[1] ?? '')
   if (service === undefined) return { refusal: 'service_unknown' }
-  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method, guarded: guardedHeaders(service) })
+  const headers = requestHeadersForUpstream(arrival.headers, {
+    method: arrival.method,
+    guarded: guardedHeaders(service),
+  })
   if (isRefusal(headers)) return headers
   const rest = arrival.rawTarget.slice(match[0].length)
   const target = parseTarget(rest.startsWith('/') ? rest : `/${rest}`, { encodedSlash: service.encodedSlash ?? false })
   if ('refusal' in target) return target
   const scheme = service.endpoint?.startsWith('http:') ? 'http' : 'https'
-  const head: RequestHead = { method: arrival.method, scheme, host: '', port: portOf(scheme), target: target.target, headers: headers.headers }
+  const head: RequestHead = {
+    method: arrival.method,
+    scheme,
+    host: '',
+    port: portOf(scheme),
+    target: target.target,
+    headers: headers.headers,
+  }
   const found = presentedIn(head, service)
-  if (found === null) return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
+  if (found === null)
+    return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
   if (isRefusal(found)) return found
   const owner = ports.sessions.byPlaceholder(found.text)
   if (owner === null) return { refusal: notAPlaceholder(found.text) }
   if (isRefusal(owner)) return owner
-  if (owner.short) return { refusal: 'token_missing', detail: 'This placeholder is too short to prove a session by itself; use the proxy.' }
+  if (owner.short)
+    return {
+      refusal: 'token_missing',
+      detail: 'This placeholder is too short to prove a session by itself; use the proxy.',
+    }
   const held = ports.guarded.of(owner.credentialId)
   if (held === undefined) return refusedTo(owner, { refusal: 'credential_missing' })
-  if (held.service.id !== service.id || owner.field !== found.field) return refusedTo(owner, { refusal: 'placeholder_elsewhere' })
+  if (held.service.id !== service.id || owner.field !== found.field)
+    return refusedTo(owner, { refusal: 'placeholder_elsewhere' })
   const host = held.hosts.find((candidate) => !candidate.startsWith('*'))
-  if (host === undefined) return refusedTo(owner, { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` })
+  if (host === undefined)
+    return refusedTo(owner, { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` })
   return {
     kind: 'service',
     caller: owner,
@@ -89,17 +106,28 @@ export function locateForward(
   const { scheme, host, port } = where
   const guards = ports.guarded.at(caller.environment, host)
   const service = guards[0]?.service
-  const headers = requestHeadersForUpstream(arrival.headers, { method: arrival.method, guarded: service === undefined ? [] : guardedHeaders(service) })
+  const headers = requestHeadersForUpstream(arrival.headers, {
+    method: arrival.method,
+    guarded: service === undefined ? [] : guardedHeaders(service),
+  })
   if (isRefusal(headers)) return headers
   const hostRefusal = hostHeaderRefusal(headers.headers, where)
   if (hostRefusal !== null) return hostRefusal
   const target = parseTarget(where.rawTarget, { encodedSlash: service?.encodedSlash ?? false })
   // A host that nobody guards gets what the agent wrote; only a credential needs one reading.
   if ('refusal' in target && (service !== undefined || target.refusal !== 'path_not_canonical')) return target
-  const head = withHost({ method: arrival.method, scheme, host, port, target: 'refusal' in target ? where.rawTarget : target.target, headers: headers.headers })
+  const head = withHost({
+    method: arrival.method,
+    scheme,
+    host,
+    port,
+    target: 'refusal' in target ? where.rawTarget : target.target,
+    headers: headers.headers,
+  })
   if (service === undefined) return { kind: 'unlisted', caller, head }
   if (scheme === 'http' && !service.endpoint?.startsWith('http:')) return { refusal: 'cleartext_refused' }
-  if (port !== portOf(scheme)) return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
+  if (port !== portOf(scheme))
+    return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
   const chosen = chooseCredential(head, caller, service, guards, ports)
   return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen }
 }
@@ -119,7 +147,8 @@ function chooseCredential(
     if (owner === null) return { refusal: notAPlaceholder(found.text) }
     if (isRefusal(owner)) return owner
     if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
-    if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field) return { refusal: 'placeholder_elsewhere' }
+    if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field)
+      return { refusal: 'placeholder_elsewhere' }
     return { credentialId: owner.credentialId, rule: found.rule, presented: found.text }
   }
   const granted = new Set(ports.grants.credentialsOf(caller.agentId))
@@ -176,8 +205,11 @@ function withHost(head: RequestHead): RequestHead {
 function ownHostRefusal(headers: readonly HeaderPair[]): Refusal | null {
   const [value = '', ...others] = headerValues(headers, 'host')
   const parsed = parseAuthority(value)
-  if (others.length > 0 || isRefusal(parsed)) return { refusal: 'request_malformed', detail: 'There is not one well-formed Host header.' }
-  return parsed.host === 'localhost' || isLoopback(parsed.host) ? null : { refusal: 'host_mismatch', detail: 'A base URL names the gateway itself as its host.' }
+  if (others.length > 0 || isRefusal(parsed))
+    return { refusal: 'request_malformed', detail: 'There is not one well-formed Host header.' }
+  return parsed.host === 'localhost' || isLoopback(parsed.host)
+    ? null
+    : { refusal: 'host_mismatch', detail: 'A base URL names the gateway itself as its host.' }
 }
 
 function hostHeaderRefusal(headers: readonly HeaderPair[], where: ForwardTarget): Refusal | null {
@@ -187,5 +219,7 @@ function hostHeaderRefusal(headers: readonly HeaderPair[], where: ForwardTarget)
   if (values.length > 1) return { refusal: 'request_malformed', detail: 'There is more than one Host header.' }
   const parsed = parseAuthority(value)
   if ('refusal' in parsed) return { refusal: 'request_malformed', detail: 'The Host header is malformed.' }
-  return parsed.host === where.host && (parsed.port ?? portOf(where.scheme)) === where.port ? null : { refusal: 'host_mismatch' }
+  return parsed.host === where.host && (parsed.port ?? portOf(where.scheme)) === where.port
+    ? null
+    : { refusal: 'host_mismatch' }
 }

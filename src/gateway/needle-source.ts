@@ -15,7 +15,11 @@ export interface NeedleSource {
 const RESTATED_MAXIMUM = 4_096
 
 /** Built when first asked and again after a change of credentials. */
-export function createNeedleSource(parts: { readonly credentials: Credentials; readonly services: ServiceDirectory; readonly records: Records }): NeedleSource {
+export function createNeedleSource(parts: {
+  readonly credentials: Credentials
+  readonly services: ServiceDirectory
+  readonly records: Records
+}): NeedleSource {
   let whole: NeedleSet | null = null
   const restated = new Map<string, NeedleSet>()
   parts.records.onCommit((changes) => {
@@ -31,9 +35,14 @@ export function createNeedleSource(parts: { readonly credentials: Credentials; r
       for (const version of parts.credentials.onRecord(id)) {
         for (const value of Object.values(version.fields)) {
           if (typeof value === 'string') continue
-          known.push({ name: id, value: value.reveal((bytes) => Uint8Array.from(bytes)), replacement: `[keyward:${record.name}]` })
+          known.push({
+            name: id,
+            value: value.reveal((bytes) => Uint8Array.from(bytes)),
+            replacement: `[keyward:${record.name}]`,
+          })
         }
-        for (const text of composites(record.service, version)) derived.push({ text, replacement: `[keyward:${record.name}]` })
+        for (const text of composites(record.service, version))
+          derived.push({ text, replacement: `[keyward:${record.name}]` })
       }
     }
     return needlesOf(known, derived)
@@ -41,7 +50,8 @@ export function createNeedleSource(parts: { readonly credentials: Credentials; r
 
   function composites(serviceId: string, version: OpenVersion): readonly string[] {
     const values: Record<string, string> = {}
-    for (const [name, value] of Object.entries(version.fields)) values[name] = typeof value === 'string' ? value : value.revealText()
+    for (const [name, value] of Object.entries(version.fields))
+      values[name] = typeof value === 'string' ? value : value.revealText()
     return (parts.services.get(serviceId)?.inject ?? []).flatMap((rule) => {
       try {
         return derivedTexts(rule, values)

@@ -57,7 +57,8 @@ export function replyTo(request: IncomingMessage, response: ServerResponse): Rep
     },
     write: (chunk) => response.write(chunk),
     end(trailers) {
-      if (trailers !== undefined && trailers.length > 0) response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
+      if (trailers !== undefined && trailers.length > 0)
+        response.addTrailers(trailers.map(([name, value]): [string, string] => [name, value]))
       response.end()
     },
     destroy: () => void response.destroy(),

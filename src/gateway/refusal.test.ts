@@ -5,7 +5,13 @@ import { refusalFrom, sendRefusal, type Refusal } from './refusal.ts'
 import type { Reply } from './reply.ts'
 
 function replyThat(started: boolean) {
-  const said: { status: number; headers: readonly HeaderPair[]; body: string; ended: boolean; destroyed: boolean } = { status: 0, headers: [], body: '', ended: false, destroyed: false }
+  const said: { status: number; headers: readonly HeaderPair[]; body: string; ended: boolean; destroyed: boolean } = {
+    status: 0,
+    headers: [],
+    body: '',
+    ended: false,
+    destroyed: false,
+  }
   const reply: Reply = {
     started,
     start: (status, headers) => void Object.assign(said, { status, headers }),
@@ -13,7 +19,8 @@ function replyThat(started: boolean) {
       said.body += Buffer.from(chunk).toString()
       return true
     },
-    respond: (status, headers, body) => void Object.assign(said, { status, headers, body: Buffer.from(body).toString(), ended: true }),
+    respond: (status, headers, body) =>
+      void Object.assign(said, { status, headers, body: Buffer.from(body).toString(), ended: true }),
     end: () => void (said.ended = true),
     destroy: () => void (said.destroyed = true),
     onDrain: () => undefined,
@@ -25,13 +32,31 @@ function replyThat(started: boolean) {
 test.each(Object.keys(errors).map((code) => [code]))('%s is told as problem JSON with its code in a header', (name) => {
   const [code] = (Object.keys(errors) as (keyof typeof errors)[]).filter((one) => one === name)
   if (code === undefined) throw new Error(name)
-  const caller = { sessionId: 'hidden-session', agentId: 'hidden-id', agent: 'hidden-agent', environment: 'hidden-environment', egress: 'deny' } as const
+  const caller = {
+    sessionId: 'hidden-session',
+    agentId: 'hidden-id',
+    agent: 'hidden-agent',
+    environment: 'hidden-environment',
+    egress: 'deny',
+  } as const
   const { reply, said } = replyThat(false)
   sendRefusal(reply, { refusal: code, detail: 'About this case.', rule: 'GET /x', caller })
   const problem: unknown = JSON.parse(said.body)
-  expect(problem).toMatchObject({ code, status: errors[code].status, title: errors[code].title, next: errors[code].next, detail: 'About this case.', rule: 'GET /x' })
+  expect(problem).toMatchObject({
+    code,
+    status: errors[code].status,
+    title: errors[code].title,
+    next: errors[code].next,
+    detail: 'About this case.',
+    rule: 'GET /x',
+  })
   expect(said.status).toBe(errors[code].status)
-  expect(Object.fromEntries(said.headers)).toMatchObject({ 'content-type': 'application/problem+json', 'keyward-error': code, 'content-length': String(Buffer.byteLength(said.body)), 'cache-control': 'no-store' })
+  expect(Object.fromEntries(said.headers)).toMatchObject({
+    'content-type': 'application/problem+json',
+    'keyward-error': code,
+    'content-length': String(Buffer.byteLength(said.body)),
+    'cache-control': 'no-store',
+  })
   expect(said.ended).toBe(true)
   // Whom it met is for the journal alone.
   expect(said.body + JSON.stringify(said.headers)).not.toContain('hidden')
@@ -56,7 +81,10 @@ test('an SDK is told when to come back, or not to', () => {
 })
 
 test('only errors with a code become refusals', () => {
-  expect(refusalFrom(new KeywardError('field_missing', 'Its name is key.'))).toEqual({ refusal: 'field_missing', detail: 'Its name is key.' })
+  expect(refusalFrom(new KeywardError('field_missing', 'Its name is key.'))).toEqual({
+    refusal: 'field_missing',
+    detail: 'Its name is key.',
+  })
   const other = new TypeError('x')
   expect(() => refusalFrom(other)).toThrow(other)
 })

@@ -15,7 +15,14 @@ const head = { method: 'GET', scheme: 'https', host: 'api.example.test', port: 4
 
 /** A relay between a service and a reader that are both driven by hand. */
 function between(options: { readonly guarded?: boolean } = {}) {
-  const said = { status: 0, headers: [] as readonly HeaderPair[], body: '', trailers: [] as readonly HeaderPair[], ended: false, destroyed: false }
+  const said = {
+    status: 0,
+    headers: [] as readonly HeaderPair[],
+    body: '',
+    trailers: [] as readonly HeaderPair[],
+    ended: false,
+    destroyed: false,
+  }
   const flow: string[] = []
   const room = { left: Number.POSITIVE_INFINITY }
   let started = false
@@ -78,7 +85,12 @@ function between(options: { readonly guarded?: boolean } = {}) {
     room,
     end,
     service,
-    answer: (status: number, headers: readonly HeaderPair[] = []) => service.onHead(status, headers, { pause: () => void flow.push('pause'), resume: () => void flow.push('resume'), abort: () => void flow.push('abort') }),
+    answer: (status: number, headers: readonly HeaderPair[] = []) =>
+      service.onHead(status, headers, {
+        pause: () => void flow.push('pause'),
+        resume: () => void flow.push('resume'),
+        abort: () => void flow.push('abort'),
+      }),
     drain: () => drain(),
     leave: () => gone(),
     stop: (code: ErrorCode) => stop(code),
@@ -106,7 +118,10 @@ test('a body that is small only as long as it is coded goes out as it comes, at 
   const { service, answer, room, flow, said, end } = between()
   const coded = gzipSync(Buffer.alloc(40 * WHOLE_BODY_BYTES, 'a'))
   expect(coded.byteLength).toBeLessThan(WHOLE_BODY_BYTES)
-  answer(200, [['content-encoding', 'gzip'], ['content-length', String(coded.byteLength)]])
+  answer(200, [
+    ['content-encoding', 'gzip'],
+    ['content-length', String(coded.byteLength)],
+  ])
   room.left = 10
   service.onData(coded)
   await expect.poll(() => said.body.length).toBeGreaterThan(0)
@@ -195,7 +210,12 @@ describe('ends', () => {
 
 test('an answer of a host that nobody guards passes as it is, but not in Keyward’s name', async () => {
   const { service, answer, said, end } = between({ guarded: false })
-  answer(200, [['x-a', secret], ['keyward-error', 'token_invalid'], ['connection', 'x-hop'], ['x-hop', '1']])
+  answer(200, [
+    ['x-a', secret],
+    ['keyward-error', 'token_invalid'],
+    ['connection', 'x-hop'],
+    ['x-hop', '1'],
+  ])
   service.onData(Buffer.from(secret))
   service.onEnd([])
   await end

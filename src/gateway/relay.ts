@@ -2,7 +2,14 @@ import { KeywardError, type ErrorCode } from '../core/errors.ts'
 import type { NeedleSet } from '../core/needles.ts'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
-import { answerHead, answerTrailers, bodyScrubber, WHOLE_BODY_BYTES, type AnswerHead, type BodyScrubber } from './answer.ts'
+import {
+  answerHead,
+  answerTrailers,
+  bodyScrubber,
+  WHOLE_BODY_BYTES,
+  type AnswerHead,
+  type BodyScrubber,
+} from './answer.ts'
 import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
@@ -83,7 +90,11 @@ class Relay implements AnswerListener {
     this.#status = status
     if (this.#over) return flow.abort()
     const { needles, head, reply } = this.#options
-    if (needles === null) return reply.start(status, withoutHopByHop(headers).filter(([name]) => !name.startsWith('keyward-')))
+    if (needles === null)
+      return reply.start(
+        status,
+        withoutHopByHop(headers).filter(([name]) => !name.startsWith('keyward-')),
+      )
     const answer = answerHead({ method: head.method, status, headers }, needles)
     if (isRefusal(answer)) return this.#finish('refused', answer.refusal, answer)
     this.#answer = answer
@@ -110,14 +121,22 @@ class Relay implements AnswerListener {
     this.#guarded(() => {
       const waiting = this.#scrubber?.end()
       if (waiting === undefined) this.#complete(trailers)
-      else waiting.then(() => this.#complete(trailers), (error: unknown) => this.#failed(error))
+      else
+        waiting.then(
+          () => this.#complete(trailers),
+          (error: unknown) => this.#failed(error),
+        )
     })
   }
 
   onFailure(refusal: Refusal): void {
     if (this.#over) return
     const begun = this.#answer !== null || this.#options.reply.started
-    this.#finish(begun ? 'broken' : 'refused', begun ? 'upstream_broken' : refusal.refusal, begun ? { refusal: 'upstream_broken' } : refusal)
+    this.#finish(
+      begun ? 'broken' : 'refused',
+      begun ? 'upstream_broken' : refusal.refusal,
+      begun ? { refusal: 'upstream_broken' } : refusal,
+    )
   }
 
   readonly #sink: Sink = (piece) => {
@@ -154,7 +173,8 @@ class Relay implements AnswerListener {
     if (this.#over) return
     const { reply, needles } = this.#options
     if (this.#gathered !== null && this.#answer !== null) {
-      const whole = this.#gathered.length === 1 ? (this.#gathered[0] ?? new Uint8Array(0)) : Buffer.concat(this.#gathered)
+      const whole =
+        this.#gathered.length === 1 ? (this.#gathered[0] ?? new Uint8Array(0)) : Buffer.concat(this.#gathered)
       this.#bytesDown += whole.byteLength
       reply.respond(this.#answer.status, [...this.#answer.headers, ['content-length', String(whole.byteLength)]], whole)
     } else {

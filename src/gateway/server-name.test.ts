@@ -35,7 +35,8 @@ test('asks for more at every cut, and never reads a name from a part', async () 
 test('a name split over records is read whole', async () => {
   const hello = await helloFor('api.example.test')
   const body = hello.subarray(5)
-  const record = (part: Buffer) => Buffer.concat([Buffer.from([22, 3, 1, part.byteLength >> 8, part.byteLength & 255]), part])
+  const record = (part: Buffer) =>
+    Buffer.concat([Buffer.from([22, 3, 1, part.byteLength >> 8, part.byteLength & 255]), part])
   for (const cut of [1, 3, 4, 50, body.byteLength - 1]) {
     const split = Buffer.concat([record(body.subarray(0, cut)), record(body.subarray(cut))])
     expect(readServerName(split)).toEqual({ state: 'read', serverName: 'api.example.test' })

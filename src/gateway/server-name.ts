@@ -49,7 +49,7 @@ function readHello(hello: Buffer): HelloReading {
     at = skip(hello, at, 1)
     const extensions = block(hello, at, 2)
     let serverName: string | null = null
-    for (let next = 0; next < extensions.byteLength; ) {
+    for (let next = 0; next < extensions.byteLength;) {
       if (next + 4 > extensions.byteLength) throw new Malformed()
       const type = extensions.readUInt16BE(next)
       const content = block(extensions, next + 2, 2)

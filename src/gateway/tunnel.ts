@@ -31,7 +31,12 @@ export type TunnelPlan =
   | { readonly kind: 'pass'; readonly caller: Caller; readonly host: string; readonly port: number }
 
 /** Identify and locate for a CONNECT, before any byte is dialled. */
-export function planTunnel(authority: string, headers: readonly HeaderPair[], early: number, ports: ExchangePorts): TunnelPlan | Refusal {
+export function planTunnel(
+  authority: string,
+  headers: readonly HeaderPair[],
+  early: number,
+  ports: ExchangePorts,
+): TunnelPlan | Refusal {
   if (early > 0) return { refusal: 'request_malformed', detail: 'Bytes arrived before the tunnel was open.' }
   if (ports.inflight.size >= INFLIGHT_MAXIMUM) return { refusal: 'overloaded', retryAfterSeconds: 1 }
   const parsed = parseAuthority(authority)
@@ -40,7 +45,8 @@ export function planTunnel(authority: string, headers: readonly HeaderPair[], ea
   if (port === null) return { refusal: 'request_malformed', detail: 'CONNECT needs a port.' }
   const caller = identifyProxy(headers, ports.sessions)
   if (isRefusal(caller)) return caller
-  if (ports.inflight.countOf(caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) return refusedTo(caller, { refusal: 'overloaded', retryAfterSeconds: 1 })
+  if (ports.inflight.countOf(caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM)
+    return refusedTo(caller, { refusal: 'overloaded', retryAfterSeconds: 1 })
   if (ports.ownAuthority(host, port)) return refusedTo(caller, { refusal: 'loop_refused' })
   if (port === 80) return { kind: 'open', tunnel: { caller, host, port, scheme: 'http' } }
   if (ports.guarded.at(caller.environment, host).length > 0) {
@@ -74,11 +80,29 @@ export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
  * Passes the bytes of a tunnel to a host without a service, once the ClientHello has named that very
  * host: what the journal says is where it goes. Resolves when the tunnel has ended.
  */
-export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kind: 'pass' }>, resolve: Resolve, ports: ExchangePorts): Promise<void> {
+export async function passTunnel(
+  client: Socket,
+  plan: Extract<TunnelPlan, { kind: 'pass' }>,
+  resolve: Resolve,
+  ports: ExchangePorts,
+): Promise<void> {
   const { caller, host, port } = plan
   const id = ports.newId()
-  const facts = { exchange: id, door: 'tunnel', agent: caller.agent, session: caller.sessionId, environment: caller.environment, host: scrubText(ports.needles.of('', null), host).text, port }
-  const remove = ports.inflight.add({ sessionId: caller.sessionId, agentId: caller.agentId, credentialId: null, end: () => void client.destroy() })
+  const facts = {
+    exchange: id,
+    door: 'tunnel',
+    agent: caller.agent,
+    session: caller.sessionId,
+    environment: caller.environment,
+    host: scrubText(ports.needles.of('', null), host).text,
+    port,
+  }
+  const remove = ports.inflight.add({
+    sessionId: caller.sessionId,
+    agentId: caller.agentId,
+    credentialId: null,
+    end: () => void client.destroy(),
+  })
   try {
     const address = await checkedAddress(host, resolve).catch((): Refusal => ({ refusal: 'upstream_unreachable' }))
     if (isRefusal(address)) {
@@ -98,8 +122,11 @@ export async function passTunnel(client: Socket, plan: Extract<TunnelPlan, { kin
     }
     const startedAt = ports.now()
     const carried = await pipeBoth(client, address.address, port, hello.bytes)
-    const end = carried === null ? { outcome: 'refused', code: 'upstream_unreachable' } : { outcome: 'answered', ...carried }
-    await ports.journal.append({ kind: 'outcome', ...facts, ...end, latencyMilliseconds: ports.now() - startedAt }).catch(() => undefined)
+    const end =
+      carried === null ? { outcome: 'refused', code: 'upstream_unreachable' } : { outcome: 'answered', ...carried }
+    await ports.journal
+      .append({ kind: 'outcome', ...facts, ...end, latencyMilliseconds: ports.now() - startedAt })
+      .catch(() => undefined)
   } finally {
     remove()
     client.destroy()
@@ -137,7 +164,12 @@ function readHello(client: Socket): Promise<Hello | null> {
 }
 
 /** Carries bytes both ways until both sides have ended, and gives what was carried; null: the host could not be reached. */
-async function pipeBoth(client: Socket, address: string, port: number, first: Buffer): Promise<{ bytesUp: number; bytesDown: number } | null> {
+async function pipeBoth(
+  client: Socket,
+  address: string,
+  port: number,
+  first: Buffer,
+): Promise<{ bytesUp: number; bytesDown: number } | null> {
   const upstream = connectTcp({ host: address, port, allowHalfOpen: true })
   upstream.on('error', () => upstream.destroy())
   if (!(await isConnected(upstream))) {

@@ -139,7 +139,9 @@ test('revoking, suspending and expiry bite at once and end the session once', as
   await sessions.revoke(first.session.id, 'test')
   await sessions.revoke(first.session.id, 'test')
   expect(sessions.byToken(first.session.token)).toMatchObject({ refusal: 'session_revoked' })
-  expect(sessions.byPlaceholder(first.session.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'session_revoked' })
+  expect(sessions.byPlaceholder(first.session.placeholders[0]?.text ?? '')).toMatchObject({
+    refusal: 'session_revoked',
+  })
   await sessions.suspend(second.session.id, 'test')
   await sessions.suspend(second.session.id, 'test')
   expect(sessions.byToken(second.session.token)).toMatchObject({ refusal: 'session_suspended' })
@@ -268,7 +270,9 @@ test('what is over is forgotten after a day, not before', async () => {
   pass(1)
   await sessions.sweep()
   expect(sessions.byToken(revoked.session.token)).toMatchObject({ refusal: 'token_invalid' })
-  expect(sessions.byPlaceholder(revoked.session.placeholders[0]?.text ?? '')).toMatchObject({ refusal: 'token_invalid' })
+  expect(sessions.byPlaceholder(revoked.session.placeholders[0]?.text ?? '')).toMatchObject({
+    refusal: 'token_invalid',
+  })
   expect(sessions.byToken(expired.session.token)).toMatchObject({ refusal: 'session_expired' })
   pass(hour * 1000)
   await sessions.sweep()

@@ -19,5 +19,9 @@ export function keptJournalHead(records: Records, node: string): JournalHead | n
 /** Remembers a head in the store, so that a journal which is cut back together with its checkpoints is found out. */
 export async function keepJournalHead(records: Records, node: string, head: JournalHead): Promise<void> {
   const value = { size: head.size, root: head.root }
-  await records.commit([{ table: 'setting', id: idOf(node), body: { value } }], { actor: 'keyward', action: 'journal.head', detail: value })
+  await records.commit([{ table: 'setting', id: idOf(node), body: { value } }], {
+    actor: 'keyward',
+    action: 'journal.head',
+    detail: value,
+  })
 }

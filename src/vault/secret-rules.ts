@@ -24,7 +24,10 @@ export function checkFieldValue(field: string, value: Secret): void {
 /** Throws `secret_invalid` for a secret that is too short to be looked for in answers. */
 export function checkSecretLength(field: string, value: Secret): void {
   if (value.byteLength < MIN_SECRET_BYTES) {
-    throw new KeywardError('secret_invalid', `Field ${field} is shorter than ${MIN_SECRET_BYTES} bytes, so answers could not be searched for it.`)
+    throw new KeywardError(
+      'secret_invalid',
+      `Field ${field} is shorter than ${MIN_SECRET_BYTES} bytes, so answers could not be searched for it.`,
+    )
   }
 }
 

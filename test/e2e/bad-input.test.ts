@@ -615,7 +615,7 @@ describe('starting', () => {
     for (const variables of [
       { KEYWARD_GATEWAY: 'nowhere' },
       { KEYWARD_NODE: '../x' },
-      { KEYWARD_LEASE_MILLISECONDS: 'soon' },
+      { KEYWARD_STRICT_JOURNAL: 'soon' },
       { KEYWARD_ROOT_KEY_FILE: join(house.home, 'key') },
     ]) {
       expectError(await house.keyward(['up'], { variables }), 'config_invalid')

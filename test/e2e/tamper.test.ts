@@ -230,7 +230,11 @@ describe('the whole', () => {
   })
 
   test('the marker’s epoch, by which two writers are told apart, is changed', async () => {
-    expectRefusal(await startWith(pristine, (open) => open.exec('UPDATE keyward SET epoch = epoch + 1')), TAMPERED, 'keyward')
+    expectRefusal(
+      await startWith(pristine, (open) => open.exec('UPDATE keyward SET epoch = epoch + 1')),
+      TAMPERED,
+      'keyward',
+    )
   })
 
   test('the whole database is put back to an earlier day', async () => {

@@ -20,7 +20,11 @@ beforeAll(async () => {
   echo = await stage.hold({ id: 'echo', endpoint: upstream.origin })
   // Of another agent: whoever asks, no secret of the vault comes back.
   other = await stage.hold({ id: 'other', endpoint: upstream.origin, agent: 'somebody-else' })
-  composite = await stage.hold({ id: 'composite', endpoint: upstream.origin, inject: [{ kind: 'basic', user: 'x-access-token' }] })
+  composite = await stage.hold({
+    id: 'composite',
+    endpoint: upstream.origin,
+    inject: [{ kind: 'basic', user: 'x-access-token' }],
+  })
   login = await stage.login('triage')
 })
 
@@ -29,15 +33,25 @@ afterAll(async () => {
   await upstream.close()
 })
 
-const ask = (door: Door, rest: Partial<Ask> = {}): Ask => ({ door, held: echo, login, headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]], ...rest })
+const ask = (door: Door, rest: Partial<Ask> = {}): Ask => ({
+  door,
+  held: echo,
+  login,
+  headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]],
+  ...rest,
+})
 
 /** Everything that was read, once as it came and once with every escape undone that this test writes. */
 function readings({ rawHead, body, trailers }: Answer): string {
   const text = rawHead + body.toString('latin1') + JSON.stringify(trailers)
   const unescaped = [
     text.replaceAll(/%([0-9a-f]{2})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))),
-    text.replaceAll(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16))).replaceAll('\\/', '/'),
-    ...[...text.matchAll(/[A-Za-z0-9+/_-]{16,}=*/g)].flatMap(([match]) => [0, 1, 2, 3].map((skip) => Buffer.from(match.slice(skip), 'base64').toString('latin1'))),
+    text
+      .replaceAll(/\\u([0-9a-f]{4})/gi, (_, hex: string) => String.fromCharCode(Number.parseInt(hex, 16)))
+      .replaceAll('\\/', '/'),
+    ...[...text.matchAll(/[A-Za-z0-9+/_-]{16,}=*/g)].flatMap(([match]) =>
+      [0, 1, 2, 3].map((skip) => Buffer.from(match.slice(skip), 'base64').toString('latin1')),
+    ),
     ...[...text.matchAll(/[0-9a-f]{32,}/gi)].map(([match]) => Buffer.from(match, 'hex').toString('latin1')),
   ]
   return [text, ...unescaped].join('\n')
@@ -51,10 +65,16 @@ function expectClean(answer: Answer): void {
 const forms: readonly [name: string, write: (secret: string) => string][] = [
   ['as it is', (secret) => secret],
   ['in JSON', (secret) => JSON.stringify({ key: secret })],
-  ['in JSON with every character escaped', (secret) => [...secret].map((character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')],
+  [
+    'in JSON with every character escaped',
+    (secret) => [...secret].map((character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, '0')}`).join(''),
+  ],
   ['in JSON with escaped slashes', (secret) => JSON.stringify(secret).replaceAll('/', '\\/')],
   ['percent-encoded', (secret) => encodeURIComponent(secret)],
-  ['percent-encoded throughout', (secret) => [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join('')],
+  [
+    'percent-encoded throughout',
+    (secret) => [...Buffer.from(secret)].map((byte) => `%${byte.toString(16).padStart(2, '0')}`).join(''),
+  ],
   ['as a form', (secret) => new URLSearchParams({ key: secret }).toString()],
   ['in hexadecimal', (secret) => Buffer.from(secret).toString('hex')],
   ['in capital hexadecimal', (secret) => Buffer.from(secret).toString('hex').toUpperCase()],
@@ -125,7 +145,14 @@ describe.each(doors)('%s', (door) => {
         for (let at = 0; at < coded.length; at += size) response.write(coded.subarray(at, at + size))
         response.end()
       }
-      const answer = await stage.request(ask(door, { headers: [['Authorization', `Bearer ${login.placeholder(echo)}`], ['Accept-Encoding', 'gzip, br, zstd, x-unheard']] }))
+      const answer = await stage.request(
+        ask(door, {
+          headers: [
+            ['Authorization', `Bearer ${login.placeholder(echo)}`],
+            ['Accept-Encoding', 'gzip, br, zstd, x-unheard'],
+          ],
+        }),
+      )
       expectClean(answer)
       expect(answer.body.toString()).toContain(login.placeholder(echo))
       expect(answer.body.toString().startsWith('padding '.repeat(3_000))).toBe(true)
@@ -144,12 +171,20 @@ describe.each(doors)('%s', (door) => {
     const answer = await stage.request(ask(door))
     expect({ status: answer.status, code: codeOf(answer) }).toEqual({ status: 502, code: 'answer_withheld' })
     expectClean(answer)
-    expect((await stage.journaled({ kind: 'outcome', code: 'answer_withheld' })).event).toMatchObject({ agent: 'triage', outcome: 'refused', status: 200 })
+    expect((await stage.journaled({ kind: 'outcome', code: 'answer_withheld' })).event).toMatchObject({
+      agent: 'triage',
+      outcome: 'refused',
+      status: 200,
+    })
   })
 
   test('a coded body that is cut, and one that is none', async () => {
     const coded = gzipSync(Buffer.from(`${madeUp()} `.repeat(4_000)))
-    handler = always(200, { 'content-encoding': 'gzip', 'content-length': String(coded.length - 100) }, coded.subarray(0, coded.length - 100))
+    handler = always(
+      200,
+      { 'content-encoding': 'gzip', 'content-length': String(coded.length - 100) },
+      coded.subarray(0, coded.length - 100),
+    )
     const cut = await stage.request(ask(door))
     expect(cut.status === 200 ? cut.whole : codeOf(cut)).toBe(cut.status === 200 ? false : 'upstream_broken')
     handler = always(200, { 'content-encoding': 'br', 'content-length': '11' }, 'not brotli!')
@@ -167,7 +202,9 @@ describe.each(doors)('%s', (door) => {
     }
     const offsets = Array.from({ length: text.length - 1 }, (_, index) => index + 1).filter((at) => at % 3 === 1)
     for (let at = 0; at < offsets.length; at += 8) {
-      const some = await Promise.all(offsets.slice(at, at + 8).map((offset) => stage.request(ask(door, { target: `/${offset}` }))))
+      const some = await Promise.all(
+        offsets.slice(at, at + 8).map((offset) => stage.request(ask(door, { target: `/${offset}` }))),
+      )
       for (const answer of some) {
         expectClean(answer)
         outs.push(answer.body.toString())
@@ -225,7 +262,11 @@ describe.each(doors)('%s', (door) => {
   test('a redirect is passed on, and nothing is sent after it', async () => {
     const count = upstream.got.length
     for (const status of [301, 302, 303, 307, 308]) {
-      handler = always(status, { location: `https://elsewhere.example.test/?k=${encodeURIComponent(echo.secret())}` }, '')
+      handler = always(
+        status,
+        { location: `https://elsewhere.example.test/?k=${encodeURIComponent(echo.secret())}` },
+        '',
+      )
       const answer = await stage.request(ask(door))
       expect(answer.status).toBe(status)
       expect(header(answer, 'location')).toMatch(/^https:\/\/elsewhere\.example\.test\//)
@@ -236,12 +277,20 @@ describe.each(doors)('%s', (door) => {
 
   test('the service cannot speak in Keyward’s name, nor frame the connection', async () => {
     handler = (_request, response) => {
-      response.writeHead(403, { 'keyward-error': 'token_invalid', connection: 'close, x-hop', 'x-hop': '1', 'proxy-authenticate': 'Basic', 'alt-svc': 'h3=":443"', 'set-cookie': ['a=1', 'b=2'] })
+      response.writeHead(403, {
+        'keyward-error': 'token_invalid',
+        connection: 'close, x-hop',
+        'x-hop': '1',
+        'proxy-authenticate': 'Basic',
+        'alt-svc': 'h3=":443"',
+        'set-cookie': ['a=1', 'b=2'],
+      })
       response.end('no')
     }
     const answer = await stage.request(ask(door))
     expect(answer.status).toBe(403)
-    for (const name of ['keyward-error', 'x-hop', 'proxy-authenticate', 'alt-svc']) expect(header(answer, name)).toBeUndefined()
+    for (const name of ['keyward-error', 'x-hop', 'proxy-authenticate', 'alt-svc'])
+      expect(header(answer, name)).toBeUndefined()
     expect(answer.headers.filter(([name]) => name === 'set-cookie').map(([, value]) => value)).toEqual(['a=1', 'b=2'])
   })
 
@@ -249,11 +298,31 @@ describe.each(doors)('%s', (door) => {
     handler = always(200, {}, 'x'.repeat(100))
     await stage.request(ask(door, { method: 'PUT', target: '/v1/journal?q=private', body: 'four' }))
     const intent = await stage.journaled({ kind: 'intent' })
-    expect(intent.event).toMatchObject({ door, agent: 'triage', environment: 'dev', host: echo.host, method: 'PUT', path: '/v1/journal', service: 'echo', credential: 'echo', version: 1, decision: 'allow', grant: echo.grantId, rule: '*' })
+    expect(intent.event).toMatchObject({
+      door,
+      agent: 'triage',
+      environment: 'dev',
+      host: echo.host,
+      method: 'PUT',
+      path: '/v1/journal',
+      service: 'echo',
+      credential: 'echo',
+      version: 1,
+      decision: 'allow',
+      grant: echo.grantId,
+      rule: '*',
+    })
     const outcome = await stage.journaled({ kind: 'outcome' })
-    expect(outcome.event).toMatchObject({ exchange: intent.event['exchange'], outcome: 'answered', status: 200, bytesUp: 4, bytesDown: 100 })
+    expect(outcome.event).toMatchObject({
+      exchange: intent.event['exchange'],
+      outcome: 'answered',
+      status: 200,
+      bytesUp: 4,
+      bytesDown: 100,
+    })
     expect(outcome.sequence).toBeGreaterThan(intent.sequence)
     const all = JSON.stringify(await stage.entries({}))
-    for (const text of [echo.secret(), other.secret(), composite.secret(), login.token, 'q=private']) expect(all).not.toContain(text)
+    for (const text of [echo.secret(), other.secret(), composite.secret(), login.token, 'q=private'])
+      expect(all).not.toContain(text)
   })
 })

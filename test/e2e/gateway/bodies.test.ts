@@ -1,7 +1,18 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, eventually, openStage, requestBytes, type Ask, type Door, type Held, type Login, type Stage } from './harness.ts'
+import {
+  codeOf,
+  doors,
+  eventually,
+  openStage,
+  requestBytes,
+  type Ask,
+  type Door,
+  type Held,
+  type Login,
+  type Stage,
+} from './harness.ts'
 import { always, startRawUpstream, startUpstream, type Handler, type Upstream } from './upstream.ts'
 import { header, type Answer, type Wire } from './wire.ts'
 
@@ -44,7 +55,13 @@ afterAll(async () => {
   await early.close()
 })
 
-const ask = (door: Door, held: Held, rest: Partial<Ask> = {}): Ask => ({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]], ...rest })
+const ask = (door: Door, held: Held, rest: Partial<Ask> = {}): Ask => ({
+  door,
+  held,
+  login,
+  headers: [['Authorization', `Bearer ${login.placeholder(held)}`]],
+  ...rest,
+})
 
 async function begin(door: Door, held: Held, rest: Partial<Ask> = {}): Promise<Wire> {
   const wire = await stage.open(door, held.host, login)
@@ -104,11 +121,15 @@ describe.each(doors)('%s', (door) => {
     const body = randomBytes(4 * MEGABYTE)
     handler = always(200, {}, 'ok')
     const wire = await stage.open(door, echo.host, login)
-    const headers = [['Authorization', `Bearer ${login.placeholder(echo)}`], way === 'in chunks' ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(body.length)]] as [string, string][]
+    const headers = [
+      ['Authorization', `Bearer ${login.placeholder(echo)}`],
+      way === 'in chunks' ? ['Transfer-Encoding', 'chunked'] : ['Content-Length', String(body.length)],
+    ] as [string, string][]
     wire.write(requestBytes(stage, { door, held: echo, login, method: 'POST', headers }))
     for (let at = 0; at < body.length; at += 100_000) {
       const piece = body.subarray(at, at + 100_000)
-      if (way === 'in chunks') wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)};note=x\r\n`), piece, Buffer.from('\r\n')]))
+      if (way === 'in chunks')
+        wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)};note=x\r\n`), piece, Buffer.from('\r\n')]))
       else wire.write(piece)
     }
     if (way === 'in chunks') wire.write('0\r\nX-Trailer: a\r\n\r\n')
@@ -155,7 +176,15 @@ describe.each(doors)('%s', (door) => {
       paused = true
     }
     const wire = await stage.open(door, eager.host, login)
-    wire.write(requestBytes(stage, { ...ask(door, eager, { method: 'POST' }), headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', String(256 * MEGABYTE)]] }))
+    wire.write(
+      requestBytes(stage, {
+        ...ask(door, eager, { method: 'POST' }),
+        headers: [
+          ['Authorization', `Bearer ${login.placeholder(eager)}`],
+          ['Content-Length', String(256 * MEGABYTE)],
+        ],
+      }),
+    )
     let written = 0
     const piece = Buffer.alloc(MEGABYTE)
     const write = (): void => {
@@ -174,7 +203,16 @@ describe.each(doors)('%s', (door) => {
   test('100-continue is answered, and the expectation goes no further', async () => {
     handler = always(200, {}, 'ok')
     const wire = await stage.open(door, echo.host, login)
-    wire.write(requestBytes(stage, { ...ask(door, echo, { method: 'POST' }), headers: [['Authorization', `Bearer ${login.placeholder(echo)}`], ['Expect', '100-continue'], ['Content-Length', '4']] }))
+    wire.write(
+      requestBytes(stage, {
+        ...ask(door, echo, { method: 'POST' }),
+        headers: [
+          ['Authorization', `Bearer ${login.placeholder(echo)}`],
+          ['Expect', '100-continue'],
+          ['Content-Length', '4'],
+        ],
+      }),
+    )
     expect((await wire.head()).status).toBe(100)
     wire.write('body')
     expect((await wire.answer()).status).toBe(200)
@@ -184,7 +222,9 @@ describe.each(doors)('%s', (door) => {
   })
 
   test('another expectation is refused', async () => {
-    expect(codeOf(await stage.request({ ...ask(door, echo), headers: [['Expect', 'miracles']] }))).toBe('request_malformed')
+    expect(codeOf(await stage.request({ ...ask(door, echo), headers: [['Expect', 'miracles']] }))).toBe(
+      'request_malformed',
+    )
   })
 
   test('an agent that goes away takes its request with it, before the answer and during it', async () => {
@@ -203,7 +243,10 @@ describe.each(doors)('%s', (door) => {
     await reading.head()
     reading.close()
     await eventually(() => gone === 2)
-    expect((await stage.journaled({ kind: 'outcome', text: 'aborted' })).event).toMatchObject({ agent: 'triage', outcome: 'aborted' })
+    expect((await stage.journaled({ kind: 'outcome', text: 'aborted' })).event).toMatchObject({
+      agent: 'triage',
+      outcome: 'aborted',
+    })
   })
 
   test('an agent that goes away in the middle of its upload', async () => {
@@ -212,7 +255,13 @@ describe.each(doors)('%s', (door) => {
       request.on('error', () => (broken += 1))
       request.resume()
     }
-    const wire = await begin(door, eager, { method: 'POST', headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', '100000']] })
+    const wire = await begin(door, eager, {
+      method: 'POST',
+      headers: [
+        ['Authorization', `Bearer ${login.placeholder(eager)}`],
+        ['Content-Length', '100000'],
+      ],
+    })
     wire.write('half')
     await eventually(() => early.received().toString('latin1').endsWith('half'))
     wire.close()
@@ -222,13 +271,20 @@ describe.each(doors)('%s', (door) => {
 
   test('a small body that never came whole is not sent, and the journal says that the agent went away', async () => {
     const before = early.received().byteLength
-    const headers = [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', '1000']] as const
+    const headers = [
+      ['Authorization', `Bearer ${login.placeholder(eager)}`],
+      ['Content-Length', '1000'],
+    ] as const
     const wire = await begin(door, eager, { method: 'POST', target: '/never', headers })
     wire.write('half')
     await stage.journaled({ kind: 'intent', text: '/never' })
     wire.close()
     const { exchange } = (await stage.journaled({ kind: 'intent', text: '/never' })).event
-    expect((await stage.journaled({ kind: 'outcome', text: String(exchange) })).event).toMatchObject({ agent: 'triage', outcome: 'aborted', bytesUp: 0 })
+    expect((await stage.journaled({ kind: 'outcome', text: String(exchange) })).event).toMatchObject({
+      agent: 'triage',
+      outcome: 'aborted',
+      bytesUp: 0,
+    })
     expect(early.received().byteLength).toBe(before)
     expect(stage.errors).toEqual([])
   })
@@ -237,7 +293,18 @@ describe.each(doors)('%s', (door) => {
     const denied = await stage.hold({ id: `denied-${door}`, endpoint: upstream.origin, allow: ['GET /nothing'] })
     login = await stage.login('triage')
     const wire = await stage.open(door, denied.host, login)
-    wire.write(requestBytes(stage, { door, held: denied, login, method: 'POST', headers: [['Authorization', `Bearer ${login.placeholder(denied)}`], ['Content-Length', String(2 * MEGABYTE)]] }))
+    wire.write(
+      requestBytes(stage, {
+        door,
+        held: denied,
+        login,
+        method: 'POST',
+        headers: [
+          ['Authorization', `Bearer ${login.placeholder(denied)}`],
+          ['Content-Length', String(2 * MEGABYTE)],
+        ],
+      }),
+    )
     wire.write(Buffer.alloc(2 * MEGABYTE))
     expect(codeOf(await wire.answer())).toBe('operation_not_allowed')
     wire.close()
@@ -248,7 +315,13 @@ describe.each(doors)('%s', (door) => {
       response.writeHead(413, { 'content-type': 'text/plain', 'content-length': '9' })
       response.end('too large')
     }
-    const wire = await begin(door, eager, { method: 'POST', headers: [['Authorization', `Bearer ${login.placeholder(eager)}`], ['Content-Length', String(2 * MEGABYTE)]] })
+    const wire = await begin(door, eager, {
+      method: 'POST',
+      headers: [
+        ['Authorization', `Bearer ${login.placeholder(eager)}`],
+        ['Content-Length', String(2 * MEGABYTE)],
+      ],
+    })
     wire.write(Buffer.alloc(10_000))
     const answer = await wire.answer()
     expect([answer.status, answer.body.toString()]).toEqual([413, 'too large'])
@@ -289,7 +362,10 @@ describe.each(doors)('%s: a service that fails', (door) => {
     login = await stage.login('triage')
     const answer = await stage.request(ask(door, held))
     expect({ code: codeOf(answer), status: answer.status }).toEqual({ code: 'upstream_unreachable', status: 502 })
-    expect((await stage.journaled({ kind: 'outcome', code: 'upstream_unreachable' })).event).toMatchObject({ agent: 'triage', outcome: 'refused' })
+    expect((await stage.journaled({ kind: 'outcome', code: 'upstream_unreachable' })).event).toMatchObject({
+      agent: 'triage',
+      outcome: 'refused',
+    })
   })
 
   test('says nothing', async () => {
@@ -299,7 +375,11 @@ describe.each(doors)('%s: a service that fails', (door) => {
   })
 
   test('falls silent in the middle', async () => {
-    const held = await raw((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')), impatient)
+    const held = await raw(
+      (socket) =>
+        socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n')),
+      impatient,
+    )
     const answer = await askImpatient(door, held)
     expect([answer.status, answer.whole]).toEqual([200, false])
     // The last bytes may be the beginning of a secret, and stay behind.
@@ -310,7 +390,10 @@ describe.each(doors)('%s: a service that fails', (door) => {
     ['closes at once', ''],
     ['closes within the head', 'HTTP/1.1 200 OK\r\ncontent-le'],
     ['speaks something else', 'SSH-2.0-OpenSSH_9.9\r\n'],
-    ['answers with an unasked upgrade', 'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nraw'],
+    [
+      'answers with an unasked upgrade',
+      'HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\nraw',
+    ],
     ['gives two lengths', 'HTTP/1.1 200 OK\r\ncontent-length: 2\r\ncontent-length: 3\r\n\r\nabc'],
     ['folds a header', 'HTTP/1.1 200 OK\r\nx-a: b\r\n c\r\ncontent-length: 0\r\n\r\n'],
     ['sends a small part of what it announced', 'HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc'],
@@ -326,9 +409,14 @@ describe.each(doors)('%s: a service that fails', (door) => {
     ['before the announced length', `HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\nhello`],
     ['with a broken chunk', 'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\nzz\r\n'],
   ])('breaks off after the answer has begun: %s', async (_name, bytes) => {
-    const brokenAnswers = async () => (await stage.entries({ kind: 'outcome', code: 'upstream_broken' })).filter(({ event }) => event['outcome'] === 'broken' && event['status'] === 200).length
+    const brokenAnswers = async () =>
+      (await stage.entries({ kind: 'outcome', code: 'upstream_broken' })).filter(
+        ({ event }) => event['outcome'] === 'broken' && event['status'] === 200,
+      ).length
     const before = await brokenAnswers()
-    const held = await raw((socket) => socket.once('data', () => void (socket.write(bytes), setTimeout(() => socket.end(), 20))))
+    const held = await raw((socket) =>
+      socket.once('data', () => void (socket.write(bytes), setTimeout(() => socket.end(), 20))),
+    )
     const answer = await stage.request(ask(door, held))
     expect([answer.status, answer.whole]).toEqual([200, false])
     // Earlier services were refused with the same code, so this one is told by its outcome.
@@ -336,7 +424,13 @@ describe.each(doors)('%s: a service that fails', (door) => {
   })
 
   test('sends more than it announced: the rest is nobody’s answer', async () => {
-    const held = await raw((socket) => socket.on('data', () => socket.write('HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged')))
+    const held = await raw((socket) =>
+      socket.on('data', () =>
+        socket.write(
+          'HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokHTTP/1.1 200 OK\r\ncontent-length: 6\r\n\r\nforged',
+        ),
+      ),
+    )
     const wire = await stage.open(door, held.host, login)
     for (const _ of [1, 2, 3]) {
       wire.write(requestBytes(stage, ask(door, held)))

@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, openStage, proxyCredentials, requestBytes, type Door, type Held, type Login, type Stage } from './harness.ts'
+import {
+  codeOf,
+  doors,
+  openStage,
+  proxyCredentials,
+  requestBytes,
+  type Door,
+  type Held,
+  type Login,
+  type Stage,
+} from './harness.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import type { Answer } from './wire.ts'
 
@@ -36,8 +46,15 @@ interface Shape {
 }
 
 /** The bytes of a request with an ordinary head of this door, into which `lines` are put as they are. */
-function bytesOf(door: Door, { method = 'POST', target = '/v1', lines = '', body = '', held = echo, bare = false }: Shape): Buffer {
-  const credential = bare ? [] : held === keyed ? [['X-Api-Key', login.placeholder(keyed)] as const] : [['Authorization', `Bearer ${login.placeholder(held)}`] as const]
+function bytesOf(
+  door: Door,
+  { method = 'POST', target = '/v1', lines = '', body = '', held = echo, bare = false }: Shape,
+): Buffer {
+  const credential = bare
+    ? []
+    : held === keyed
+      ? [['X-Api-Key', login.placeholder(keyed)] as const]
+      : [['Authorization', `Bearer ${login.placeholder(held)}`] as const]
   const head = requestBytes(stage, { door, held, login, method, target, headers: credential }).toString('latin1')
   return Buffer.from(`${head.slice(0, -2)}${lines}\r\n${body}`, 'latin1')
 }
@@ -51,10 +68,22 @@ async function sent(door: Door, shape: Shape): Promise<Answer> {
 }
 
 const smuggling: readonly [name: string, code: string, shape: Shape][] = [
-  ['Content-Length and Transfer-Encoding', 'request_malformed', { lines: 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', body: '0\r\n\r\n' }],
-  ['Transfer-Encoding and Content-Length', 'request_malformed', { lines: 'Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', body: '0\r\n\r\n' }],
+  [
+    'Content-Length and Transfer-Encoding',
+    'request_malformed',
+    { lines: 'Content-Length: 5\r\nTransfer-Encoding: chunked\r\n', body: '0\r\n\r\n' },
+  ],
+  [
+    'Transfer-Encoding and Content-Length',
+    'request_malformed',
+    { lines: 'Transfer-Encoding: chunked\r\nContent-Length: 5\r\n', body: '0\r\n\r\n' },
+  ],
   ['Content-Length twice', 'request_malformed', { lines: 'Content-Length: 2\r\nContent-Length: 2\r\n', body: 'ab' }],
-  ['Content-Length twice, differing', 'request_malformed', { lines: 'Content-Length: 0\r\nContent-Length: 2\r\n', body: 'ab' }],
+  [
+    'Content-Length twice, differing',
+    'request_malformed',
+    { lines: 'Content-Length: 0\r\nContent-Length: 2\r\n', body: 'ab' },
+  ],
   ['a list as Content-Length', 'request_malformed', { lines: 'Content-Length: 2, 2\r\n', body: 'ab' }],
   ['a signed Content-Length', 'request_malformed', { lines: 'Content-Length: +2\r\n', body: 'ab' }],
   ['a negative Content-Length', 'request_malformed', { lines: 'Content-Length: -2\r\n', body: 'ab' }],
@@ -62,9 +91,17 @@ const smuggling: readonly [name: string, code: string, shape: Shape][] = [
   ['a Content-Length with leading zeros', 'request_malformed', { lines: 'Content-Length: 02\r\n', body: 'ab' }],
   ['TE: xchunked', 'request_malformed', { lines: 'Transfer-Encoding: xchunked\r\n', body: '0\r\n\r\n' }],
   ['TE: identity', 'request_malformed', { lines: 'Transfer-Encoding: identity\r\n' }],
-  ['TE: chunked, identity', 'request_malformed', { lines: 'Transfer-Encoding: chunked, identity\r\n', body: '0\r\n\r\n' }],
+  [
+    'TE: chunked, identity',
+    'request_malformed',
+    { lines: 'Transfer-Encoding: chunked, identity\r\n', body: '0\r\n\r\n' },
+  ],
   ['TE: gzip, chunked', 'request_malformed', { lines: 'Transfer-Encoding: gzip, chunked\r\n', body: '0\r\n\r\n' }],
-  ['TE twice', 'request_malformed', { lines: 'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', body: '0\r\n\r\n' }],
+  [
+    'TE twice',
+    'request_malformed',
+    { lines: 'Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n', body: '0\r\n\r\n' },
+  ],
   ['TE with a vertical tab', 'request_malformed', { lines: 'Transfer-Encoding: \x0bchunked\r\n', body: '0\r\n\r\n' }],
   ['a space before the colon', 'request_malformed', { lines: 'Transfer-Encoding : chunked\r\n', body: '0\r\n\r\n' }],
   ['a line folded onto the next', 'request_malformed', { lines: 'X-One: a\r\n b\r\n' }],
@@ -86,12 +123,24 @@ const smuggling: readonly [name: string, code: string, shape: Shape][] = [
   ['X-HTTP-Method, underscored', 'method_refused', { lines: 'X_HTTP_Method: DELETE\r\n' }],
   ['X-Original-URL', 'request_malformed', { lines: 'X-Original-URL: /admin\r\n' }],
   ['X-Rewrite-URL', 'request_malformed', { lines: 'X-Rewrite-URL: /admin\r\n' }],
-  ['an upgrade to WebSocket', 'upgrade_refused', { method: 'GET', lines: 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' }],
+  [
+    'an upgrade to WebSocket',
+    'upgrade_refused',
+    { method: 'GET', lines: 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' },
+  ],
   ['TRACE', 'method_refused', { method: 'TRACE' }],
   ['a method in small letters', 'request_malformed', { method: 'get' }],
   ['a method that nobody knows', 'request_malformed', { method: 'FROBNICATE' }],
-  ['more headers than are read', 'request_too_large', { lines: Array.from({ length: 300 }, (_, i) => `X-${i}: a\r\n`).join('') }],
-  ['the second Authorization behind many headers', 'request_too_large', { lines: `${Array.from({ length: 230 }, (_, i) => `X-${i}: a\r\n`).join('')}Authorization: Bearer x\r\n` }],
+  [
+    'more headers than are read',
+    'request_too_large',
+    { lines: Array.from({ length: 300 }, (_, i) => `X-${i}: a\r\n`).join('') },
+  ],
+  [
+    'the second Authorization behind many headers',
+    'request_too_large',
+    { lines: `${Array.from({ length: 230 }, (_, i) => `X-${i}: a\r\n`).join('')}Authorization: Bearer x\r\n` },
+  ],
   ['a header larger than is read', 'request_too_large', { lines: `X-One: ${'a'.repeat(70_000)}\r\n` }],
   ['a target larger than is read', 'request_too_large', { target: `/${'a'.repeat(70_000)}` }],
   ['a target longer than the canonical form allows', 'request_malformed', { target: `/${'a'.repeat(20_000)}` }],
@@ -130,7 +179,8 @@ describe.each(doors)('%s', (door) => {
     expect(answer.body.toString()).not.toContain(login.placeholder(echo))
     expect(upstream.received().length).toBe(before)
     // Inside a tunnel everybody is known, even those who write nonsense.
-    if (door === 'tunnel') expect((await stage.journaled({ kind: 'refusal', code, since })).event['agent']).toBe('triage')
+    if (door === 'tunnel')
+      expect((await stage.journaled({ kind: 'refusal', code, since })).event['agent']).toBe('triage')
   })
 
   test.each(paths)('the path %s', async (target, code) => {
@@ -142,17 +192,31 @@ describe.each(doors)('%s', (door) => {
 
   test('Connection cannot take the credential out', async () => {
     for (const held of [echo, keyed]) {
-      const answer = await sent(door, { method: 'GET', held, lines: 'Connection: close, Authorization, X-Api-Key, X-Private\r\nX-Private: 1\r\n' })
+      const answer = await sent(door, {
+        method: 'GET',
+        held,
+        lines: 'Connection: close, Authorization, X-Api-Key, X-Private\r\nX-Private: 1\r\n',
+      })
       expect(answer.status).toBe(200)
       const got = upstream.got.at(-1)
-      expect(got?.headers[held === echo ? 'authorization' : 'x-api-key']).toBe(held === echo ? `Bearer ${held.secret()}` : held.secret())
+      expect(got?.headers[held === echo ? 'authorization' : 'x-api-key']).toBe(
+        held === echo ? `Bearer ${held.secret()}` : held.secret(),
+      )
       expect(got?.headers['x-private']).toBeUndefined()
     }
   })
 
   test('what belongs to the way to Keyward goes no further', async () => {
-    await sent(door, { method: 'GET', lines: 'Proxy-Connection: keep-alive\r\nX-Forwarded-For: 10.0.0.1\r\nVia: 1.1 x\r\nForwarded: for=x\r\nKeyward-Anything: x\r\nTE: trailers\r\nRange: bytes=0-1\r\n' })
-    const names = upstream.got.at(-1)?.rawHeaders.filter((_, index) => index % 2 === 0).map((name) => name.toLowerCase()) ?? []
+    await sent(door, {
+      method: 'GET',
+      lines:
+        'Proxy-Connection: keep-alive\r\nX-Forwarded-For: 10.0.0.1\r\nVia: 1.1 x\r\nForwarded: for=x\r\nKeyward-Anything: x\r\nTE: trailers\r\nRange: bytes=0-1\r\n',
+    })
+    const names =
+      upstream.got
+        .at(-1)
+        ?.rawHeaders.filter((_, index) => index % 2 === 0)
+        .map((name) => name.toLowerCase()) ?? []
     expect(names.filter((name) => /^(proxy-|x-forwarded|via|forwarded|keyward|te$|range)/.test(name))).toEqual([])
     expect(names.filter((name) => name === 'host')).toHaveLength(1)
     expect(upstream.received().includes(login.token)).toBe(false)
@@ -162,7 +226,14 @@ describe.each(doors)('%s', (door) => {
   test('requests in one go are each judged, and answered in order', async () => {
     const narrow = await stage.hold({ id: `narrow-${door}`, endpoint: upstream.origin, allow: ['GET /open/**'] })
     const who = await stage.login('triage')
-    const one = (target: string) => requestBytes(stage, { door, held: narrow, login: who, target, headers: [['Authorization', `Bearer ${who.placeholder(narrow)}`]] })
+    const one = (target: string) =>
+      requestBytes(stage, {
+        door,
+        held: narrow,
+        login: who,
+        target,
+        headers: [['Authorization', `Bearer ${who.placeholder(narrow)}`]],
+      })
     const wire = await stage.open(door, narrow.host, who)
     const count = upstream.got.length
     wire.write(Buffer.concat([one('/open/1'), one('/closed/2'), one('/open/3'), one('/open/../4')]))
@@ -196,9 +267,22 @@ describe.each(doors)('%s', (door) => {
 
 test('Host that names another host than the connection', async () => {
   for (const door of ['absolute', 'tunnel'] as const) {
-    for (const host of ['other.example.test', 'echo.example.test:8443', 'echo.example.test@other.test', 'echo.example.test, other.test']) {
+    for (const host of [
+      'other.example.test',
+      'echo.example.test:8443',
+      'echo.example.test@other.test',
+      'echo.example.test, other.test',
+    ]) {
       const before = upstream.received().length
-      const answer = await stage.request({ door, held: echo, login, headers: [['Host', host], ['Authorization', `Bearer ${login.placeholder(echo)}`]] })
+      const answer = await stage.request({
+        door,
+        held: echo,
+        login,
+        headers: [
+          ['Host', host],
+          ['Authorization', `Bearer ${login.placeholder(echo)}`],
+        ],
+      })
       expect(['host_mismatch', 'request_malformed']).toContain(codeOf(answer))
       expect(upstream.received().length).toBe(before)
     }
@@ -220,7 +304,9 @@ describe('absolute form', () => {
   ])('%s', async (target, code) => {
     const wire = await stage.dial()
     const authority = /^http:\/\/([^/@]+)/i.exec(target)?.[1] ?? 'echo.example.test'
-    wire.write(`${target === '*' ? 'OPTIONS' : 'GET'} ${target} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`)
+    wire.write(
+      `${target === '*' ? 'OPTIONS' : 'GET'} ${target} HTTP/1.1\r\nHost: ${authority}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`,
+    )
     expect(codeOf(await wire.answer())).toBe(code)
     wire.close()
   })
@@ -228,7 +314,9 @@ describe('absolute form', () => {
   test('the gateway does not proxy to itself', async () => {
     for (const own of ['127.0.0.1', 'localhost', 'LOCALHOST.']) {
       const wire = await stage.dial()
-        wire.write(`GET http://${own}:${stage.port}/s/echo/v1 HTTP/1.1\r\nHost: ${own}:${stage.port}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\n\r\n`)
+      wire.write(
+        `GET http://${own}:${stage.port}/s/echo/v1 HTTP/1.1\r\nHost: ${own}:${stage.port}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\n\r\n`,
+      )
       expect(codeOf(await wire.answer())).toBe('loop_refused')
       wire.close()
     }

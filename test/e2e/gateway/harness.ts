@@ -108,7 +108,6 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
       passphraseFile: null,
       gateway: { host: '127.0.0.1', port: 0 },
       node: 'test',
-      leaseMilliseconds: 1_000,
       strictJournal: false,
     },
     ephemeral: false,
@@ -122,7 +121,9 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
       const known = names.get(host)
       const next = Array.isArray(known?.[0]) ? (known.length > 1 ? known.shift() : known[0]) : known
       if (next === undefined) throw Object.assign(new Error('no such name'), { code: 'ENOTFOUND' })
-      return [next].flat().map((address) => ({ address: String(address), family: String(address).includes(':') ? 6 : 4 }))
+      return [next]
+        .flat()
+        .map((address) => ({ address: String(address), family: String(address).includes(':') ? 6 : 4 }))
     },
     ...options,
   })
@@ -173,14 +174,19 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         ...(wanted.sealed === undefined ? {} : { sealed: wanted.sealed }),
         ...(wanted.encodedSlash === undefined ? {} : { encodedSlash: wanted.encodedSlash }),
       }
-      await app.records.commit([{ table: 'service', id: wanted.id, body: { definition, createdAt: Date.now() } }], { actor, action: 'service.add' })
+      await app.records.commit([{ table: 'service', id: wanted.id, body: { definition, createdAt: Date.now() } }], {
+        actor,
+        action: 'service.add',
+      })
       const values = Object.fromEntries(Object.keys(fields).map((name) => [name, wanted.values?.[name] ?? madeUp()]))
       const credential = await app.credentials.add(
         {
           name: wanted.id,
           environment,
           service: wanted.id,
-          fields: Object.fromEntries(Object.entries(values).map(([name, value]) => [name, new Secret(name, Buffer.from(value))])),
+          fields: Object.fromEntries(
+            Object.entries(values).map(([name, value]) => [name, new Secret(name, Buffer.from(value))]),
+          ),
           owner: null,
           sensitivity: 'low',
         },
@@ -209,7 +215,10 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
     },
     async login(name, { environment = 'dev', egress } = {}) {
       const agentId = await agent(name, environment)
-      const issued = await app.sessions.issue({ agentId, ttlSeconds: 3_600, egress: egress ?? null, binding: { kind: 'unbound' } }, actor)
+      const issued = await app.sessions.issue(
+        { agentId, ttlSeconds: 3_600, egress: egress ?? null, binding: { kind: 'unbound' } },
+        actor,
+      )
       return {
         id: issued.id,
         token: issued.token,
@@ -228,7 +237,12 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
       if (answer.status !== 200) throw new Error(`CONNECT was answered ${answer.status}`)
       const raw = wire.socket
       raw.removeAllListeners('data')
-      const secure = connectTls({ socket: raw as Socket, servername: host, ca: app.caCertificate, ALPNProtocols: ['http/1.1'] })
+      const secure = connectTls({
+        socket: raw as Socket,
+        servername: host,
+        ca: app.caCertificate,
+        ALPNProtocols: ['http/1.1'],
+      })
       await once(secure, 'secureConnect')
       const inner = wireOf(secure)
       wires.add(inner)
@@ -253,7 +267,8 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         for await (const entry of searchJournal({ directory, order: 'newest', limit: 1, ...filter })) return entry
         if (Date.now() > until) {
           const last: string[] = []
-          for await (const entry of searchJournal({ directory, order: 'newest', limit: 4 })) last.push(JSON.stringify(entry.event))
+          for await (const entry of searchJournal({ directory, order: 'newest', limit: 4 }))
+            last.push(JSON.stringify(entry.event))
           throw new Error(`The journal has no ${JSON.stringify(filter)}; the last are\n${last.join('\n')}`)
         }
         await new Promise((done) => setTimeout(done, 10))
@@ -274,10 +289,12 @@ export function requestBytes(stage: Pick<Stage, 'port'>, ask: Ask): Buffer {
   const line = { 'base-url': `/s/${held.id}${target}`, absolute: `http://${held.host}${target}`, tunnel: target }[door]
   const lines = [`${method} ${line} HTTP/1.1`]
   if (!named(headers, 'host')) lines.push(`Host: ${door === 'base-url' ? `127.0.0.1:${stage.port}` : held.host}`)
-  if (door === 'absolute' && login !== undefined && !named(headers, 'proxy-authorization')) lines.push(`Proxy-Authorization: ${proxyCredentials(login.token)}`)
+  if (door === 'absolute' && login !== undefined && !named(headers, 'proxy-authorization'))
+    lines.push(`Proxy-Authorization: ${proxyCredentials(login.token)}`)
   for (const [name, value] of headers) lines.push(`${name}: ${value}`)
   const bytes = body === undefined ? Buffer.alloc(0) : Buffer.from(body)
-  if (body !== undefined && !named(headers, 'transfer-encoding') && !named(headers, 'content-length')) lines.push(`Content-Length: ${bytes.length}`)
+  if (body !== undefined && !named(headers, 'transfer-encoding') && !named(headers, 'content-length'))
+    lines.push(`Content-Length: ${bytes.length}`)
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), bytes])
 }
 
@@ -293,13 +310,15 @@ export function proxyCredentials(token: string): string {
 /** The code of a refusal, after checking that it is told as promised: problem JSON, header, status, title and next step. */
 export function codeOf(answer: Answer): string {
   const problem: unknown = JSON.parse(answer.body.toString('utf8'))
-  if (typeof problem !== 'object' || problem === null || !('code' in problem)) throw new KeywardError('internal', 'no problem JSON')
+  if (typeof problem !== 'object' || problem === null || !('code' in problem))
+    throw new KeywardError('internal', 'no problem JSON')
   const record: Record<string, unknown> = { ...problem }
   const type = answer.headers.find(([name]) => name === 'content-type')?.[1]
   const told = answer.headers.find(([name]) => name === 'keyward-error')?.[1]
   if (type !== 'application/problem+json') throw new Error(`The content type of a refusal is ${type}`)
   if (told !== record['code']) throw new Error(`keyward-error says ${told}, the problem says ${String(record['code'])}`)
-  if (record['status'] !== answer.status || typeof record['title'] !== 'string' || typeof record['next'] !== 'string') throw new Error('The problem is incomplete.')
+  if (record['status'] !== answer.status || typeof record['title'] !== 'string' || typeof record['next'] !== 'string')
+    throw new Error('The problem is incomplete.')
   return String(record['code'])
 }
 

@@ -20,8 +20,20 @@ interface Case {
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
 const cases: readonly Case[] = [
-  { name: 'bearer', id: 'bearer', inject: [{ kind: 'bearer' }], writes: (p) => ({ headers: [['authorization', `bearer  ${p}`]] }), gets: (held) => ({ header: ['authorization', `Bearer ${held.secret()}`] }) },
-  { name: 'header', id: 'header', inject: [{ kind: 'header', name: 'X-Api-Key' }], writes: (p) => ({ headers: [['X-API-KEY', p]] }), gets: (held) => ({ header: ['x-api-key', held.secret()] }) },
+  {
+    name: 'bearer',
+    id: 'bearer',
+    inject: [{ kind: 'bearer' }],
+    writes: (p) => ({ headers: [['authorization', `bearer  ${p}`]] }),
+    gets: (held) => ({ header: ['authorization', `Bearer ${held.secret()}`] }),
+  },
+  {
+    name: 'header',
+    id: 'header',
+    inject: [{ kind: 'header', name: 'X-Api-Key' }],
+    writes: (p) => ({ headers: [['X-API-KEY', p]] }),
+    gets: (held) => ({ header: ['x-api-key', held.secret()] }),
+  },
   {
     name: 'header with a template',
     id: 'templated',
@@ -78,7 +90,16 @@ beforeAll(async () => {
   upstream = await startUpstream((_request, response) => void response.end('ok'))
   for (const one of cases) {
     const { id, inject, fields, values } = one
-    held.set(id, await stage.hold({ id, inject, endpoint: upstream.origin, ...(fields === undefined ? {} : { fields }), ...(values === undefined ? {} : { values }) }))
+    held.set(
+      id,
+      await stage.hold({
+        id,
+        inject,
+        endpoint: upstream.origin,
+        ...(fields === undefined ? {} : { fields }),
+        ...(values === undefined ? {} : { values }),
+      }),
+    )
   }
   login = await stage.login('triage')
 })
@@ -99,7 +120,9 @@ function expectPlaced(got: Got | undefined, one: Case, target: string): void {
   expect(got?.target).toBe(want.target ?? target)
   if (want.header === undefined) return
   const [name, value] = want.header
-  const values = (got?.rawHeaders ?? []).flatMap((text, index, all) => (index % 2 === 0 && text.toLowerCase().replaceAll('_', '-') === name ? [all[index + 1]] : []))
+  const values = (got?.rawHeaders ?? []).flatMap((text, index, all) =>
+    index % 2 === 0 && text.toLowerCase().replaceAll('_', '-') === name ? [all[index + 1]] : [],
+  )
   expect(values).toEqual([value])
 }
 
@@ -114,7 +137,10 @@ describe.each(doors)('%s', (door) => {
     const sent = upstream.received().subarray(before).toString('latin1')
     expect(sent).not.toContain(placeholder)
     expect(sent).not.toContain(login.token)
-    const written = JSON.stringify([await stage.journaled({ kind: 'intent' }), await stage.journaled({ kind: 'outcome' })])
+    const written = JSON.stringify([
+      await stage.journaled({ kind: 'intent' }),
+      await stage.journaled({ kind: 'outcome' }),
+    ])
     expect(written).not.toContain(placeholder)
     expect(written).not.toContain(of(one.id).secret())
   })
@@ -124,7 +150,13 @@ describe.each(doors)('%s', (door) => {
       const stranger = cases.find((candidate) => candidate.id !== one.id)
       if (stranger === undefined) continue
       const before = upstream.received().length
-      const answer = await stage.request({ door, held: of(one.id), login, target: '/v1/a', ...one.writes(login.placeholder(of(stranger.id))) })
+      const answer = await stage.request({
+        door,
+        held: of(one.id),
+        login,
+        target: '/v1/a',
+        ...one.writes(login.placeholder(of(stranger.id))),
+      })
       expect(codeOf(answer)).toBe('placeholder_elsewhere')
       expect(upstream.received().length).toBe(before)
     }

@@ -25,7 +25,11 @@ afterAll(async () => {
 
 async function answersOf(text: string): Promise<string[]> {
   says = text
-  const answers = await Promise.all(doors.map((door) => stage.request({ door, held: echo, login, headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]] })))
+  const answers = await Promise.all(
+    doors.map((door) =>
+      stage.request({ door, held: echo, login, headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]] }),
+    ),
+  )
   return answers.map(({ body }) => body.toString())
 }
 
@@ -46,7 +50,12 @@ test('each session sees its own placeholder in the place of its secret', async (
   says = `<${echo.secret()}>`
   const other = await stage.login('triage')
   for (const who of [login, other, login]) {
-    const answer = await stage.request({ door: 'base-url', held: echo, login: who, headers: [['Authorization', `Bearer ${who.placeholder(echo)}`]] })
+    const answer = await stage.request({
+      door: 'base-url',
+      held: echo,
+      login: who,
+      headers: [['Authorization', `Bearer ${who.placeholder(echo)}`]],
+    })
     expect(answer.body.toString()).toBe(`<${who.placeholder(echo)}>`)
   }
   // Where none was presented, the name stands there.

@@ -1,5 +1,17 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, madeUp, openStage, proxyCredentials, requestBytes, type Ask, type Door, type Held, type Login, type Stage } from './harness.ts'
+import {
+  codeOf,
+  doors,
+  madeUp,
+  openStage,
+  proxyCredentials,
+  requestBytes,
+  type Ask,
+  type Door,
+  type Held,
+  type Login,
+  type Stage,
+} from './harness.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import { header, type Answer } from './wire.ts'
 
@@ -24,7 +36,14 @@ beforeAll(async () => {
     operations: [{ name: 'things.make', match: 'POST /v1/things' }],
     sealed: ['* /tokens'],
   })
-  keyed = await stage.hold({ id: 'keyed', endpoint: upstream.origin, inject: [{ kind: 'header', name: 'x-api-key' }, { kind: 'query', name: 'key' }] })
+  keyed = await stage.hold({
+    id: 'keyed',
+    endpoint: upstream.origin,
+    inject: [
+      { kind: 'header', name: 'x-api-key' },
+      { kind: 'query', name: 'key' },
+    ],
+  })
   login = await stage.login('triage')
 })
 
@@ -63,22 +82,39 @@ const bearer = (text: string) => ['Authorization', `Bearer ${text}`] as const
 describe.each(doors)('%s: who is calling', (door) => {
   test('a key of the agent’s own instead of a placeholder', async () => {
     const own = madeUp()
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(own)] }, { code: 'placeholder_required', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [own] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(own)] },
+      { code: 'placeholder_required', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [own] },
+    )
   })
 
   test('a placeholder with one character changed', async () => {
     const placeholder = login.placeholder(echo)
     const wrong = placeholder.slice(0, -1) + (placeholder.endsWith('a') ? 'b' : 'a')
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(wrong)] }, { code: 'token_invalid', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [wrong] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(wrong)] },
+      { code: 'token_invalid', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [wrong] },
+    )
   })
 
   test('the session token in the place of the key', async () => {
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(login.token)] }, { code: 'placeholder_required', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [login.token] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(login.token)] },
+      {
+        code: 'placeholder_required',
+        status: 401,
+        agent: door === 'base-url' ? null : 'triage',
+        hidden: [login.token],
+      },
+    )
   })
 
   test('the placeholder of another service', async () => {
     const other = login.placeholder(keyed)
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(other)] }, { code: 'placeholder_elsewhere', status: 403, hidden: [other] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(other)] },
+      { code: 'placeholder_elsewhere', status: 403, hidden: [other] },
+    )
   })
 
   test('a well-made placeholder that nobody was given', async () => {
@@ -86,23 +122,54 @@ describe.each(doors)('%s: who is calling', (door) => {
     sockets.push(foreign)
     const there = await foreign.hold({ id: 'echo', endpoint: upstream.origin })
     const unknown = (await foreign.login('triage')).placeholder(there)
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(unknown)] }, { code: 'token_invalid', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [unknown] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(unknown)] },
+      { code: 'token_invalid', status: 401, agent: door === 'base-url' ? null : 'triage', hidden: [unknown] },
+    )
   })
 
   test('two credentials in one place, or in two', async () => {
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(login.placeholder(echo)), bearer(login.placeholder(echo))] }, { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage' })
+    await refused(
+      {
+        door,
+        held: echo,
+        login,
+        target: '/v1/a',
+        headers: [bearer(login.placeholder(echo)), bearer(login.placeholder(echo))],
+      },
+      { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage' },
+    )
     const placeholder = login.placeholder(keyed)
-    const twice = { door, held: keyed, login, target: `/v1/a?key=${placeholder}`, headers: [['X-Api-Key', placeholder]] } as const
-    await refused(twice, { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage', hidden: [placeholder] })
+    const twice = {
+      door,
+      held: keyed,
+      login,
+      target: `/v1/a?key=${placeholder}`,
+      headers: [['X-Api-Key', placeholder]],
+    } as const
+    await refused(twice, {
+      code: 'placeholder_ambiguous',
+      status: 400,
+      agent: door === 'base-url' ? null : 'triage',
+      hidden: [placeholder],
+    })
     const inQuery = { door, held: keyed, login, target: `/v1/a?key=${placeholder}&KEY=${placeholder}` } as const
-    await refused(inQuery, { code: 'placeholder_ambiguous', status: 400, agent: door === 'base-url' ? null : 'triage', hidden: [placeholder] })
+    await refused(inQuery, {
+      code: 'placeholder_ambiguous',
+      status: 400,
+      agent: door === 'base-url' ? null : 'triage',
+      hidden: [placeholder],
+    })
   })
 })
 
 describe.each(['absolute', 'tunnel'] as const)('%s: the session of the proxy', (door) => {
   test('the placeholder of another session', async () => {
     const other = (await stage.login('triage')).placeholder(echo)
-    await refused({ door, held: echo, login, target: '/v1/a', headers: [bearer(other)] }, { code: 'placeholder_foreign', status: 403, hidden: [other] })
+    await refused(
+      { door, held: echo, login, target: '/v1/a', headers: [bearer(other)] },
+      { code: 'placeholder_foreign', status: 403, hidden: [other] },
+    )
   })
 })
 
@@ -151,7 +218,9 @@ describe('base URL: where it goes', () => {
     const wire = await stage.dial()
     const since = Date.now()
     const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
-    wire.write(`GET ${target} HTTP/1.1\r\n${/host:/i.test(lines) ? '' : `Host: 127.0.0.1:${stage.port}\r\n`}${lines}\r\n`)
+    wire.write(
+      `GET ${target} HTTP/1.1\r\n${/host:/i.test(lines) ? '' : `Host: 127.0.0.1:${stage.port}\r\n`}${lines}\r\n`,
+    )
     const answer = await wire.answer()
     expect({ code: codeOf(answer), status: answer.status }).toEqual({ code: expected.code, status: expected.status })
     await stage.journaled({ kind: 'refusal', code: expected.code, since })
@@ -161,11 +230,24 @@ describe('base URL: where it goes', () => {
   test('an unknown service', () => at('/s/nowhere/v1', { code: 'service_unknown', status: 404 }))
   test('no service at all', () => at('/', { code: 'service_unknown', status: 404 }))
   test('a service without a placeholder', () => at('/s/echo/v1/a', { code: 'token_missing', status: 407 }))
-  test.each(['evil.example.test', `evil.example.test:7071`, '10.0.0.1', 'localhost.evil.example.test'])('another Host, as a rebound name would send: %s', (host) =>
-    at('/s/echo/v1/a', { code: 'host_mismatch', status: 421 }, [['Host', host], bearer(login.placeholder(echo))]))
+  test.each(['evil.example.test', `evil.example.test:7071`, '10.0.0.1', 'localhost.evil.example.test'])(
+    'another Host, as a rebound name would send: %s',
+    (host) =>
+      at('/s/echo/v1/a', { code: 'host_mismatch', status: 421 }, [['Host', host], bearer(login.placeholder(echo))]),
+  )
 
   test.each(['localhost', 'LOCALHOST:1', '127.0.0.1', '[::1]:99'])('its own names are good: %s', async (host) => {
-    expect((await stage.request({ door: 'base-url', held: echo, login, target: '/v1/a', headers: [['Host', host], bearer(login.placeholder(echo))] })).status).toBe(200)
+    expect(
+      (
+        await stage.request({
+          door: 'base-url',
+          held: echo,
+          login,
+          target: '/v1/a',
+          headers: [['Host', host], bearer(login.placeholder(echo))],
+        })
+      ).status,
+    ).toBe(200)
   })
 })
 
@@ -174,7 +256,8 @@ describe.each(doors)('%s: whether it may', (door) => {
     refused({ door, held: echo, login, target, headers: [bearer(login.placeholder(echo))], ...rest }, expected)
 
   test('an operation that no grant allows', () => may('/v2/a', { code: 'operation_not_allowed', status: 403 }))
-  test('a method that no grant allows', () => may('/v1/a', { code: 'operation_not_allowed', status: 403 }, { method: 'DELETE' }))
+  test('a method that no grant allows', () =>
+    may('/v1/a', { code: 'operation_not_allowed', status: 403 }, { method: 'DELETE' }))
   test('an operation that a grant denies, with the rule', async () => {
     const answer = await may('/v1/secret/x', { code: 'operation_denied', status: 403 })
     expect(JSON.parse(answer.body.toString())).toMatchObject({ rule: 'GET /v1/secret/**' })
@@ -184,21 +267,40 @@ describe.each(doors)('%s: whether it may', (door) => {
 
 test('the refusal of a HEAD has no body and says why in its header', async () => {
   for (const door of doors) {
-    const answer = await stage.request({ door, held: echo, login, method: 'HEAD', target: '/v1/secret/x', headers: [bearer(login.placeholder(echo))] })
+    const answer = await stage.request({
+      door,
+      held: echo,
+      login,
+      method: 'HEAD',
+      target: '/v1/secret/x',
+      headers: [bearer(login.placeholder(echo))],
+    })
     expect(answer.status).toBe(403)
     expect(header(answer, 'keyward-error')).toBe('operation_denied')
   }
 })
 
 describe('grants', () => {
-  const ask = (door: Door, held: Held, who: Login): Ask => ({ door, held, login: who, target: '/', headers: [bearer(who.placeholder(held))] })
+  const ask = (door: Door, held: Held, who: Login): Ask => ({
+    door,
+    held,
+    login: who,
+    target: '/',
+    headers: [bearer(who.placeholder(held))],
+  })
 
   test('an expired one', async () => {
-    const held = await stage.hold({ id: 'brief', endpoint: upstream.origin, agent: 'brief', expiresAt: stage.app.now() + 60_000 })
+    const held = await stage.hold({
+      id: 'brief',
+      endpoint: upstream.origin,
+      agent: 'brief',
+      expiresAt: stage.app.now() + 60_000,
+    })
     const who = await stage.login('brief')
     expect((await stage.request(ask('base-url', held, who))).status).toBe(200)
     stage.advance(61_000)
-    for (const door of doors) await refused(ask(door, held, who), { code: 'grant_expired', status: 403, agent: 'brief' })
+    for (const door of doors)
+      await refused(ask(door, held, who), { code: 'grant_expired', status: 403, agent: 'brief' })
   })
 
   test('none any more', async () => {
@@ -207,12 +309,18 @@ describe('grants', () => {
     const request = ask('base-url', held, who)
     const bytes = requestBytes(stage, request)
     await stage.app.grants.remove(held.grantId, 'test')
-    for (const door of doors) await refused({ ...ask(door, held, who) }, { code: 'grant_missing', status: 403, agent: 'gone' })
+    for (const door of doors)
+      await refused({ ...ask(door, held, who) }, { code: 'grant_missing', status: 403, agent: 'gone' })
     expect(bytes.length).toBeGreaterThan(0)
   })
 
   test('the rate', async () => {
-    const held = await stage.hold({ id: 'rated', endpoint: upstream.origin, agent: 'rated', limits: { rate: { count: 2, perSeconds: 60 } } })
+    const held = await stage.hold({
+      id: 'rated',
+      endpoint: upstream.origin,
+      agent: 'rated',
+      limits: { rate: { count: 2, perSeconds: 60 } },
+    })
     const who = await stage.login('rated')
     for (const _ of [1, 2]) expect((await stage.request(ask('base-url', held, who))).status).toBe(200)
     for (const door of doors) {
@@ -231,7 +339,8 @@ describe('grants', () => {
     const who = await stage.login('narrow')
     const first = stage.request(ask('base-url', held, who))
     await expect.poll(() => waiting.length).toBe(1)
-    for (const door of doors) await refused(ask(door, held, who), { code: 'concurrency_exceeded', status: 429, agent: 'narrow' })
+    for (const door of doors)
+      await refused(ask(door, held, who), { code: 'concurrency_exceeded', status: 429, agent: 'narrow' })
     waiting[0]?.()
     expect((await first).status).toBe(200)
     const again = stage.request(ask('tunnel', held, who))
@@ -247,11 +356,22 @@ describe('credentials', () => {
     const held = await stage.hold({ id: 'asleep', endpoint: upstream.origin, agent: 'asleep' })
     const who = await stage.login('asleep')
     await stage.app.credentials.suspend(held.credentialId, 'test')
-    for (const door of doors) await refused({ door, held, login: who, headers: [bearer(who.placeholder(held))] }, { code: 'credential_suspended', status: 403, agent: 'asleep' })
+    for (const door of doors)
+      await refused(
+        { door, held, login: who, headers: [bearer(who.placeholder(held))] },
+        { code: 'credential_suspended', status: 403, agent: 'asleep' },
+      )
     await stage.app.credentials.resume(held.credentialId, 'test')
     const row = stage.app.records.get('service', 'asleep')?.definition
-    const definition = { ...(typeof row === 'object' ? row : {}), fields: { key: 'secret', more: 'secret' }, inject: [{ kind: 'basic', userField: 'more', passwordField: 'key' }] }
-    await stage.app.records.commit([{ table: 'service', id: 'asleep', body: { definition, createdAt: 1 } }], { actor: 'test', action: 'service.set' })
+    const definition = {
+      ...(typeof row === 'object' ? row : {}),
+      fields: { key: 'secret', more: 'secret' },
+      inject: [{ kind: 'basic', userField: 'more', passwordField: 'key' }],
+    }
+    await stage.app.records.commit([{ table: 'service', id: 'asleep', body: { definition, createdAt: 1 } }], {
+      actor: 'test',
+      action: 'service.set',
+    })
     for (const door of doors) {
       const value = Buffer.from(`any:${who.placeholder(held)}`).toString('base64')
       const answer = await stage.request({ door, held, login: who, headers: [['Authorization', `Basic ${value}`]] })
@@ -263,10 +383,24 @@ describe('credentials', () => {
   test('two that fit, and no placeholder to choose', async () => {
     const held = await stage.hold({ id: 'double', endpoint: upstream.origin, agent: 'double' })
     const { Secret } = await import('../../../src/core/secret.ts')
-    const second = await stage.app.credentials.add({ name: 'double-2', environment: 'dev', service: 'double', fields: { key: new Secret('key', Buffer.from(madeUp())) }, owner: null, sensitivity: 'low' }, 'test')
-    await stage.app.grants.add({ agentId: held.agentId, credentialId: second.id, allow: ['*'], deny: [], limits: {}, expiresAt: null }, 'test')
+    const second = await stage.app.credentials.add(
+      {
+        name: 'double-2',
+        environment: 'dev',
+        service: 'double',
+        fields: { key: new Secret('key', Buffer.from(madeUp())) },
+        owner: null,
+        sensitivity: 'low',
+      },
+      'test',
+    )
+    await stage.app.grants.add(
+      { agentId: held.agentId, credentialId: second.id, allow: ['*'], deny: [], limits: {}, expiresAt: null },
+      'test',
+    )
     const who = await stage.login('double')
-    for (const door of ['absolute', 'tunnel'] as const) await refused({ door, held, login: who }, { code: 'credential_ambiguous', status: 409, agent: 'double' })
+    for (const door of ['absolute', 'tunnel'] as const)
+      await refused({ door, held, login: who }, { code: 'credential_ambiguous', status: 409, agent: 'double' })
   })
 
   test('none in the agent’s environment: a placeholder never leaves its own', async () => {
@@ -274,9 +408,18 @@ describe('credentials', () => {
     const prod = await stage.login('away', { environment: 'prod' })
     for (const door of ['absolute'] as const) {
       // In dev nobody guards this host; it shares its domain with one that is guarded.
-      await refused({ door, held, login, headers: [bearer(prod.placeholder(held))] }, { code: 'host_sibling', status: 403, hidden: [prod.placeholder(held)] })
+      await refused(
+        { door, held, login, headers: [bearer(prod.placeholder(held))] },
+        { code: 'host_sibling', status: 403, hidden: [prod.placeholder(held)] },
+      )
     }
-    const answer = await stage.request({ door: 'absolute', held: echo, login: prod, target: '/v1/a', headers: [bearer(login.placeholder(echo))] })
+    const answer = await stage.request({
+      door: 'absolute',
+      held: echo,
+      login: prod,
+      target: '/v1/a',
+      headers: [bearer(login.placeholder(echo))],
+    })
     expect(codeOf(answer)).toBe('host_not_listed')
   })
 })

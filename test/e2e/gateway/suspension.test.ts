@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, connectHead, doors, openStage, requestBytes, type Door, type Held, type Login, type Stage } from './harness.ts'
+import {
+  codeOf,
+  connectHead,
+  doors,
+  openStage,
+  requestBytes,
+  type Door,
+  type Held,
+  type Login,
+  type Stage,
+} from './harness.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 import type { Wire } from './wire.ts'
 
@@ -40,11 +50,41 @@ interface Way {
 }
 
 const ways: readonly Way[] = [
-  { name: 'a session suspended', code: 'session_suspended', take: (_held, login) => stage.app.sessions.suspend(login.id, 'test'), undo: (_held, login) => stage.app.sessions.resume(login.id, 'test'), endsTunnel: true },
-  { name: 'a session revoked', code: 'session_revoked', take: (_held, login) => stage.app.sessions.revoke(login.id, 'test'), undo: null, endsTunnel: true },
-  { name: 'an agent suspended', code: 'agent_suspended', take: (held) => stage.app.agents.suspend(held.agentId, 'test'), undo: (held) => stage.app.agents.resume(held.agentId, 'test'), endsTunnel: true },
-  { name: 'a credential suspended', code: 'credential_suspended', take: (held) => stage.app.credentials.suspend(held.credentialId, 'test'), undo: (held) => stage.app.credentials.resume(held.credentialId, 'test'), endsTunnel: false },
-  { name: 'a grant removed', code: 'grant_missing', take: (held) => stage.app.grants.remove(held.grantId, 'test'), undo: null, endsTunnel: false },
+  {
+    name: 'a session suspended',
+    code: 'session_suspended',
+    take: (_held, login) => stage.app.sessions.suspend(login.id, 'test'),
+    undo: (_held, login) => stage.app.sessions.resume(login.id, 'test'),
+    endsTunnel: true,
+  },
+  {
+    name: 'a session revoked',
+    code: 'session_revoked',
+    take: (_held, login) => stage.app.sessions.revoke(login.id, 'test'),
+    undo: null,
+    endsTunnel: true,
+  },
+  {
+    name: 'an agent suspended',
+    code: 'agent_suspended',
+    take: (held) => stage.app.agents.suspend(held.agentId, 'test'),
+    undo: (held) => stage.app.agents.resume(held.agentId, 'test'),
+    endsTunnel: true,
+  },
+  {
+    name: 'a credential suspended',
+    code: 'credential_suspended',
+    take: (held) => stage.app.credentials.suspend(held.credentialId, 'test'),
+    undo: (held) => stage.app.credentials.resume(held.credentialId, 'test'),
+    endsTunnel: false,
+  },
+  {
+    name: 'a grant removed',
+    code: 'grant_missing',
+    take: (held) => stage.app.grants.remove(held.grantId, 'test'),
+    undo: null,
+    endsTunnel: false,
+  },
 ]
 
 let count = 0
@@ -54,7 +94,8 @@ async function place(): Promise<{ held: Held; login: Login }> {
   return { held, login: await stage.login(`agent-${count}`) }
 }
 
-const bytes = (door: Door, held: Held, login: Login, target: string) => requestBytes(stage, { door, held, login, target, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
+const bytes = (door: Door, held: Held, login: Login, target: string) =>
+  requestBytes(stage, { door, held, login, target, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
 
 async function endedWithin(wire: Wire, milliseconds: number): Promise<boolean> {
   let timer: NodeJS.Timeout | undefined
@@ -75,11 +116,17 @@ describe.each(doors)('%s', (door) => {
     await take(held, login)
     expect(await endedWithin(wire, WITHIN_MILLISECONDS)).toBe(true)
     await expect.poll(() => closedUpstream).toBe(before + 1)
-    expect((await stage.journaled({ kind: 'outcome', agent: `agent-${count}`, text: 'ended' })).event).toMatchObject({ outcome: 'ended', status: 200 })
+    expect((await stage.journaled({ kind: 'outcome', agent: `agent-${count}`, text: 'ended' })).event).toMatchObject({
+      outcome: 'ended',
+      status: 200,
+    })
 
     const reached = upstream.received().length
     const after = async (): Promise<string> => {
-      if (door !== 'tunnel' || !['session_suspended', 'session_revoked', 'agent_suspended'].includes(code)) return codeOf(await stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] }))
+      if (door !== 'tunnel' || !['session_suspended', 'session_revoked', 'agent_suspended'].includes(code))
+        return codeOf(
+          await stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] }),
+        )
       const fresh = await stage.dial()
       fresh.write(connectHead(`${held.host}:443`, login.token))
       return codeOf(await fresh.answer())
@@ -88,7 +135,10 @@ describe.each(doors)('%s', (door) => {
     expect(upstream.received().length).toBe(reached)
     if (undo === null) return
     await undo(held, login)
-    expect((await stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })).status).toBe(200)
+    expect(
+      (await stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] }))
+        .status,
+    ).toBe(200)
   })
 })
 
@@ -101,15 +151,18 @@ test.each(ways.filter(({ endsTunnel }) => endsTunnel))('$name ends an idle tunne
   expect(await endedWithin(wire, WITHIN_MILLISECONDS)).toBe(true)
 })
 
-test.each(ways.filter(({ endsTunnel }) => !endsTunnel))('$name refuses the next request in an open tunnel', async ({ take, code }) => {
-  const { held, login } = await place()
-  const wire = await stage.open('tunnel', held.host, login)
-  wire.write(bytes('tunnel', held, login, '/'))
-  expect((await wire.answer()).status).toBe(200)
-  await take(held, login)
-  wire.write(bytes('tunnel', held, login, '/'))
-  expect(codeOf(await wire.answer())).toBe(code)
-})
+test.each(ways.filter(({ endsTunnel }) => !endsTunnel))(
+  '$name refuses the next request in an open tunnel',
+  async ({ take, code }) => {
+    const { held, login } = await place()
+    const wire = await stage.open('tunnel', held.host, login)
+    wire.write(bytes('tunnel', held, login, '/'))
+    expect((await wire.answer()).status).toBe(200)
+    await take(held, login)
+    wire.write(bytes('tunnel', held, login, '/'))
+    expect(codeOf(await wire.answer())).toBe(code)
+  },
+)
 
 test('a session whose time is over ends its streams and its tunnels', async () => {
   const { held, login } = await place()
@@ -121,6 +174,15 @@ test('a session whose time is over ends its streams and its tunnels', async () =
   // The sweep that runs each second finds it.
   expect(await endedWithin(stream, 2_500)).toBe(true)
   expect(await endedWithin(tunnel, WITHIN_MILLISECONDS)).toBe(true)
-  expect(codeOf(await stage.request({ door: 'base-url', held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] }))).toBe('session_expired')
+  expect(
+    codeOf(
+      await stage.request({
+        door: 'base-url',
+        held,
+        login,
+        headers: [['Authorization', `Bearer ${login.placeholder(held)}`]],
+      }),
+    ),
+  ).toBe('session_expired')
   expect(codeOf(await stage.request({ door: 'absolute', held, login }))).toBe('session_expired')
 })

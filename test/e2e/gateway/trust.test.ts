@@ -20,18 +20,30 @@ afterAll(async () => {
 })
 
 let count = 0
-async function behind(names: readonly string[], options: { by?: Authority; trust?: Authority | null; notAfter?: number; host?: string } = {}): Promise<{ held: Held; login: Login; upstream: Upstream }> {
-  const leaf = await (options.by ?? authority).issue(names, options.notAfter === undefined ? {} : { notAfter: options.notAfter, notBefore: options.notAfter - 86_400_000 })
+async function behind(
+  names: readonly string[],
+  options: { by?: Authority; trust?: Authority | null; notAfter?: number; host?: string } = {},
+): Promise<{ held: Held; login: Login; upstream: Upstream }> {
+  const leaf = await (options.by ?? authority).issue(
+    names,
+    options.notAfter === undefined ? {} : { notAfter: options.notAfter, notBefore: options.notAfter - 86_400_000 },
+  )
   const upstream = await startUpstream(always(200, {}, 'ok'), { leaf })
   upstreams.push(upstream)
   const trust = options.trust === null ? {} : { trust: (options.trust ?? authority).certificate }
-  const held = await stage.hold({ id: `tls-${count++}`, endpoint: upstream.origin, hosts: [options.host ?? 'api.vendor.test'], ...trust })
+  const held = await stage.hold({
+    id: `tls-${count++}`,
+    endpoint: upstream.origin,
+    hosts: [options.host ?? 'api.vendor.test'],
+    ...trust,
+  })
   return { held, login: await stage.login('triage'), upstream }
 }
 
 /** The absolute form has no place here: it is plain HTTP, and these services are reached by TLS alone. */
 describe.each(['base-url', 'tunnel'] as const)('%s', (door) => {
-  const ask = ({ held, login }: { held: Held; login: Login }) => stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
+  const ask = ({ held, login }: { held: Held; login: Login }) =>
+    stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
 
   test.each([
     ['its listed host', ['api-1.vendor.test']],
@@ -51,14 +63,19 @@ describe.each(['base-url', 'tunnel'] as const)('%s', (door) => {
     ['for a deeper name than its wildcard reaches', () => behind(['*.test'])],
     ['for another address', () => behind(['127.0.0.2'])],
     ['of an authority that nobody named', () => behind(['api.vendor.test'], { trust: null })],
-    ['of another authority than the named one', async () => behind(['api.vendor.test'], { by: await createAuthority('Stranger') })],
+    [
+      'of another authority than the named one',
+      async () => behind(['api.vendor.test'], { by: await createAuthority('Stranger') }),
+    ],
     ['that has expired', () => behind(['api.vendor.test'], { notAfter: Date.now() - 60_000 })],
   ])('a certificate %s gets nothing', async (_name, make) => {
     const place = await make()
     const answer = await ask(place)
     expect({ code: codeOf(answer), status: answer.status }).toEqual({ code: 'upstream_untrusted', status: 502 })
     expect(place.upstream.received().length).toBe(0)
-    expect((await stage.journaled({ kind: 'outcome', code: 'upstream_untrusted', since: Date.now() - 5_000 })).event).toMatchObject({ agent: 'triage', outcome: 'refused', bytesUp: 0 })
+    expect(
+      (await stage.journaled({ kind: 'outcome', code: 'upstream_untrusted', since: Date.now() - 5_000 })).event,
+    ).toMatchObject({ agent: 'triage', outcome: 'refused', bytesUp: 0 })
     await stage.app.credentials.remove(place.held.credentialId, 'test', { cascade: true })
   })
 
@@ -71,7 +88,11 @@ describe.each(['base-url', 'tunnel'] as const)('%s', (door) => {
   test('a service that speaks no TLS where TLS is expected gets nothing', async () => {
     const plain = await startUpstream(always(200, {}, 'ok'))
     upstreams.push(plain)
-    const held = await stage.hold({ id: `plain-${door}`, endpoint: plain.origin.replace('http:', 'https:'), hosts: ['api.vendor.test'] })
+    const held = await stage.hold({
+      id: `plain-${door}`,
+      endpoint: plain.origin.replace('http:', 'https:'),
+      hosts: ['api.vendor.test'],
+    })
     const login = await stage.login('triage')
     expect(['upstream_unreachable', 'upstream_broken']).toContain(codeOf(await ask({ held, login })))
     expect(plain.got).toEqual([])
@@ -84,7 +105,16 @@ describe.each(['base-url', 'tunnel'] as const)('%s', (door) => {
     expect((await ask(place)).status).toBe(200)
     const other = await createAuthority()
     const definition = stage.app.services.get(place.held.id)
-    await stage.app.records.commit([{ table: 'service', id: place.held.id, body: { definition: { ...definition, trust: other.certificate }, createdAt: 1 } }], { actor: 'test', action: 'service.set' })
+    await stage.app.records.commit(
+      [
+        {
+          table: 'service',
+          id: place.held.id,
+          body: { definition: { ...definition, trust: other.certificate }, createdAt: 1 },
+        },
+      ],
+      { actor: 'test', action: 'service.set' },
+    )
     const before = place.upstream.received().length
     expect(codeOf(await ask(place))).toBe('upstream_untrusted')
     expect(place.upstream.received().length).toBe(before)
@@ -94,7 +124,12 @@ describe.each(['base-url', 'tunnel'] as const)('%s', (door) => {
 
 test('a credential of a TLS service never goes out in clear, whatever the agent asks', async () => {
   const place = await behind(['api.vendor.test'])
-  const answer = await stage.request({ door: 'absolute', held: place.held, login: place.login, headers: [['Authorization', `Bearer ${place.login.placeholder(place.held)}`]] })
+  const answer = await stage.request({
+    door: 'absolute',
+    held: place.held,
+    login: place.login,
+    headers: [['Authorization', `Bearer ${place.login.placeholder(place.held)}`]],
+  })
   expect({ code: codeOf(answer), status: answer.status }).toEqual({ code: 'cleartext_refused', status: 403 })
   expect(place.upstream.received().length).toBe(0)
 })

@@ -2,7 +2,16 @@ import { connect as connectTls, createServer as createTlsServer, type TLSSocket 
 import { Socket, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
-import { codeOf, connectHead, openStage, proxyCredentials, requestBytes, type Held, type Login, type Stage } from './harness.ts'
+import {
+  codeOf,
+  connectHead,
+  openStage,
+  proxyCredentials,
+  requestBytes,
+  type Held,
+  type Login,
+  type Stage,
+} from './harness.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import { header, type Answer, type Wire } from './wire.ts'
 
@@ -14,10 +23,19 @@ const turned = vi.hoisted(() => ({ dialled: [] as { host: string; port: number }
 vi.mock('node:net', async (original) => {
   const net = await original<typeof import('node:net')>()
   const connect = (options: unknown, ...rest: unknown[]): unknown => {
-    if (typeof options === 'object' && options !== null && 'host' in options && 'port' in options && typeof options.host === 'string' && options.host !== '127.0.0.1') {
+    if (
+      typeof options === 'object' &&
+      options !== null &&
+      'host' in options &&
+      'port' in options &&
+      typeof options.host === 'string' &&
+      options.host !== '127.0.0.1'
+    ) {
       turned.dialled.push({ host: options.host, port: Number(options.port) })
       const port = turned.to.get(`${options.host}:${String(options.port)}`)
-      return port === undefined ? Reflect.apply(net.connect, net, [{ host: '127.0.0.1', port: 1 }, ...rest]) : Reflect.apply(net.connect, net, [{ host: '127.0.0.1', port }, ...rest])
+      return port === undefined
+        ? Reflect.apply(net.connect, net, [{ host: '127.0.0.1', port: 1 }, ...rest])
+        : Reflect.apply(net.connect, net, [{ host: '127.0.0.1', port }, ...rest])
     }
     return Reflect.apply(net.connect, net, [options, ...rest])
   }
@@ -59,7 +77,11 @@ afterAll(async () => {
   secureOutside.close()
 })
 
-async function connecting(authorityText: string, token: string | null = login.token, extra = ''): Promise<{ wire: Wire; answer: Answer }> {
+async function connecting(
+  authorityText: string,
+  token: string | null = login.token,
+  extra = '',
+): Promise<{ wire: Wire; answer: Answer }> {
   const wire = await stage.dial()
   wire.write(connectHead(authorityText, token) + extra)
   return { wire, answer: await wire.answer({ method: 'HEAD' }) }
@@ -114,15 +136,25 @@ describe('CONNECT is refused', () => {
     expect(turned.dialled.length).toBe(before)
   })
 
-  test.each(['api.example.test', 'api.example.test:', 'api.example.test:0', 'api.example.test:65536', 'api.example.test:0443', ':443', 'user@api.example.test:443', '[::1:443', 'api..example.test:443', 'api.example.test:443/path'])(
-    'to what is no authority: %s',
-    async (where) => {
-      expect(codeOf(await refusedConnect(where))).toBe('request_malformed')
-    },
-  )
+  test.each([
+    'api.example.test',
+    'api.example.test:',
+    'api.example.test:0',
+    'api.example.test:65536',
+    'api.example.test:0443',
+    ':443',
+    'user@api.example.test:443',
+    '[::1:443',
+    'api..example.test:443',
+    'api.example.test:443/path',
+  ])('to what is no authority: %s', async (where) => {
+    expect(codeOf(await refusedConnect(where))).toBe('request_malformed')
+  })
 
   test('with bytes that came before the answer', async () => {
-    expect(codeOf(await refusedConnect('api.example.test:443', login.token, 'GET / HTTP/1.1\r\n\r\n'))).toBe('request_malformed')
+    expect(codeOf(await refusedConnect('api.example.test:443', login.token, 'GET / HTTP/1.1\r\n\r\n'))).toBe(
+      'request_malformed',
+    )
   })
 
   test('within a tunnel', async () => {
@@ -141,7 +173,10 @@ describe('CONNECT is refused', () => {
       expect(codeOf(await refusedConnect(where, prod.token))).toBe('host_not_listed')
     }
     expect(turned.dialled.length).toBe(before)
-    expect((await stage.journaled({ kind: 'refusal', code: 'host_not_listed' })).event).toMatchObject({ agent: 'worker', environment: 'prod' })
+    expect((await stage.journaled({ kind: 'refusal', code: 'host_not_listed' })).event).toMatchObject({
+      agent: 'worker',
+      environment: 'prod',
+    })
   })
 
   test('to any host outside by a session that was opened without', async () => {
@@ -151,17 +186,39 @@ describe('CONNECT is refused', () => {
 })
 
 describe('private and metadata addresses', () => {
-  test.each(['169.254.169.254', '127.0.0.1', '10.0.0.1', '192.168.1.1', '100.100.100.200', '0.0.0.0', '[::1]', '[fd00:ec2::254]', '[::ffff:169.254.169.254]', '[64:ff9b::a9fe:a9fe]'])('%s', async (address) => {
+  test.each([
+    '169.254.169.254',
+    '127.0.0.1',
+    '10.0.0.1',
+    '192.168.1.1',
+    '100.100.100.200',
+    '0.0.0.0',
+    '[::1]',
+    '[fd00:ec2::254]',
+    '[::ffff:169.254.169.254]',
+    '[64:ff9b::a9fe:a9fe]',
+  ])('%s', async (address) => {
     const before = turned.dialled.length
     expect(codeOf(await refusedConnect(`${address}:443`))).toBe('host_refused')
     const wire = await stage.dial()
-    wire.write(`GET http://${address}/latest/meta-data/ HTTP/1.1\r\nHost: ${address}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nMetadata-Flavor: Google\r\n\r\n`)
+    wire.write(
+      `GET http://${address}/latest/meta-data/ HTTP/1.1\r\nHost: ${address}\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nMetadata-Flavor: Google\r\n\r\n`,
+    )
     expect(codeOf(await wire.answer())).toBe('host_refused')
     wire.close()
     expect(turned.dialled.length).toBe(before)
   })
 
-  test.each(['0xA9FEA9FE', '2852039166', '0251.0376.0251.0376', '169.254.43518', '0xa9.0xfe.0xa9.0xfe', '169.254.169.254.', '①⑥⑨.254.169.254', '169。254。169。254'])('the spelling %s', async (spelling) => {
+  test.each([
+    '0xA9FEA9FE',
+    '2852039166',
+    '0251.0376.0251.0376',
+    '169.254.43518',
+    '0xa9.0xfe.0xa9.0xfe',
+    '169.254.169.254.',
+    '①⑥⑨.254.169.254',
+    '169。254。169。254',
+  ])('the spelling %s', async (spelling) => {
     const before = turned.dialled.length
     const code = codeOf(await refusedConnect(`${spelling}:443`))
     expect(['request_malformed', 'host_refused']).toContain(code)
@@ -178,7 +235,9 @@ describe('private and metadata addresses', () => {
     const before = turned.dialled.length
     expect(codeOf(await refusedConnect('inward.example.net:443'))).toBe('host_refused')
     const wire = await stage.dial()
-    wire.write(`GET http://inward.example.net/ HTTP/1.1\r\nHost: inward.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\n\r\n`)
+    wire.write(
+      `GET http://inward.example.net/ HTTP/1.1\r\nHost: inward.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\n\r\n`,
+    )
     expect(codeOf(await wire.answer())).toBe('host_refused')
     wire.close()
     expect(turned.dialled.length).toBe(before)
@@ -189,7 +248,9 @@ describe('private and metadata addresses', () => {
     stage.names.set('rebound.example.net', [['93.184.216.35'], ['169.254.169.254']])
     const ask = async (): Promise<Answer> => {
       const wire = await stage.dial()
-      wire.write(`GET http://rebound.example.net/ HTTP/1.1\r\nHost: rebound.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nConnection: close\r\n\r\n`)
+      wire.write(
+        `GET http://rebound.example.net/ HTTP/1.1\r\nHost: rebound.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nConnection: close\r\n\r\n`,
+      )
       return wire.answer()
     }
     const many = await Promise.all([ask(), ask(), ask()])
@@ -205,7 +266,16 @@ describe('private and metadata addresses', () => {
     stage.names.set('inward.vendor.test', ['10.1.2.3'])
     const before = turned.dialled.length
     for (const door of ['base-url', 'tunnel'] as const) {
-      expect(codeOf(await stage.request({ door, held, login: who, headers: [['Authorization', `Bearer ${who.placeholder(held)}`]] }))).toBe('host_refused')
+      expect(
+        codeOf(
+          await stage.request({
+            door,
+            held,
+            login: who,
+            headers: [['Authorization', `Bearer ${who.placeholder(held)}`]],
+          }),
+        ),
+      ).toBe('host_refused')
     }
     expect(turned.dialled.length).toBe(before)
   })
@@ -214,7 +284,9 @@ describe('private and metadata addresses', () => {
 describe('hosts without a service, in an open environment', () => {
   test('plain HTTP passes, without any proof of the session, and is recorded', async () => {
     const wire = await stage.dial()
-    wire.write(`GET http://outside.example.net/a/../b?c HTTP/1.1\r\nHost: outside.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`)
+    wire.write(
+      `GET http://outside.example.net/a/../b?c HTTP/1.1\r\nHost: outside.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nAuthorization: Bearer ${login.placeholder(echo)}\r\n\r\n`,
+    )
     const answer = await wire.answer()
     expect([answer.status, answer.body.toString(), header(answer, 'x-outside')]).toEqual([200, 'outside', 'yes'])
     expect(header(answer, 'keyward-error')).toBeUndefined()
@@ -222,7 +294,11 @@ describe('hosts without a service, in an open environment', () => {
     expect(sent).toContain('GET /a/../b?c HTTP/1.1')
     expect(sent).not.toContain(login.token)
     expect(sent).not.toContain(echo.secret())
-    expect((await stage.journaled({ kind: 'egress', text: 'outside.example.net' })).event).toMatchObject({ agent: 'triage', door: 'absolute', host: 'outside.example.net' })
+    expect((await stage.journaled({ kind: 'egress', text: 'outside.example.net' })).event).toMatchObject({
+      agent: 'triage',
+      door: 'absolute',
+      host: 'outside.example.net',
+    })
     wire.close()
   })
 
@@ -247,20 +323,27 @@ describe('hosts without a service, in an open environment', () => {
     // Verified against the outside's own authority, so nobody stood in between.
     expect(secure.getPeerX509Certificate()?.subjectAltName).toContain('outside.example.net')
     expect(turned.dialled.at(-1)).toEqual({ host: PUBLIC, port: 443 })
-    expect((await stage.journaled({ kind: 'egress', text: 'outside.example.net' })).event).toMatchObject({ agent: 'triage', door: 'tunnel', port: 443 })
+    expect((await stage.journaled({ kind: 'egress', text: 'outside.example.net' })).event).toMatchObject({
+      agent: 'triage',
+      door: 'tunnel',
+      port: 443,
+    })
   })
 
-  test.each([['api.example.test'], ['another.example.net'], ['']])('the name inside is another one: %j', async (servername) => {
-    const before = turned.dialled.length
-    const since = Date.now()
-    const secure = await throughTunnel(servername)
-    await new Promise<void>((done) => {
-      secure.on('error', () => done())
-      secure.on('close', () => done())
-    })
-    expect(turned.dialled.length).toBe(before)
-    expect((await stage.journaled({ kind: 'refusal', code: 'host_mismatch', since })).event['agent']).toBe('triage')
-  })
+  test.each([['api.example.test'], ['another.example.net'], ['']])(
+    'the name inside is another one: %j',
+    async (servername) => {
+      const before = turned.dialled.length
+      const since = Date.now()
+      const secure = await throughTunnel(servername)
+      await new Promise<void>((done) => {
+        secure.on('error', () => done())
+        secure.on('close', () => done())
+      })
+      expect(turned.dialled.length).toBe(before)
+      expect((await stage.journaled({ kind: 'refusal', code: 'host_mismatch', since })).event['agent']).toBe('triage')
+    },
+  )
 
   test('bytes that are no TLS go nowhere', async () => {
     const before = turned.dialled.length
@@ -312,13 +395,27 @@ describe('a tunnel that Keyward opens', () => {
   test('port 80 is opened as plain HTTP, each request judged', async () => {
     const { wire, answer } = await connecting('api.example.test:80')
     expect(answer.status).toBe(200)
-    wire.write(requestBytes(stage, { door: 'tunnel', held: echo, login, headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]] }))
+    wire.write(
+      requestBytes(stage, {
+        door: 'tunnel',
+        held: echo,
+        login,
+        headers: [['Authorization', `Bearer ${login.placeholder(echo)}`]],
+      }),
+    )
     expect((await wire.answer()).status).toBe(200)
     expect(upstream.got.at(-1)?.headers.authorization).toBe(`Bearer ${echo.secret()}`)
     const tls = await stage.hold({ id: 'sealed', hosts: ['sealed.vendor.test'] })
     const who = await stage.login('triage')
     const clear = await connecting('sealed.vendor.test:80', who.token)
-    clear.wire.write(requestBytes(stage, { door: 'tunnel', held: tls, login: who, headers: [['Authorization', `Bearer ${who.placeholder(tls)}`]] }))
+    clear.wire.write(
+      requestBytes(stage, {
+        door: 'tunnel',
+        held: tls,
+        login: who,
+        headers: [['Authorization', `Bearer ${who.placeholder(tls)}`]],
+      }),
+    )
     expect(codeOf(await clear.wire.answer())).toBe('cleartext_refused')
   })
 })

@@ -80,7 +80,8 @@ async function serve(got: Got[], leaf: Leaf | undefined, talk: (socket: Socket) 
     // After the codec has taken the socket: a listener from before would be passed by.
     socket.on('data', (chunk: Buffer) => received.push(chunk))
   }
-  const server: Server = leaf === undefined ? createTcpServer(onSocket) : createTlsServer({ ...leaf, ALPNProtocols: ['http/1.1'] }, onSocket)
+  const server: Server =
+    leaf === undefined ? createTcpServer(onSocket) : createTlsServer({ ...leaf, ALPNProtocols: ['http/1.1'] }, onSocket)
   server.on('tlsClientError', () => undefined)
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()

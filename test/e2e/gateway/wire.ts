@@ -58,7 +58,11 @@ export function wireOf(socket: Duplex): Wire {
     if (ended) return false
     const before = held.length
     await new Promise<void>((done, fail) => {
-      const timer = setTimeout(() => fail(new Error(`Nothing came for ${WAIT_MILLISECONDS} ms; held: ${held.toString('latin1').slice(0, 300)}`)), WAIT_MILLISECONDS)
+      const timer = setTimeout(
+        () =>
+          fail(new Error(`Nothing came for ${WAIT_MILLISECONDS} ms; held: ${held.toString('latin1').slice(0, 300)}`)),
+        WAIT_MILLISECONDS,
+      )
       wake = () => {
         clearTimeout(timer)
         done()
@@ -88,7 +92,8 @@ export function wireOf(socket: Duplex): Wire {
 
   async function readHead(): Promise<Pick<Answer, 'status' | 'reason' | 'headers' | 'rawHead'>> {
     const bytes = await until('\r\n\r\n')
-    if (bytes === null) throw new Error(`The connection ended before an answer: ${JSON.stringify(held.toString('latin1').slice(0, 200))}`)
+    if (bytes === null)
+      throw new Error(`The connection ended before an answer: ${JSON.stringify(held.toString('latin1').slice(0, 200))}`)
     const rawHead = bytes.toString('latin1')
     const [first = '', ...lines] = rawHead.trimEnd().split('\r\n')
     const match = /^HTTP\/1\.1 (\d{3}) ?(.*)$/.exec(first)
@@ -119,7 +124,10 @@ export function wireOf(socket: Duplex): Wire {
     return { body: Buffer.concat(pieces), trailers: pairsOf(lines), whole: true }
   }
 
-  async function readBody(head: Pick<Answer, 'status' | 'headers'>, method: string): Promise<Pick<Answer, 'body' | 'trailers' | 'whole'>> {
+  async function readBody(
+    head: Pick<Answer, 'status' | 'headers'>,
+    method: string,
+  ): Promise<Pick<Answer, 'body' | 'trailers' | 'whole'>> {
     const nothing = { body: Buffer.alloc(0), trailers: [], whole: true }
     if (method === 'HEAD' || head.status === 204 || head.status === 304) return nothing
     if (header(head, 'transfer-encoding') === 'chunked') return chunked()

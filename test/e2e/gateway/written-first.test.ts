@@ -29,7 +29,8 @@ async function place(): Promise<{ held: Held; login: Login }> {
   return { held, login: await stage.login(`agent-${count}`) }
 }
 
-const ask = (door: Door, { held, login }: { held: Held; login: Login }) => stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
+const ask = (door: Door, { held, login }: { held: Held; login: Login }) =>
+  stage.request({ door, held, login, headers: [['Authorization', `Bearer ${login.placeholder(held)}`]] })
 
 /** Lets `until` pass before an intent is given to the journal. */
 function holdIntents(until: (event: unknown) => Promise<void>): void {
@@ -107,7 +108,11 @@ describe.each(doors)('%s', (door) => {
   test.each<[string, string, (where: { held: Held; login: Login }) => Promise<void>]>([
     ['session_revoked', 'a session revoked', ({ login }) => stage.app.sessions.revoke(login.id, 'test')],
     ['agent_suspended', 'an agent suspended', ({ held }) => stage.app.agents.suspend(held.agentId, 'test')],
-    ['credential_suspended', 'a credential suspended', ({ held }) => stage.app.credentials.suspend(held.credentialId, 'test')],
+    [
+      'credential_suspended',
+      'a credential suspended',
+      ({ held }) => stage.app.credentials.suspend(held.credentialId, 'test'),
+    ],
     ['grant_missing', 'a grant removed', ({ held }) => stage.app.grants.remove(held.grantId, 'test')],
   ])('%s: %s while the journal writes', async (code, _name, take) => {
     const where = await place()
@@ -117,15 +122,23 @@ describe.each(doors)('%s', (door) => {
     const answer = await wire.catch(() => null)
     // The tunnel itself ends with its session.
     if (answer !== null) expect(codeOf(answer)).toBe(code)
-    else expect([door, code]).toSatisfy(([at, why]) => at === 'tunnel' && (why === 'session_revoked' || why === 'agent_suspended'))
+    else
+      expect([door, code]).toSatisfy(
+        ([at, why]) => at === 'tunnel' && (why === 'session_revoked' || why === 'agent_suspended'),
+      )
     expect(upstream.received().length).toBe(before)
-    expect((await stage.journaled({ kind: 'outcome', agent: `agent-${count}` })).event).toMatchObject({ outcome: 'refused', code })
+    expect((await stage.journaled({ kind: 'outcome', agent: `agent-${count}` })).event).toMatchObject({
+      outcome: 'refused',
+      code,
+    })
   })
 
   test('an outcome that cannot be written does not take the answer back', async () => {
     const where = await place()
     const append = stage.app.journal.append.bind(stage.app.journal)
-    vi.spyOn(stage.app.journal, 'append').mockImplementation((event, options) => (event.kind === 'outcome' ? Promise.reject(new KeywardError('journal_unwritable')) : append(event, options)))
+    vi.spyOn(stage.app.journal, 'append').mockImplementation((event, options) =>
+      event.kind === 'outcome' ? Promise.reject(new KeywardError('journal_unwritable')) : append(event, options),
+    )
     expect((await ask(door, where)).status).toBe(200)
     expect(stage.errors).toEqual([])
   })
