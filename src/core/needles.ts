@@ -112,7 +112,8 @@ export class NeedleSet {
       const plain = this.#instead.get(source.name) ?? source.replacement
       const encoded = restate(plain, source.valueLength)
       const named = Buffer.from(nameText(source.name))
-      for (const text of [encoded, plain, named, unnamed]) {
+      // Nothing, encoded, is not nothing: base64 has characters that belong to what stands around.
+      for (const text of plain.length === 0 ? [named, unnamed] : [encoded, plain, named, unnamed]) {
         const written = mark === 0 ? text : escapeLike(mark, text)
         if (written.length > 0 && !this.#recreates(written)) return written
       }

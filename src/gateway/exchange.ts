@@ -1,35 +1,27 @@
 import { decide, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
-import { scrubText } from '../core/scrub.ts'
 import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
-import type { JournalEvent } from '../journal/event.ts'
 import type { Credentials, OpenVersion } from '../vault/credentials.ts'
-import type { Records } from '../vault/records.ts'
 import type { Arrival } from './arrival.ts'
 import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
-import type { NeedleSource } from './needle-source.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
+import { factsOf, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { stripRange } from './request-headers.ts'
 import { gather, type Reply, type RequestBody, type UpstreamBody } from './reply.ts'
-import type { RefusalLimits } from './refusal-limits.ts'
 import { readForward } from './forward-target.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
-export interface ExchangePorts extends LocatePorts {
+export interface ExchangePorts extends LocatePorts, RecordPorts {
   readonly credentials: Credentials
-  readonly records: Pick<Records, 'get'>
   readonly dialler: Dialler
   readonly holds: Holds
-  readonly refusalLimits: RefusalLimits
   readonly inflight: Inflight
-  readonly needles: NeedleSource
-  readonly journal: { append(event: JournalEvent): Promise<void> }
   /** Whether this node may still act on the policy that it knows. */
   readonly lease: { held(): boolean }
   readonly egressOpen: (environment: string) => boolean
@@ -112,26 +104,14 @@ async function perform(p: Performance): Promise<void> {
     end = await send(p, version, gathered.body)
   }
   p.hold.settle(null)
-  await record(ports, {
-    kind: 'outcome',
-    exchange: id,
-    agent: place.caller.agent,
-    environment: place.caller.environment,
-    outcome: end.outcome,
-    ...(end.code === null ? {} : { code: end.code }),
-    ...(end.status === null ? {} : { status: end.status }),
-    bytesUp: end.bytesUp,
-    bytesDown: end.bytesDown,
-    scrubbed: end.scrubbed,
-    latencyMilliseconds: ports.now() - p.startedAt,
-  })
+  await recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
 }
 
 function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
   return p.ports.journal.append({
     kind: 'intent',
     exchange: p.id,
-    ...describe(p.arrival, p.place, p.ports),
+    ...factsOf(p.arrival, p.place, p.ports),
     version: version.number,
     decision: 'allow',
     grant: p.decision.grant,
@@ -239,7 +219,7 @@ async function passUnlisted(
   if (refusal !== null) return refuse(arrival, place, refusal, reply, ports)
   const id = ports.newId()
   try {
-    await ports.journal.append({ kind: 'egress', exchange: id, ...describe(arrival, place, ports) })
+    await ports.journal.append({ kind: 'egress', exchange: id, ...factsOf(arrival, place, ports) })
   } catch (error) {
     sendRefusal(reply, refusalFrom(error))
     return
@@ -254,18 +234,7 @@ async function passUnlisted(
     needles: null,
     watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
   })
-  await record(ports, {
-    kind: 'outcome',
-    exchange: id,
-    agent: place.caller.agent,
-    environment: place.caller.environment,
-    outcome: end.outcome,
-    ...(end.code === null ? {} : { code: end.code }),
-    ...(end.status === null ? {} : { status: end.status }),
-    bytesUp: end.bytesUp,
-    bytesDown: end.bytesDown,
-    latencyMilliseconds: ports.now() - startedAt,
-  })
+  await recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 
 /** Why a host without a service may not be reached by this caller, or null. */
@@ -288,67 +257,8 @@ async function refuse(
   ports: ExchangePorts,
 ): Promise<void> {
   const facts =
-    place === null
-      ? { door: arrival.door, peer: arrival.peer, method: arrival.method }
-      : describe(arrival, place, ports)
+    place === null ? { door: arrival.door, peer: arrival.peer, method: arrival.method } : factsOf(arrival, place, ports)
   sendRefusal(reply, await recordRefusal(place === null ? refusal : refusedTo(place.caller, refusal), facts, ports))
-}
-
-/** Writes the refusal down and gives back what to answer: who is beyond the limit gets a shorter answer and no entry of its own. */
-export async function recordRefusal(
-  refusal: Refusal,
-  facts: Record<string, string | number>,
-  ports: Pick<ExchangePorts, 'journal' | 'refusalLimits'>,
-): Promise<Refusal> {
-  const { caller, rule } = refusal
-  const beyond = ports.refusalLimits.refuse(caller?.sessionId ?? null)
-  if (beyond !== null && !beyond.firstBeyond)
-    return { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
-  await record(ports, {
-    kind: 'refusal',
-    ...(caller === undefined
-      ? {}
-      : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }),
-    ...facts,
-    decision: 'deny',
-    code: beyond === null ? refusal.refusal : 'too_many_attempts',
-    ...(rule === undefined ? {} : { rule }),
-  })
-  return beyond === null ? refusal : { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
-}
-
-/** An outcome or a refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused. */
-async function record(ports: Pick<ExchangePorts, 'journal'>, event: JournalEvent): Promise<void> {
-  await ports.journal.append(event).catch(() => undefined)
-}
-
-/** Characters of a path that the journal keeps. */
-export const RECORDED_PATH_CHARACTERS = 1_024
-
-function shortened(path: string): string {
-  return path.length <= RECORDED_PATH_CHARACTERS
-    ? path
-    : `${path.slice(0, RECORDED_PATH_CHARACTERS)}… (${path.length} characters)`
-}
-
-/** The path without the query: a query may hold what an agent should have put into a header. Neither a placeholder, which opens a session, nor a secret of the vault is written down, wherever the agent put it. */
-function describe(arrival: Arrival, place: Located | Unlisted, ports: ExchangePorts): Record<string, string> {
-  const { caller, head } = place
-  const path = shortened(scrubText(ports.needles.of('', null), pathOf(head.target)).text)
-  const credential = place.kind === 'service' ? ports.records.get('credential', place.credentialId)?.name : undefined
-  return {
-    door: arrival.door,
-    peer: arrival.peer,
-    agent: caller.agent,
-    session: caller.sessionId,
-    environment: caller.environment,
-    host: place.kind === 'service' ? head.host : scrubText(ports.needles.of('', null), head.host).text,
-    method: head.method,
-    path:
-      place.kind === 'service' && place.presented !== null ? path.replaceAll(place.presented, '[placeholder]') : path,
-    ...(place.kind === 'service' ? { service: place.service.id } : {}),
-    ...(credential === undefined ? {} : { credential }),
-  }
 }
 
 function textOf(version: OpenVersion): FieldValues {
