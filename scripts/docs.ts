@@ -1,6 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../src/core/errors.ts'
+import { limitsPage } from './limits.ts'
 
 const root = join(import.meta.dirname, '..')
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -21,3 +22,5 @@ This page is made from \`src/core/error-table.ts\` by \`npm run docs\`.
 ${rows.join('\n')}
 `,
 )
+
+writeFileSync(join(root, 'docs/guide/limits.md'), limitsPage())

@@ -6,6 +6,7 @@ import { errors } from '../src/core/errors.ts'
 import { detectors } from '../src/detectors/index.ts'
 import { injectors } from '../src/injectors/index.ts'
 import { services } from '../src/services/index.ts'
+import { limitsPage } from '../scripts/limits.ts'
 
 /**
  * What a reviewer would otherwise repeat: which way imports point, that folder and registry agree, that
@@ -169,6 +170,10 @@ test('every error code has a row in docs/errors.md, and every row has a code', (
     ]),
   )
   expect(documented).toEqual(escaped)
+})
+
+test('docs/guide/limits.md says what the code says (`npm run docs` writes it anew)', () => {
+  expect(read('docs/guide/limits.md')).toBe(limitsPage())
 })
 
 test('every decision stands in the index of decisions', () => {

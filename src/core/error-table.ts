@@ -50,7 +50,7 @@ export const errors = {
   request_malformed: { status: 400, exit: 1, title: 'The request is ambiguous or malformed.', next: 'Send the canonical form.' },
   path_not_canonical: { status: 400, exit: 1, title: 'The path has more than one reading.', next: 'Send it without dot segments, empty segments, encoded separators, semicolons or needless percent escapes.' },
   method_refused: { status: 405, exit: 1, title: 'This method is not forwarded.', next: 'TRACE, TRACK, CONNECT inside a tunnel and method overrides are refused.' },
-  request_too_large: { status: 413, exit: 1, title: 'The request is larger than Keyward accepts.', next: 'See the limits in the guide.' },
+  request_too_large: { status: 413, exit: 1, title: 'The request is larger than Keyward accepts.', next: 'docs/guide/limits.md has the limits.' },
   request_timeout: { status: 408, exit: 1, title: 'The request did not arrive in time.', next: 'Send its body without long pauses.' },
   upgrade_refused: { status: 501, exit: 1, title: 'This protocol upgrade is not supported.', next: 'Use plain HTTP/1.1.' },
   secret_not_injectable: { status: 500, exit: 1, title: 'A field of the credential cannot stand in a request.', next: 'Set it again without line breaks, control characters or surrounding spaces.' },

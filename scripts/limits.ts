@@ -1,0 +1,82 @@
+import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
+import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
+import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
+import { maximumPatternsPerGrant } from '../src/core/policy.ts'
+import { WHOLE_BODY_BYTES } from '../src/gateway/answer.ts'
+import { LAYERS_MAXIMUM } from '../src/gateway/codings.ts'
+import {
+  ANSWER_HEADERS_MAXIMUM_BYTES,
+  BODY_TIMEOUT_MILLISECONDS,
+  CONNECTIONS_MAXIMUM,
+  CONNECT_TIMEOUT_MILLISECONDS,
+  HEADERS_TIMEOUT_MILLISECONDS,
+} from '../src/gateway/dial.ts'
+import { ADDRESSES_MAXIMUM } from '../src/gateway/egress.ts'
+import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM } from '../src/gateway/inflight.ts'
+import {
+  REQUEST_HEADERS_MAXIMUM_BYTES,
+  REQUEST_HEADERS_TIMEOUT_MILLISECONDS,
+  SILENCE_MILLISECONDS,
+  SOCKETS_MAXIMUM,
+} from '../src/gateway/listener.ts'
+import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
+import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
+import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/reply.ts'
+import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
+import { HELLO_TIMEOUT_MILLISECONDS, TUNNEL_IDLE_MILLISECONDS } from '../src/gateway/tunnel.ts'
+import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
+
+/** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
+export function limitsPage(): string {
+  const seconds = (milliseconds: number): string => `${milliseconds / 1000} s`
+  const kibibytes = (bytes: number): string => `${bytes / 1024} KiB`
+  const rows: readonly (readonly [what: string, limit: string, beyond: string])[] = [
+    ['request target', kibibytes(LONGEST_TARGET), '`request_malformed`'],
+    ['headers of a request', `${HEADERS_MAXIMUM}, ${kibibytes(REQUEST_HEADERS_MAXIMUM_BYTES)}`, '`request_too_large`'],
+    ['time for the headers of a request', seconds(REQUEST_HEADERS_TIMEOUT_MILLISECONDS), 'connection closed'],
+    [
+      `time for a body of at most ${kibibytes(WHOLE_REQUEST_BYTES)}`,
+      seconds(WHOLE_REQUEST_MILLISECONDS),
+      '`request_timeout`',
+    ],
+    ['length of a body, either way', 'none: it streams', ''],
+    ['headers of an answer', kibibytes(ANSWER_HEADERS_MAXIMUM_BYTES), '`upstream_broken`'],
+    ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
+    ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],
+    ['time to connect to a service', seconds(CONNECT_TIMEOUT_MILLISECONDS), '`upstream_timeout`'],
+    ['time until a service begins to answer', seconds(HEADERS_TIMEOUT_MILLISECONDS), '`upstream_timeout`'],
+    ['silence within an answer', seconds(BODY_TIMEOUT_MILLISECONDS), 'answer broken off'],
+    [
+      'silence on a connection; on a passing tunnel',
+      `${seconds(SILENCE_MILLISECONDS)}; ${seconds(TUNNEL_IDLE_MILLISECONDS)}`,
+      'connection closed',
+    ],
+    ['time for the first bytes of a passing tunnel', seconds(HELLO_TIMEOUT_MILLISECONDS), 'connection closed'],
+    ['connections to the gateway', String(SOCKETS_MAXIMUM), 'connection closed'],
+    [
+      'requests and tunnels at once; of one session',
+      `${INFLIGHT_MAXIMUM}; ${SESSION_INFLIGHT_MAXIMUM}`,
+      '`overloaded`',
+    ],
+    ['connections to one service', String(CONNECTIONS_MAXIMUM), 'requests wait'],
+    ['addresses of one name', String(ADDRESSES_MAXIMUM), '`host_refused`'],
+    [
+      'refusals written down for one session, or for all strangers',
+      `${REFUSALS_LIMIT.count} in ${REFUSALS_LIMIT.perSeconds} s`,
+      '`too_many_attempts`',
+    ],
+    ['characters of a path in the journal', String(RECORDED_PATH_CHARACTERS), 'cut, with its length'],
+    ['live sessions; placeholders of one', `${maximumLiveSessions}; ${maximumPlaceholdersPerSession}`, '`overloaded`'],
+    ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
+    ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
+    ['versions of a credential that answers are searched for', String(VERSIONS_SEARCHED_FOR), 'older ones are not'],
+  ]
+  return `# Limits
+
+Everything that an outsider could make grow ends somewhere. This page is made from the code by \`npm run docs\`.
+
+| what | limit | beyond it |
+|---|---|---|
+${rows.map((row) => `| ${row.join(' | ')} |`).join('\n')}
+`
+}
