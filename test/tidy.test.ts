@@ -2,6 +2,8 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { agents } from '../src/agents/index.ts'
+import { createProgram } from '../src/cli/program.ts'
+import { VERSION } from '../src/core/version.ts'
 import { errors } from '../src/core/errors.ts'
 import { detectors } from '../src/detectors/index.ts'
 import { injectors } from '../src/injectors/index.ts'
@@ -13,6 +15,9 @@ import { limitsPage } from '../scripts/limits.ts'
  * documents name what exists. Each check says why it is there.
  */
 
+const unopened = () => {
+  throw new Error('No command is run here.')
+}
 const root = resolve(import.meta.dirname, '..')
 
 function filesUnder(folder: string, suffix: string): string[] {
@@ -156,6 +161,24 @@ test('only config.ts reads the variables of the process into settings', () => {
     (file) => !allowed.has(file) && !file.startsWith('src/cli/') && /process\.env\b/.test(withoutComments(read(file))),
   )
   expect(wrong).toEqual([])
+})
+
+test('every command is in the guide, and what the README shows exists', () => {
+  const program = createProgram(
+    { open: unopened, finish: unopened, stdout: process.stdout, stderr: process.stderr },
+    VERSION,
+  )
+  const paths = program.commands.flatMap((command) =>
+    [command, ...command.commands].map((each) => (each === command ? each.name() : `${command.name()} ${each.name()}`)),
+  )
+  const guide = read('docs/guide/commands.md')
+  expect(paths.filter((path) => path !== 'help' && !guide.includes(path))).toEqual([])
+  const shown = ['README.md', 'docs/guide/laptop.md'].flatMap((file) =>
+    [...read(file).matchAll(/(?:^|`)(?:\.\/)?keyward ([a-z]+)/gm)].map((match) => match[1] ?? ''),
+  )
+  expect(shown.length).toBeGreaterThan(5)
+  const known = new Set(program.commands.map((command) => command.name()))
+  expect(shown.filter((name) => !known.has(name))).toEqual([])
 })
 
 test('every error code has a row in docs/errors.md, and every row has a code', () => {
