@@ -1,6 +1,11 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { errors } from '../src/core/errors.ts'
+import { manualOf } from '../src/cli/manual.ts'
+import { createProgram } from '../src/cli/program.ts'
+import { VERSION } from '../src/core/version.ts'
+import { services } from '../src/services/index.ts'
+import { serviceMatrix } from '../src/services/matrix.ts'
 import { limitsPage } from './limits.ts'
 
 const root = join(import.meta.dirname, '..')
@@ -24,3 +29,13 @@ ${rows.join('\n')}
 )
 
 writeFileSync(join(root, 'docs/guide/limits.md'), limitsPage())
+writeFileSync(join(root, 'docs/guide/services.md'), serviceMatrix(services))
+
+const unopened = (): never => {
+  throw new Error('the manual performs no command')
+}
+const program = createProgram(
+  { open: unopened, finish: unopened, stdout: process.stdout, stderr: process.stderr },
+  VERSION,
+)
+writeFileSync(join(root, 'docs/guide/commands.md'), manualOf(program))

@@ -11,7 +11,7 @@ function program() {
   return createProgram({ open: unopened, finish: unopened, stdout: process.stdout, stderr: process.stderr }, VERSION)
 }
 
-test('docs/guide/commands.md is what the command tree says (scripts: node src/cli/write-manual.ts)', () => {
+test('docs/guide/commands.md is what the command tree says (`npm run docs` writes it anew)', () => {
   expect(readFileSync('docs/guide/commands.md', 'utf8')).toBe(manualOf(program()))
 })
 
