@@ -166,6 +166,9 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
   return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
+/** Some frameworks take the method from here, behind the back of whoever judged the request line. */
+const METHOD_IN_QUERY = /[?&](?:_|%5f)method=/i
+
 function judge(
   arrival: Arrival,
   place: Located,
@@ -176,6 +179,8 @@ function judge(
   const { service, head, caller } = place
   const changed = stillAllowed(place, ports)
   if (changed !== null) return changed
+  if (METHOD_IN_QUERY.test(head.target))
+    return { refusal: 'method_refused', detail: 'The query would change the method.' }
   const path = pathOf(head.target)
   const operation = operationOf(service.operations, head.method, path)
   const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, head.method, path)

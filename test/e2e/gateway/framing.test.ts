@@ -128,6 +128,8 @@ const smuggling: readonly [name: string, code: string, shape: Shape][] = [
     'upgrade_refused',
     { method: 'GET', lines: 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' },
   ],
+  ['_method in the query', 'method_refused', { target: '/x?a=1&_method=DELETE' }],
+  ['_method in the query, escaped', 'method_refused', { target: '/x?%5Fmethod=DELETE' }],
   ['TRACE', 'method_refused', { method: 'TRACE' }],
   ['a method in small letters', 'request_malformed', { method: 'get' }],
   ['a method that nobody knows', 'request_malformed', { method: 'FROBNICATE' }],
