@@ -43,9 +43,9 @@ export async function adoptKeys(io: Io, agent: string, environment: string, adop
   const services = await client.call('GET /services', {}, {})
   const held = new Set(known.map((one) => one.service))
   const names = new Set(known.map((one) => one.name))
-  const keys = recogniseKeys(surroundingVariables(io), services).filter(
-    (key) => !held.has(key.service) && !names.has(key.credential),
-  )
+  const recognised = recogniseKeys(surroundingVariables(io), services)
+  if (adopt) await grantHeldKeys(io, agent, environment, recognised)
+  const keys = recognised.filter((key) => !held.has(key.service) && !names.has(key.credential))
   if (keys.length === 0) return
   if (!adopt) {
     if (!io.interactive) throw adoptionRequired(keys, services, agent, environment)
@@ -54,22 +54,42 @@ export async function adoptKeys(io: Io, agent: string, environment: string, adop
     const question = `Copy ${keys.length === 1 ? 'it' : 'them'} into the vault (${environment}) and let agent ${agent} use ${keys.length === 1 ? 'it' : 'them'}?`
     if (!(await askYes(io, question))) throw new KeywardError('adoption_required', 'Nothing was adopted.')
   }
-  const agents = await client.call('GET /agents', {}, { environment })
-  if (!agents.some((one) => one.name === agent))
-    await client.call('POST /environments/:environment/agents', { environment }, { name: agent })
+  await ensureAgent(io, agent, environment)
   for (const key of keys) {
     await client.call(
       'POST /environments/:environment/credentials',
       { environment },
       { name: key.credential, service: key.service, fields: key.fields },
     )
-    await client.call(
-      'POST /environments/:environment/grants',
-      { environment },
-      { agent, credential: key.credential, allow: ['*'] },
-    )
+    await grantAll(io, agent, environment, key.credential)
     if (adopt) note(io, `keyward: ${describeKey(key)} is in the vault (${environment}) now; agent ${agent} may use it.`)
   }
+}
+
+/** Keys that the vault took for another agent: with `--adopt` this one gets to use them as well. */
+async function grantHeldKeys(io: Io, agent: string, environment: string, keys: readonly FoundKey[]): Promise<void> {
+  const texts = keys.flatMap((key) => Object.values(key.fields))
+  if (texts.length === 0) return
+  const { holders } = await io.client().call('POST /occurrences', {}, { texts, environment })
+  const grants = await io.client().call('GET /grants', {}, { environment })
+  const granted = new Set(grants.flatMap((one) => (one.agent === agent ? [one.credential] : [])))
+  const lacking = new Set(holders.flatMap((name) => (name === null || granted.has(name) ? [] : [name])))
+  if (lacking.size === 0) return
+  await ensureAgent(io, agent, environment)
+  for (const credential of lacking) {
+    await grantAll(io, agent, environment, credential)
+    note(io, `keyward: ${credential} is in the vault (${environment}) already; agent ${agent} may use it now.`)
+  }
+}
+
+async function ensureAgent(io: Io, agent: string, environment: string): Promise<void> {
+  const agents = await io.client().call('GET /agents', {}, { environment })
+  if (agents.some((one) => one.name === agent)) return
+  await io.client().call('POST /environments/:environment/agents', { environment }, { name: agent })
+}
+
+async function grantAll(io: Io, agent: string, environment: string, credential: string): Promise<void> {
+  await io.client().call('POST /environments/:environment/grants', { environment }, { agent, credential, allow: ['*'] })
 }
 
 async function hasGrant(io: Io, agent: string, environment: string): Promise<boolean> {

@@ -349,6 +349,12 @@ describe('with a server', () => {
     expect(adopted.out).toContain('kwp')
     expect((await keyward(['run', '--env', 'staging', '--adopt', '--', 'true'], { variables })).code).toBe(0)
     expect(JSON.parse((await keyward(['credential', 'list', '--env', 'staging', '--json'])).out)).toHaveLength(1)
+    const other = ['run', '--env', 'staging', '--agent', 'second', '--adopt', '--', 'sh', '-c', 'echo $TAVILY_API_KEY']
+    const second = await keyward(other, { variables })
+    expect(second.out, second.err).toContain('kwp')
+    expect(second.err).toContain('agent second may use it now')
+    expect((await keyward(other, { variables })).err).not.toContain('may use it now')
+    outputs.push(second.out, second.err)
     expect(adopted.err).toContain('TAVILY_API_KEY')
     outputs.push(refused.err, adopted.out, adopted.err)
     for (const output of outputs) expect(output).not.toContain(variables.TAVILY_API_KEY)
