@@ -11,6 +11,9 @@ export default defineConfig({
     hookTimeout: 120_000,
     pool: 'forks',
     maxWorkers: 2,
+    // Real processes on a machine that is busy with others: a test that fails twice in a row has failed. The
+    // reporter names what was tried again, and a property that failed once prints its seed.
+    retry: 1,
     projects: [
       { extends: true, test: { name: 'unit', include: ['src/**/*.test.ts', 'test/**/*.test.ts'], exclude: [e2e, clients, pack, '**/node_modules/**'] } },
       { extends: true, test: { name: 'e2e', include: [e2e], exclude: [clients, '**/node_modules/**'] } },

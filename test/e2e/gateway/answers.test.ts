@@ -312,7 +312,7 @@ describe.each(doors)('%s', (door) => {
       grant: echo.grantId,
       rule: '*',
     })
-    const outcome = await stage.journaled({ kind: 'outcome' })
+    const outcome = await stage.journaled({ kind: 'outcome', text: String(intent.event['exchange']) })
     expect(outcome.event).toMatchObject({
       exchange: intent.event['exchange'],
       outcome: 'answered',

@@ -91,6 +91,7 @@ export interface Stage {
 
 const actor = 'test'
 const JOURNAL_WAIT_MILLISECONDS = 10_000
+const OUTCOME_WAIT_MILLISECONDS = 3_000
 /** In memory where the machine has such a place: a disk that is busy with other tests would break the journal’s deadline of one second. */
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
@@ -263,6 +264,8 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
     },
     async journaled(filter) {
       const until = Date.now() + JOURNAL_WAIT_MILLISECONDS
+      // An outcome is written after the answer: without this, that of the request before could be taken for it.
+      if (filter.kind === 'outcome') await lastExchangeIsOver(directory)
       for (;;) {
         for await (const entry of searchJournal({ directory, order: 'newest', limit: 1, ...filter })) return entry
         if (Date.now() > until) {
@@ -281,6 +284,20 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
     },
   }
   return stage
+}
+
+/** Waits until the newest intent has its outcome, within reason: some tests look while an exchange is still open. */
+async function lastExchangeIsOver(directory: string): Promise<void> {
+  for (const until = Date.now() + OUTCOME_WAIT_MILLISECONDS; Date.now() < until;) {
+    let over = true
+    for await (const { event } of searchJournal({ directory, kind: 'intent', order: 'newest', limit: 1 })) {
+      over = false
+      const text = String(event['exchange'])
+      for await (const _ of searchJournal({ directory, kind: 'outcome', order: 'newest', limit: 1, text })) over = true
+    }
+    if (over) return
+    await new Promise((done) => setTimeout(done, 10))
+  }
 }
 
 /** The bytes of a request as a well-behaved client of this door would write them, with `ask.headers` added as they are. */
