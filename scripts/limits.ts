@@ -21,7 +21,7 @@ import {
 } from '../src/gateway/listener.ts'
 import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
-import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/reply.ts'
+import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import { HELLO_TIMEOUT_MILLISECONDS, TUNNEL_IDLE_MILLISECONDS } from '../src/gateway/tunnel.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'

@@ -4,9 +4,13 @@ import type { Caller } from '../identity/sessions.ts'
 /** The front doors of the gateway port. */
 export type Door = 'base-url' | 'absolute' | 'tunnel'
 
+/** What the connection speaks. Authority and path of HTTP/2 arrive as the target and the Host header that HTTP/1.1 would have. */
+export type Protocol = 'http/1.1' | 'h2'
+
 /** A request as a codec read it, before anybody has judged it. Header names are lower-case, values as received. */
 export interface Arrival {
   readonly door: Door
+  readonly protocol: Protocol
   readonly method: string
   /** As written on the request line. */
   readonly rawTarget: string
@@ -15,7 +19,6 @@ export interface Arrival {
   readonly peer: string
   /** Set for requests inside a CONNECT tunnel. */
   readonly tunnel: Tunnel | null
-  readonly hasBody: boolean
 }
 
 /** What the CONNECT settled for every request inside. */

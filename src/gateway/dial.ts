@@ -1,11 +1,12 @@
 import { hash } from 'node:crypto'
 import { connect as connectTcp } from 'node:net'
+import { Readable } from 'node:stream'
 import { checkServerIdentity, connect as connectTls, rootCertificates } from 'node:tls'
 import { Pool, errors as undiciErrors, type buildConnector, type Dispatcher } from 'undici'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
-import type { UpstreamBody } from './reply.ts'
+import type { RequestBody, UpstreamBody } from './body.ts'
 import type { Refusal } from './refusal.ts'
 
 /** Connections to one origin: more than one session may have in flight, so that no agent can take them all. */
@@ -24,6 +25,8 @@ export const ANSWER_HEADERS_MAXIMUM_BYTES = 64 * 1024
 export interface AnswerListener {
   /** Bytes of the request's body that have gone out. */
   onSent(byteLength: number): void
+  /** An interim answer (1xx) other than 100 and 101. */
+  onInformation(status: number, headers: readonly HeaderPair[]): void
   onHead(status: number, headers: readonly HeaderPair[], flow: Flow): void
   onData(chunk: Uint8Array): void
   onEnd(trailers: readonly HeaderPair[]): void
@@ -109,7 +112,7 @@ export function createDialler(options: {
           path: head.target,
           method: head.method,
           headers,
-          body,
+          body: body === null || body instanceof Uint8Array ? body : readableOf(body),
         },
         {
           onRequestStart(started) {
@@ -118,8 +121,7 @@ export function createDialler(options: {
           },
           onBodySent: (chunk: Uint8Array) => listener.onSent(chunk.byteLength),
           onResponseStart(started, status) {
-            // 1xx answers carry nothing that an agent needs, and a header that nobody has scrubbed.
-            if (status < 200) return
+            if (status < 200) return listener.onInformation(status, pairsOf(started.rawHeaders))
             listener.onHead(status, pairsOf(started.rawHeaders), {
               pause: () => started.pause(),
               resume: () => started.resume(),
@@ -207,6 +209,25 @@ function connector(head: RequestHead, service: Service | null, resolve: Resolve)
       callback(error, null)
     }
   }
+}
+
+/** The body as undici wants it; the stream asks for more only when undici does. */
+function readableOf(body: RequestBody): Readable {
+  let begun = false
+  const stream = new Readable({
+    read() {
+      if (begun) return body.resume()
+      begun = true
+      body.read({
+        data(chunk) {
+          if (!stream.push(chunk)) body.pause()
+        },
+        end: () => void stream.push(null),
+        fail: () => void stream.destroy(new Aborted()),
+      })
+    },
+  })
+  return stream
 }
 
 function bare(hostname: string): string {

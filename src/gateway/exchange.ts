@@ -13,7 +13,8 @@ import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './
 import { factsOf, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { stripRange } from './request-headers.ts'
-import { gather, type Reply, type RequestBody, type UpstreamBody } from './reply.ts'
+import { gather, type RequestBody, type UpstreamBody } from './body.ts'
+import type { Reply } from './reply.ts'
 import { readForward } from './forward-target.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
@@ -232,7 +233,7 @@ async function passUnlisted(
   const { sessionId, agentId } = place.caller
   const end = await relay({
     head: place.head,
-    body: body.stream,
+    body: body.length === 0 ? null : body,
     reply,
     service: null,
     dialler: ports.dialler,

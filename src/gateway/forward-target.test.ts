@@ -12,7 +12,7 @@ const arrival = (rawTarget: string, through: Tunnel | null): Arrival => ({
   headers: [],
   peer: '',
   tunnel: through,
-  hasBody: false,
+  protocol: 'http/1.1',
 })
 
 describe('outside a tunnel', () => {

@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HeaderPair } from '../core/request.ts'
 import type { Arrival, Door, Tunnel } from './arrival.ts'
-import type { Reply, RequestBody } from './reply.ts'
+import { noBody, type RequestBody } from './body.ts'
+import type { Reply } from './reply.ts'
 
 /** Node's own HTTP/1.1 codec (llhttp, strict), as the exchange wants it. */
 
@@ -10,19 +11,43 @@ export function arrivalOf(request: IncomingMessage, tunnel: Tunnel | null): Arri
   const door: Door = tunnel !== null ? 'tunnel' : rawTarget.startsWith('/') ? 'base-url' : 'absolute'
   return {
     door,
+    protocol: 'http/1.1',
     method: request.method ?? '',
     rawTarget,
     headers: pairsOf(request.rawHeaders),
     peer: request.socket.remoteAddress ?? '',
     tunnel,
-    hasBody: hasBody(request),
   }
 }
 
 export function bodyOf(request: IncomingMessage): RequestBody {
-  if (!hasBody(request)) return { stream: null, length: 0 }
+  if (!hasBody(request)) return noBody
   const declared = request.headers['content-length']
-  return { stream: request, length: declared === undefined ? null : Number(declared) }
+  return {
+    length: declared === undefined ? null : Number(declared),
+    read(sink) {
+      let over = false
+      const once = (step: () => void) => (): void => {
+        if (!over) step()
+        over = true
+      }
+      request.on('data', (chunk: Uint8Array) => sink.data(chunk))
+      request.once(
+        'end',
+        once(() => sink.end(pairsOf(request.rawTrailers))),
+      )
+      request.once(
+        'error',
+        once(() => sink.fail()),
+      )
+      request.once(
+        'close',
+        once(() => sink.fail()),
+      )
+    },
+    pause: () => void request.pause(),
+    resume: () => void request.resume(),
+  }
 }
 
 function hasBody(request: IncomingMessage): boolean {
@@ -50,6 +75,7 @@ export function replyTo(request: IncomingMessage, response: ServerResponse): Rep
     get started() {
       return response.headersSent
     },
+    inform: (status, headers) => void response.writeInformation(status, head(headers)),
     start: (status, headers) => void response.writeHead(status, head(headers)),
     respond(status, headers, body) {
       response.writeHead(status, head(headers))

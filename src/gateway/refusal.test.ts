@@ -14,6 +14,7 @@ function replyThat(started: boolean) {
   }
   const reply: Reply = {
     started,
+    inform: () => undefined,
     start: (status, headers) => void Object.assign(said, { status, headers }),
     write: (chunk) => {
       said.body += Buffer.from(chunk).toString()

@@ -40,6 +40,7 @@ function between(options: { readonly guarded?: boolean } = {}) {
     get started() {
       return started
     },
+    inform: () => undefined,
     start(status, headers) {
       started = true
       Object.assign(said, { status, headers })

@@ -6,6 +6,7 @@ import {
   answerHead,
   answerTrailers,
   bodyScrubber,
+  scrubHeaders,
   WHOLE_BODY_BYTES,
   type AnswerHead,
   type BodyScrubber,
@@ -14,7 +15,8 @@ import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
-import type { Reply, UpstreamBody } from './reply.ts'
+import type { UpstreamBody } from './body.ts'
+import type { Reply } from './reply.ts'
 
 export interface RelayOptions {
   readonly head: RequestHead
@@ -83,6 +85,13 @@ class Relay implements AnswerListener {
 
   onSent(byteLength: number): void {
     this.#bytesUp += byteLength
+  }
+
+  onInformation(status: number, headers: readonly HeaderPair[]): void {
+    const { needles, reply } = this.#options
+    if (this.#over || reply.started) return
+    const told = withoutHopByHop(headers).filter(([name]) => !name.startsWith('keyward-'))
+    reply.inform(status, needles === null ? told : scrubHeaders(told, needles).headers)
   }
 
   onHead(status: number, headers: readonly HeaderPair[], flow: Flow): void {
