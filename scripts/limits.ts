@@ -4,21 +4,15 @@ import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
 import { maximumPatternsPerGrant } from '../src/core/policy.ts'
 import { WHOLE_BODY_BYTES } from '../src/gateway/answer.ts'
 import { LAYERS_MAXIMUM } from '../src/gateway/codings.ts'
-import {
-  ANSWER_HEADERS_MAXIMUM_BYTES,
-  BODY_TIMEOUT_MILLISECONDS,
-  CONNECTIONS_MAXIMUM,
-  CONNECT_TIMEOUT_MILLISECONDS,
-  HEADERS_TIMEOUT_MILLISECONDS,
-} from '../src/gateway/dial.ts'
+import { BODY_TIMEOUT_MILLISECONDS, CONNECTIONS_MAXIMUM, HEADERS_TIMEOUT_MILLISECONDS } from '../src/gateway/dial.ts'
+import { CONNECT_TIMEOUT_MILLISECONDS } from '../src/gateway/connect.ts'
+import { TRAILERS_MAXIMUM_BYTES } from '../src/gateway/http1/chunked.ts'
+import { INTERIM_MAXIMUM_COUNT } from '../src/gateway/http1/client.ts'
+import { HEAD_MAXIMUM_BYTES } from '../src/gateway/http1/head.ts'
+import { AHEAD_MAXIMUM_BYTES, REQUEST_HEAD_MILLISECONDS, SILENCE_MILLISECONDS } from '../src/gateway/http1/server.ts'
 import { ADDRESSES_MAXIMUM } from '../src/gateway/egress.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM } from '../src/gateway/inflight.ts'
-import {
-  REQUEST_HEADERS_MAXIMUM_BYTES,
-  REQUEST_HEADERS_TIMEOUT_MILLISECONDS,
-  SILENCE_MILLISECONDS,
-  SOCKETS_MAXIMUM,
-} from '../src/gateway/listener.ts'
+import { SOCKETS_MAXIMUM } from '../src/gateway/listener.ts'
 import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
@@ -32,15 +26,18 @@ export function limitsPage(): string {
   const kibibytes = (bytes: number): string => `${bytes / 1024} KiB`
   const rows: readonly (readonly [what: string, limit: string, beyond: string])[] = [
     ['request target', kibibytes(LONGEST_TARGET), '`request_malformed`'],
-    ['headers of a request', `${HEADERS_MAXIMUM}, ${kibibytes(REQUEST_HEADERS_MAXIMUM_BYTES)}`, '`request_too_large`'],
-    ['time for the headers of a request', seconds(REQUEST_HEADERS_TIMEOUT_MILLISECONDS), 'connection closed'],
+    ['headers of a request', `${HEADERS_MAXIMUM}, ${kibibytes(HEAD_MAXIMUM_BYTES)}`, '`request_too_large`'],
+    ['time for the headers of a request', seconds(REQUEST_HEAD_MILLISECONDS), '`request_timeout`'],
+    ['what arrives on a connection before it is wanted', kibibytes(AHEAD_MAXIMUM_BYTES), 'not read'],
+    ['trailers of a body', kibibytes(TRAILERS_MAXIMUM_BYTES), '`request_malformed`, `upstream_broken`'],
+    ['interim answers before an answer', String(INTERIM_MAXIMUM_COUNT), '`upstream_broken`'],
     [
       `time for a body of at most ${kibibytes(WHOLE_REQUEST_BYTES)}`,
       seconds(WHOLE_REQUEST_MILLISECONDS),
       '`request_timeout`',
     ],
     ['length of a body, either way', 'none: it streams', ''],
-    ['headers of an answer', kibibytes(ANSWER_HEADERS_MAXIMUM_BYTES), '`upstream_broken`'],
+    ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],
     ['time to connect to a service', seconds(CONNECT_TIMEOUT_MILLISECONDS), '`upstream_timeout`'],

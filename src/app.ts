@@ -12,7 +12,7 @@ import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
 import { createAuthority } from './gateway/certificates.ts'
-import { createDialler } from './gateway/dial.ts'
+import { createDialler, type CodecChoice } from './gateway/dial.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
 import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
@@ -49,6 +49,8 @@ export interface AppOptions {
   readonly onError: (error: unknown) => string
   readonly resolve?: Resolve
   readonly now?: () => number
+  /** Whose HTTP/1.1 codec carries the requests; Keyward's own unless a comparison wants the libraries'. */
+  readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
 }
@@ -128,8 +130,10 @@ export async function openApp(options: AppOptions) {
     randomBytes,
   })
   const resolve = options.resolve ?? resolveHost
+  const codec = options.codec ?? 'own'
   const dialler = createDialler({
     resolve,
+    codec,
     ...(options.upstreamTimeouts === undefined
       ? {}
       : {
@@ -146,6 +150,7 @@ export async function openApp(options: AppOptions) {
     socketPath: gatewaySocket,
     authority,
     resolve,
+    codec,
     onError,
     ports: {
       sessions,

@@ -19,6 +19,8 @@ export interface Arrival {
   readonly peer: string
   /** Set for requests inside a CONNECT tunnel. */
   readonly tunnel: Tunnel | null
+  /** The protocol that the client asks to go on with (Upgrade), in lower case. */
+  readonly upgrade: string | null
 }
 
 /** What the CONNECT settled for every request inside. */

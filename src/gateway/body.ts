@@ -1,4 +1,5 @@
 import type { HeaderPair } from '../core/request.ts'
+import type { Refusal } from './refusal.ts'
 
 /** The body of a request on its way up: bytes as they come, at the pace of whoever takes them. */
 export interface RequestBody {
@@ -14,8 +15,8 @@ export interface RequestBody {
 export interface BodySink {
   data(chunk: Uint8Array): void
   end(trailers: readonly HeaderPair[]): void
-  /** The agent went away, or what came is not a body. */
-  fail(): void
+  /** What came is not a body; null: the agent went away. */
+  fail(why: Refusal | null): void
 }
 
 export const noBody: RequestBody = {
@@ -34,22 +35,22 @@ export const WHOLE_REQUEST_BYTES = 64 * 1024
 /** How long such a body may take to arrive. */
 export const WHOLE_REQUEST_MILLISECONDS = 60_000
 
-/** The body as it is sent: small ones whole. `gone`: the agent went away before it was complete; `late`: it took too long. */
-export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | 'gone' | 'late'> {
+/** The body as it is sent: small ones whole. `gone`: the agent went away before it was complete. */
+export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | Refusal | 'gone'> {
   if (body.length === 0) return { body: null }
   if (body.length === null || body.length > WHOLE_REQUEST_BYTES) return { body }
   return new Promise((done) => {
     const pieces: Uint8Array[] = []
-    const timer = setTimeout(() => done('late'), WHOLE_REQUEST_MILLISECONDS)
+    const timer = setTimeout(() => done({ refusal: 'request_timeout' }), WHOLE_REQUEST_MILLISECONDS)
     body.read({
       data: (piece) => void pieces.push(piece),
       end() {
         clearTimeout(timer)
         done({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) })
       },
-      fail() {
+      fail(why) {
         clearTimeout(timer)
-        done('gone')
+        done(why ?? 'gone')
       },
     })
   })

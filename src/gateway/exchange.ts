@@ -98,9 +98,9 @@ async function perform(p: Performance): Promise<void> {
     end = { ...nothingSent, outcome: 'refused', code: changed.refusal }
   } else if (gathered === 'gone') {
     end = { ...nothingSent, outcome: 'aborted', code: null }
-  } else if (gathered === 'late') {
-    sendRefusal(reply, { refusal: 'request_timeout' })
-    end = { ...nothingSent, outcome: 'refused', code: 'request_timeout' }
+  } else if (isRefusal(gathered)) {
+    sendRefusal(reply, gathered)
+    end = { ...nothingSent, outcome: 'refused', code: gathered.refusal }
   } else {
     end = await send(p, version, gathered.body)
   }

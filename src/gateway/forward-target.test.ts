@@ -13,6 +13,7 @@ const arrival = (rawTarget: string, through: Tunnel | null): Arrival => ({
   peer: '',
   tunnel: through,
   protocol: 'http/1.1',
+  upgrade: null,
 })
 
 describe('outside a tunnel', () => {

@@ -17,6 +17,6 @@ export interface Reply {
   /** Breaks the connection, so that a cut answer cannot be taken for a whole one. */
   destroy(): void
   onDrain(listener: () => void): void
-  /** The agent has gone, or the answer is complete. Called at once where that has happened already. */
+  /** The agent has gone before its answer was complete. Called at once where that has happened already. */
   onClose(listener: () => void): void
 }

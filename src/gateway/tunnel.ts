@@ -1,26 +1,24 @@
-import { connect as connectTcp, type Socket } from 'node:net'
+import { connect as connectTcp, Socket } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
-import { problemOf } from '../core/errors.ts'
 import { parseAuthority } from '../core/canonical-target.ts'
 import type { HeaderPair } from '../core/request.ts'
 import { scrubText } from '../core/scrub.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Tunnel } from './arrival.ts'
-import { CONNECT_TIMEOUT_MILLISECONDS } from './dial.ts'
+import { CONNECT_TIMEOUT_MILLISECONDS } from './connect.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
 import { unlistedRefusal, type ExchangePorts } from './exchange.ts'
 import { recordRefusal } from './record.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM } from './inflight.ts'
-import { isRefusal, REFUSAL_HEADER, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
+import { isRefusal, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
+import { tellAndClose } from './refuse-connection.ts'
 import { readServerName, type HelloReading } from './server-name.ts'
 
 export const CONNECTED = 'HTTP/1.1 200 Connection Established\r\n\r\n'
 /** A ClientHello arrives at once or not at all. */
 export const HELLO_TIMEOUT_MILLISECONDS = 10_000
-/** How long a refused client may take to read why. */
-export const REFUSED_MILLISECONDS = 5_000
 /** A tunnel on which nothing moves. */
 export const TUNNEL_IDLE_MILLISECONDS = 30 * 60_000
 
@@ -58,31 +56,12 @@ export function planTunnel(
   return refusal === null ? { kind: 'pass', caller, host, port } : refusedTo(caller, refusal)
 }
 
-/** Refuses a CONNECT in the client's own protocol and closes the connection. */
-export function refuseTunnel(socket: Duplex, refusal: Refusal): void {
-  const problem = problemOf(refusal.refusal, refusal.detail, refusal.rule)
-  const body = `${JSON.stringify(problem)}\n`
-  const lines = [
-    `HTTP/1.1 ${problem.status} ${problem.status === 407 ? 'Proxy Authentication Required' : 'Refused'}`,
-    'content-type: application/problem+json',
-    `content-length: ${Buffer.byteLength(body)}`,
-    `${REFUSAL_HEADER}: ${refusal.refusal}`,
-    'connection: close',
-    ...(problem.status === 407 ? ['proxy-authenticate: Basic realm="keyward"'] : []),
-  ]
-  socket.end(`${lines.join('\r\n')}\r\n\r\n${body}`)
-  // Nobody reads this socket any more: with bytes left in it, its end would never be noticed and it would stay open for good.
-  socket.resume()
-  const timer = setTimeout(() => socket.destroy(), REFUSED_MILLISECONDS)
-  socket.once('close', () => clearTimeout(timer))
-}
-
 /**
  * Passes the bytes of a tunnel to a host without a service, once the ClientHello has named that very
  * host: what the journal says is where it goes. Resolves when the tunnel has ended.
  */
 export async function passTunnel(
-  client: Socket,
+  client: Duplex,
   plan: Extract<TunnelPlan, { kind: 'pass' }>,
   resolve: Resolve,
   ports: ExchangePorts,
@@ -107,12 +86,12 @@ export async function passTunnel(
   try {
     const address = await checkedAddress(host, resolve).catch((): Refusal => ({ refusal: 'upstream_unreachable' }))
     if (isRefusal(address)) {
-      return refuseTunnel(client, await recordRefusal(refusedTo(caller, address), facts, ports))
+      return tellAndClose(client, await recordRefusal(refusedTo(caller, address), facts, ports))
     }
     try {
       await ports.journal.append({ kind: 'egress', ...facts })
     } catch (error) {
-      return refuseTunnel(client, refusalFrom(error))
+      return tellAndClose(client, refusalFrom(error))
     }
     client.write(CONNECTED)
     const hello = await readHello(client)
@@ -140,7 +119,7 @@ interface Hello {
 }
 
 /** The first bytes of the client up to its whole ClientHello; null when they are none or come too slowly. */
-function readHello(client: Socket): Promise<Hello | null> {
+function readHello(client: Duplex): Promise<Hello | null> {
   return new Promise((done) => {
     let bytes: Buffer = Buffer.alloc(0)
     const timer = setTimeout(() => finish(null), HELLO_TIMEOUT_MILLISECONDS)
@@ -166,7 +145,7 @@ function readHello(client: Socket): Promise<Hello | null> {
 
 /** Carries bytes both ways until both sides have ended, and gives what was carried; null: the host could not be reached. */
 async function pipeBoth(
-  client: Socket,
+  client: Duplex,
   address: string,
   port: number,
   first: Buffer,
@@ -177,7 +156,8 @@ async function pipeBoth(
     client.destroy()
     return null
   }
-  for (const socket of [client, upstream]) socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => socket.destroy())
+  for (const socket of [client, upstream])
+    if (socket instanceof Socket) socket.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => socket.destroy())
   upstream.write(first)
   // Each direction ends by itself: what is still on its way to a slow reader arrives before its socket closes.
   await Promise.allSettled([pipeline(client, upstream), pipeline(upstream, client)])

@@ -129,7 +129,7 @@ describe.each(doors)('%s', (door) => {
     for (let at = 0; at < body.length; at += 100_000) {
       const piece = body.subarray(at, at + 100_000)
       if (way === 'in chunks')
-        wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)};note=x\r\n`), piece, Buffer.from('\r\n')]))
+        wire.write(Buffer.concat([Buffer.from(`${piece.length.toString(16)}\r\n`), piece, Buffer.from('\r\n')]))
       else wire.write(piece)
     }
     if (way === 'in chunks') wire.write('0\r\nX-Trailer: a\r\n\r\n')

@@ -1,0 +1,223 @@
+import { METHODS } from 'node:http'
+import type { HeaderPair } from '../../core/request.ts'
+
+/**
+ * Heads of HTTP/1.1 messages (RFC 9112), read strictly: line ends are CRLF, nothing is folded, nothing
+ * is repaired, and the length of the body has one reading or none. What llhttp in its strict mode would
+ * refuse is refused here; what is refused here only is named where it happens.
+ */
+
+/** All of a head, its last line break included. */
+export const HEAD_MAXIMUM_BYTES = 64 * 1024
+export const HEADERS_MAXIMUM_COUNT = 200
+/** The line break, twice. */
+const END = '\r\n\r\n'
+
+export type Framing =
+  | { readonly kind: 'none' }
+  | { readonly kind: 'length'; readonly bytes: number }
+  | { readonly kind: 'chunked' }
+  /** Until the connection ends; answers only. */
+  | { readonly kind: 'close' }
+
+export interface RequestLine {
+  readonly method: string
+  readonly target: string
+  readonly version: '1.0' | '1.1'
+}
+
+export interface ReadRequest extends RequestLine {
+  readonly headers: readonly HeaderPair[]
+  readonly framing: Framing
+  readonly keepAlive: boolean
+  readonly expectsContinue: boolean
+  /** Lower-case value of Upgrade, where Connection says that it is meant. */
+  readonly upgrade: string | null
+}
+
+export interface ReadAnswer {
+  readonly version: '1.0' | '1.1'
+  readonly status: number
+  readonly headers: readonly HeaderPair[]
+  readonly framing: Framing
+  readonly keepAlive: boolean
+}
+
+/** Why a head was not read. */
+export interface Fault {
+  readonly fault: 'malformed' | 'too-large'
+}
+
+const malformed: Fault = { fault: 'malformed' }
+const tooLarge: Fault = { fault: 'too-large' }
+const none: Framing = { kind: 'none' }
+const chunked: Framing = { kind: 'chunked' }
+const close: Framing = { kind: 'close' }
+
+export function isFault(value: object | null): value is Fault {
+  return value !== null && 'fault' in value
+}
+
+/** Where the head that begins at `from` ends (behind its last line break); null: not yet; a fault: it never will, within the bound. */
+export function headEnd(bytes: Buffer, from: number): number | null | Fault {
+  const at = bytes.indexOf(END, from, 'latin1')
+  if (at < 0) return bytes.length - from >= HEAD_MAXIMUM_BYTES ? tooLarge : null
+  const end = at + END.length
+  return end - from > HEAD_MAXIMUM_BYTES ? tooLarge : end
+}
+
+/** RFC 9110 section 5.6.2. */
+const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
+/** RFC 9112 section 3: one space between the parts, and nothing in the target that ends it. */
+const REQUEST_LINE = /^([A-Z-]{1,32}) ([\x21-\x7e]+) HTTP\/1\.([01])$/
+/** Origin form, absolute form, asterisk form. */
+const TARGET = /^(?:\/|[A-Za-z]+:\/\/|\*$)/
+/** A method that nobody has registered has no meaning that policy could know. */
+const methods: ReadonlySet<string> = new Set(METHODS)
+/** RFC 9112 section 4. The reason may be empty; the space before it may then be missing, as many servers leave it out. */
+const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*)?$/
+/** What RFC 9110 section 5.5 allows in a value. */
+const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
+const LENGTH = /^(?:0|[1-9][0-9]{0,14})$/
+
+/** The request whose head is `bytes[from, end)`, as `headEnd` found it. */
+export function readRequest(bytes: Buffer, from: number, end: number): ReadRequest | Fault {
+  const text = bytes.toString('latin1', from, end - 2)
+  const lineEnd = text.indexOf('\r\n')
+  const line = REQUEST_LINE.exec(text.slice(0, lineEnd))
+  if (line === null) return malformed
+  const [, method = '', target = '', minor] = line
+  if (!methods.has(method) || (method !== 'CONNECT' && !TARGET.test(target))) return malformed
+  const version = minor === '0' ? '1.0' : '1.1'
+  const headers = readHeaders(text, lineEnd + 2)
+  if (isFault(headers)) return headers
+  const facts = connectionFacts(headers)
+  const framing = framingOf(facts, version)
+  if (isFault(framing)) return framing
+  // A client of 1.0 does not know of interim answers.
+  const expectsContinue = facts.expect !== null && version === '1.1' && facts.expect.toLowerCase() === '100-continue'
+  return {
+    method,
+    target,
+    version,
+    headers,
+    framing: framing ?? none,
+    keepAlive: version === '1.1' ? !facts.closes : facts.keepsAlive,
+    expectsContinue,
+    upgrade: facts.upgrades ? facts.upgrade : null,
+  }
+}
+
+/** The answer to a request of this method, whose head is `bytes[from, end)`. */
+export function readAnswer(bytes: Buffer, from: number, end: number, method: string): ReadAnswer | Fault {
+  const text = bytes.toString('latin1', from, end - 2)
+  const lineEnd = text.indexOf('\r\n')
+  const line = STATUS_LINE.exec(text.slice(0, lineEnd))
+  if (line === null) return malformed
+  const version = line[1] === '0' ? '1.0' : '1.1'
+  const status = Number(line[2])
+  const headers = readHeaders(text, lineEnd + 2)
+  if (isFault(headers)) return headers
+  const facts = connectionFacts(headers)
+  const framing = framingOf(facts, version)
+  if (isFault(framing)) return framing
+  // RFC 9112 section 6.3: these have no body, whatever their headers say.
+  const bodiless = status < 200 || status === 204 || status === 304 || method === 'HEAD'
+  return {
+    version,
+    status,
+    headers,
+    framing: bodiless ? none : (framing ?? close),
+    keepAlive: (version === '1.1' ? !facts.closes : facts.keepsAlive) && (bodiless || framing !== null),
+  }
+}
+
+/** The field lines of `text` from `at` on, each ended by CRLF; names in lower case. Also reads trailers. */
+export function readHeaders(text: string, at: number): HeaderPair[] | Fault {
+  const headers: HeaderPair[] = []
+  while (at < text.length) {
+    const end = text.indexOf('\r\n', at)
+    const colon = text.indexOf(':', at)
+    if (end < 0 || colon < 0 || colon > end) return malformed
+    const name = text.slice(at, colon)
+    // A space before the colon, or at the beginning of a line (a fold), is part of what should be a token.
+    if (!TOKEN.test(name)) return malformed
+    let first = colon + 1
+    let last = end
+    while (first < last && isBlank(text.charCodeAt(first))) first++
+    while (last > first && isBlank(text.charCodeAt(last - 1))) last--
+    const value = text.slice(first, last)
+    if (!VALUE.test(value)) return malformed
+    if (headers.push([name.toLowerCase(), value]) > HEADERS_MAXIMUM_COUNT) return tooLarge
+    at = end + 2
+  }
+  return headers
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09
+}
+
+interface ConnectionFacts {
+  length: string | null
+  transfer: string | null
+  /** A header of framing that stands there twice. */
+  doubled: boolean
+  closes: boolean
+  keepsAlive: boolean
+  upgrades: boolean
+  upgrade: string | null
+  expect: string | null
+}
+
+function connectionFacts(headers: readonly HeaderPair[]): ConnectionFacts {
+  const facts: ConnectionFacts = {
+    length: null,
+    transfer: null,
+    doubled: false,
+    closes: false,
+    keepsAlive: false,
+    upgrades: false,
+    upgrade: null,
+    expect: null,
+  }
+  for (const [name, value] of headers) {
+    switch (name) {
+      case 'content-length':
+        facts.doubled ||= facts.length !== null
+        facts.length = value
+        break
+      case 'transfer-encoding':
+        facts.doubled ||= facts.transfer !== null
+        facts.transfer = value
+        break
+      case 'connection':
+        for (const part of value.split(',')) {
+          const token = part.trim().toLowerCase()
+          facts.closes ||= token === 'close'
+          facts.keepsAlive ||= token === 'keep-alive'
+          facts.upgrades ||= token === 'upgrade'
+        }
+        break
+      case 'upgrade':
+        facts.upgrade = facts.upgrade === null ? value.toLowerCase() : `${facts.upgrade}, ${value.toLowerCase()}`
+        break
+      case 'expect':
+        facts.expect = facts.expect === null ? value : `${facts.expect}, ${value}`
+        break
+    }
+  }
+  return facts
+}
+
+/** RFC 9112 sections 6.1 and 6.3, without the ways in which it lets a proxy choose; null: no header says. */
+function framingOf({ length, transfer, doubled }: ConnectionFacts, version: '1.0' | '1.1'): Framing | null | Fault {
+  if (doubled) return malformed
+  if (transfer !== null) {
+    if (length !== null || version === '1.0' || transfer.toLowerCase() !== 'chunked') return malformed
+    return chunked
+  }
+  if (length === null) return null
+  if (!LENGTH.test(length)) return malformed
+  return length === '0' ? none : { kind: 'length', bytes: Number(length) }
+}

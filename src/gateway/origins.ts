@@ -1,0 +1,211 @@
+import { hash } from 'node:crypto'
+import type { RequestHead } from '../core/request.ts'
+import type { Service } from '../services/service.ts'
+import type { UpstreamBody } from './body.ts'
+import { connector, NotConnected, type Connector } from './connect.ts'
+import { CONNECTIONS_MAXIMUM, ORIGINS_MAXIMUM, type AnswerListener } from './dial.ts'
+import type { Resolve } from './egress.ts'
+import { ClientConnection, type ClientTimes } from './http1/client.ts'
+
+/** How long an unused connection is kept where the service does not say; most servers keep it for five seconds or more. */
+export const IDLE_MILLISECONDS = 4_000
+/** However long a service promises to keep a connection. */
+export const IDLE_MAXIMUM_MILLISECONDS = 600_000
+/** Taken off a service's promise: it counts from when it sent its answer. */
+const IDLE_MARGIN_MILLISECONDS = 1_000
+
+const trustIds = new WeakMap<Service, string>()
+
+/** Tells the authorities of two services apart, so that no connection outlives the trust that allowed it. */
+export function originKey(head: Pick<RequestHead, 'scheme' | 'host' | 'port'>, service: Service | null): string {
+  return `${service?.id ?? ''} ${service?.endpoint ?? ''} ${trustId(service)} ${head.scheme}://${head.host}:${head.port}`
+}
+
+function trustId(service: Service | null): string {
+  if (service?.trust === undefined) return ''
+  const known = trustIds.get(service)
+  if (known !== undefined) return known
+  const id = hash('sha256', service.trust, 'base64url')
+  trustIds.set(service, id)
+  return id
+}
+
+interface Waiting {
+  readonly head: RequestHead
+  readonly body: UpstreamBody
+  readonly listener: AnswerListener
+  aborted: boolean
+  abort: () => void
+}
+
+/** The connections to one origin. */
+class Origin {
+  readonly #connect: Connector
+  readonly #times: ClientTimes
+  readonly #clock: { readonly now: number }
+  readonly #all = new Set<ClientConnection>()
+  readonly #idle: { readonly connection: ClientConnection; readonly until: number }[] = []
+  readonly #waiting: Waiting[] = []
+  #opening = 0
+  #closed = false
+
+  constructor(connect: Connector, times: ClientTimes, clock: { readonly now: number }) {
+    this.#connect = connect
+    this.#times = times
+    this.#clock = clock
+  }
+
+  send(head: RequestHead, body: UpstreamBody, listener: AnswerListener): { abort(): void } {
+    const free = this.#takeIdle()
+    if (free !== null) return free.send(head, body, listener)
+    const request: Waiting = { head, body, listener, aborted: false, abort: () => void (request.aborted = true) }
+    this.#waiting.push(request)
+    if (this.#all.size + this.#opening < CONNECTIONS_MAXIMUM) void this.#open()
+    return { abort: () => request.abort() }
+  }
+
+  look(): void {
+    for (const connection of this.#all) connection.look()
+    for (let at = this.#idle.length - 1; at >= 0; at--) {
+      const entry = this.#idle[at]
+      if (entry === undefined || (entry.connection.idle && entry.until > this.#clock.now)) continue
+      this.#idle.splice(at, 1)
+      if (entry.connection.idle) entry.connection.destroy()
+    }
+  }
+
+  get unused(): boolean {
+    return this.#all.size === this.#idle.length && this.#opening === 0 && this.#waiting.length === 0
+  }
+
+  /** Lets go of what is unused; what is in use ends by itself, unless `now`. */
+  close(now: boolean): void {
+    this.#closed = true
+    for (const connection of this.#all) if (now || connection.idle) connection.destroy()
+    this.#idle.length = 0
+  }
+
+  #takeIdle(): ClientConnection | null {
+    for (;;) {
+      const entry = this.#idle.pop()
+      if (entry === undefined) return null
+      if (entry.connection.idle && entry.until > performance.now()) return entry.connection
+      entry.connection.destroy()
+    }
+  }
+
+  async #open(): Promise<void> {
+    this.#opening += 1
+    try {
+      const socket = await this.#connect()
+      const connection = new ClientConnection(
+        socket,
+        {
+          free: (free, kept) => this.#free(free, kept),
+          gone: (gone) => this.#gone(gone),
+        },
+        this.#times,
+        this.#clock,
+      )
+      this.#all.add(connection)
+      this.#opening -= 1
+      this.#free(connection, null)
+    } catch (error) {
+      this.#opening -= 1
+      const refusal = error instanceof NotConnected ? error.refusal : { refusal: 'upstream_broken' as const }
+      const next = this.#next()
+      next?.listener.onFailure(refusal)
+      this.#openFurther()
+    }
+  }
+
+  #free(connection: ClientConnection, keptMilliseconds: number | null): void {
+    const next = this.#next()
+    if (next !== undefined) {
+      const { abort } = connection.send(next.head, next.body, next.listener)
+      next.abort = abort
+      return
+    }
+    if (this.#closed) return connection.destroy()
+    const kept =
+      keptMilliseconds === null
+        ? IDLE_MILLISECONDS
+        : Math.min(keptMilliseconds, IDLE_MAXIMUM_MILLISECONDS) - IDLE_MARGIN_MILLISECONDS
+    if (kept > 0) this.#idle.push({ connection, until: performance.now() + kept })
+    else connection.destroy()
+  }
+
+  #next(): Waiting | undefined {
+    for (;;) {
+      const next = this.#waiting.shift()
+      if (next === undefined || !next.aborted) return next
+    }
+  }
+
+  #gone(connection: ClientConnection): void {
+    this.#all.delete(connection)
+    this.#openFurther()
+  }
+
+  /** Somebody may wait for a place that has come free. */
+  #openFurther(): void {
+    if (this.#waiting.length > this.#opening && this.#all.size + this.#opening < CONNECTIONS_MAXIMUM) void this.#open()
+  }
+}
+
+/** Every origin with open connections, the one used longest ago first. */
+export interface Origins {
+  send(head: RequestHead, body: UpstreamBody, service: Service | null, listener: AnswerListener): { abort(): void }
+  close(): void
+}
+
+export function createOrigins(options: { readonly resolve: Resolve; readonly times: ClientTimes }): Origins {
+  const origins = new Map<string, Origin>()
+  const clock = { now: performance.now() }
+  const { headMilliseconds, bodyMilliseconds } = options.times
+  const sweeper = setInterval(
+    () => {
+      clock.now = performance.now()
+      for (const origin of origins.values()) origin.look()
+    },
+    Math.max(10, Math.min(1_000, headMilliseconds / 4, bodyMilliseconds / 4)),
+  )
+  sweeper.unref()
+
+  function originFor(head: RequestHead, service: Service | null): Origin {
+    const key = originKey(head, service)
+    const known = origins.get(key)
+    if (known !== undefined) return known
+    if (origins.size >= ORIGINS_MAXIMUM) makeRoom()
+    const origin = new Origin(
+      connector(head, service, { resolve: options.resolve, protocols: ['http/1.1'] }),
+      options.times,
+      clock,
+    )
+    origins.set(key, origin)
+    return origin
+  }
+
+  /** The first that nobody uses goes; if all are in use, the oldest gives up what it does not need. */
+  function makeRoom(): void {
+    let oldest: string | null = null
+    for (const [key, origin] of origins) {
+      oldest ??= key
+      if (!origin.unused) continue
+      oldest = key
+      break
+    }
+    if (oldest === null) return
+    origins.get(oldest)?.close(false)
+    origins.delete(oldest)
+  }
+
+  return {
+    send: (head, body, service, listener) => originFor(head, service).send(head, body, listener),
+    close() {
+      clearInterval(sweeper)
+      for (const origin of origins.values()) origin.close(true)
+      origins.clear()
+    },
+  }
+}
