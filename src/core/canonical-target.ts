@@ -7,6 +7,9 @@ export type Target =
   | { readonly target: string }
   | { readonly refusal: 'path_not_canonical' | 'request_malformed'; readonly detail: string }
 
+/** Segments of unreserved characters that do not begin with a dot, and a query of characters that mean themselves: nearly every target, and nothing that could be read in two ways. */
+const PLAIN = /^(?:\/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+\/?(?:\?[A-Za-z0-9._~=&,:-]*)?$/
+
 /**
  * The one canonical reading of a request target in origin form (RFC 9112 section 3.2.1), or a refusal: what
  * two parsers could read in two ways is not repaired. What is accepted is returned unchanged.
@@ -14,6 +17,7 @@ export type Target =
  */
 export function parseTarget(raw: string, options: { readonly encodedSlash: boolean }): Target {
   if (raw.length > LONGEST_TARGET) return malformed(`The target is longer than ${LONGEST_TARGET} bytes.`)
+  if (PLAIN.test(raw)) return { target: raw }
   if (!raw.startsWith('/')) return malformed('The target does not begin with a slash.')
   for (let i = 0; i < raw.length; i++) {
     const code = raw.charCodeAt(i)

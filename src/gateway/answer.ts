@@ -2,7 +2,7 @@ import { KeywardError } from '../core/errors.ts'
 import type { NeedleSet } from '../core/needles.ts'
 import type { HeaderPair } from '../core/request.ts'
 import { headerValues } from '../core/request.ts'
-import { createScrubber, scrubText } from '../core/scrub.ts'
+import { createScrubber, scrubText, type Scrubber } from '../core/scrub.ts'
 import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
@@ -137,23 +137,44 @@ export interface BodyScrubber {
 }
 
 export function bodyScrubber(head: AnswerHead, needles: NeedleSet, sink: Sink): BodyScrubber {
-  const { decoder } = head
-  const scrubber = createScrubber(needles)
-  const clean: Sink = (piece) => drain(scrubber.push(piece), sink)
-  return {
-    push(chunk) {
-      // An answer that may not have a body is not allowed to smuggle one.
-      if (decoder === null) throw new KeywardError('upstream_broken', 'A body came with an answer that has none.')
-      return decoder.push(chunk, clean)
-    },
-    end() {
-      const ended = decoder?.end(clean)
-      return ended === undefined ? drain(scrubber.end(), sink) : ended.then(() => drain(scrubber.end(), sink))
-    },
-    destroy: () => decoder?.destroy(),
-    get hits() {
-      return scrubber.hits
-    },
+  return new DecodingScrubber(head.decoder, needles, sink)
+}
+
+/** A class, because an object literal with a getter gets a shape of its own each time, which V8 keeps, with all that the getter sees, until the next full collection. */
+class DecodingScrubber implements BodyScrubber {
+  readonly #decoder: ContentDecoder | null
+  readonly #scrubber: Scrubber
+  readonly #sink: Sink
+  readonly #clean: Sink
+
+  constructor(decoder: ContentDecoder | null, needles: NeedleSet, sink: Sink) {
+    this.#decoder = decoder
+    this.#scrubber = createScrubber(needles)
+    this.#sink = sink
+    this.#clean = (piece) => drain(this.#scrubber.push(piece), sink)
+  }
+
+  get hits(): number {
+    return this.#scrubber.hits
+  }
+
+  push(chunk: Uint8Array): void | Promise<void> {
+    // An answer that may not have a body is not allowed to smuggle one.
+    if (this.#decoder === null) throw new KeywardError('upstream_broken', 'A body came with an answer that has none.')
+    return this.#decoder.push(chunk, this.#clean)
+  }
+
+  end(): void | Promise<void> {
+    const ended = this.#decoder?.end(this.#clean)
+    return ended === undefined ? this.#rest() : ended.then(() => this.#rest())
+  }
+
+  destroy(): void {
+    this.#decoder?.destroy()
+  }
+
+  #rest(): void | Promise<void> {
+    return drain(this.#scrubber.end(), this.#sink)
   }
 }
 

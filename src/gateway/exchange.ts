@@ -12,7 +12,6 @@ import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unli
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { factsOf, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
-import { stripRange } from './request-headers.ts'
 import { gather, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
 import { readForward } from './forward-target.ts'
@@ -105,7 +104,8 @@ async function perform(p: Performance): Promise<void> {
     end = await send(p, version, gathered.body)
   }
   p.hold.settle(null)
-  await recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
+  // Not waited for: everything that this request holds would live on until the disk has answered.
+  void recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
 }
 
 function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
@@ -130,7 +130,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     const version = ports.credentials.current(place.credentialId)
     if (version.number !== intended.number) await writeIntent(p, version)
     const values = textOf(version)
-    const head = injectCredential({ ...place.head, headers: stripRange(place.head.headers) }, place.rule, values)
+    const head = injectCredential(place.head, place.rule, values)
     const needles = ports.needles.of(place.credentialId, place.presented)
     return await relay({
       head,
@@ -240,7 +240,7 @@ async function passUnlisted(
     needles: null,
     watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
   })
-  await recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
+  void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 
 /** Why a host without a service may not be reached by this caller, or null. */

@@ -22,36 +22,54 @@ export const INFLIGHT_MAXIMUM = 20_000
 /** The same for one session, so that one agent cannot take the places of all. */
 export const SESSION_INFLIGHT_MAXIMUM = 2_000
 
+interface Place {
+  readonly entry: InflightEntry
+  at: number
+}
+
+/**
+ * The places are an array and not a Set: a Set that entries come to and go from all the time is built anew
+ * every few dozen of them, and V8 keeps the old one, with all that it holds, until the next full collection.
+ */
 export function createInflight(): Inflight {
-  const entries = new Set<InflightEntry>()
+  const places: Place[] = []
   const bySession = new Map<string, number>()
 
-  function remove(entry: InflightEntry): void {
-    if (!entries.delete(entry)) return
-    const left = (bySession.get(entry.sessionId) ?? 1) - 1
-    if (left === 0) bySession.delete(entry.sessionId)
-    else bySession.set(entry.sessionId, left)
+  function remove(place: Place): void {
+    if (places[place.at] !== place) return
+    const last = places.pop()
+    if (last !== undefined && last !== place) {
+      places[place.at] = last
+      last.at = place.at
+    }
+    const { sessionId } = place.entry
+    const left = (bySession.get(sessionId) ?? 1) - 1
+    if (left === 0) bySession.delete(sessionId)
+    else bySession.set(sessionId, left)
   }
 
   return {
     get size() {
-      return entries.size
+      return places.length
     },
     add(entry) {
-      entries.add(entry)
+      const place = { entry, at: places.length }
+      places.push(place)
       bySession.set(entry.sessionId, (bySession.get(entry.sessionId) ?? 0) + 1)
-      return () => remove(entry)
+      return () => remove(place)
     },
     countOf: (sessionId) => bySession.get(sessionId) ?? 0,
     endWhere(matches, code) {
-      let ended = 0
-      for (const entry of entries) {
-        if (!matches(entry)) continue
-        remove(entry)
-        entry.end(code)
-        ended += 1
+      const ended = places.filter(({ entry }) => matches(entry))
+      let count = 0
+      for (const place of ended) {
+        // The end of another may have taken this one with it.
+        if (places[place.at] !== place) continue
+        remove(place)
+        place.entry.end(code)
+        count += 1
       }
-      return ended
+      return count
     },
   }
 }

@@ -52,6 +52,7 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
   const headers = requestHeadersForUpstream(arrival.headers, {
     method: arrival.method,
     guarded: guardedHeaders(service),
+    whole: true,
   })
   if (isRefusal(headers)) return headers
   const rest = arrival.rawTarget.slice(match[0].length)
@@ -108,7 +109,7 @@ export function locateForward(
   const service = guards[0]?.service
   const headers = requestHeadersForUpstream(arrival.headers, {
     method: arrival.method,
-    guarded: service === undefined ? [] : guardedHeaders(service),
+    ...(service === undefined ? {} : { guarded: guardedHeaders(service), whole: true }),
   })
   if (isRefusal(headers)) return headers
   const hostRefusal = hostHeaderRefusal(headers.headers, where)
@@ -195,7 +196,9 @@ function portOf(scheme: 'https' | 'http'): number {
 function withHost(head: RequestHead): RequestHead {
   const name = head.host.includes(':') ? `[${head.host}]` : head.host
   const authority = head.port === portOf(head.scheme) ? name : `${name}:${head.port}`
-  return { ...head, headers: [['host', authority], ...head.headers.filter(([header]) => header !== 'host')] }
+  const headers: HeaderPair[] = [['host', authority]]
+  for (const pair of head.headers) if (pair[0] !== 'host') headers.push(pair)
+  return { ...head, headers }
 }
 
 /**

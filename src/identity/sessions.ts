@@ -97,12 +97,15 @@ export interface SessionParts {
 }
 
 const maximumDraws = 16
+const maximumRememberedHashes = 50_000
 
 export function createSessions(parts: SessionParts): Sessions {
   const { records, tokenKey, now, newId } = parts
   const randomText = randomTextFrom(parts.randomBytes)
   const index = createSessionIndex({ records, now, timer: parts.timer ?? unreferencedTimer })
 
+  /** Of placeholders that were found: they come with every request, and a keyed hash costs more than all other look-ups of one. */
+  const hashes = new Map<string, string>()
   const hashOf = (text: string): string => createHmac('sha256', tokenKey).update(text, 'utf8').digest('base64url')
 
   function need(id: string): SessionRecord {
@@ -285,7 +288,17 @@ export function createSessions(parts: SessionParts): Sessions {
 
     byToken: (text) => (looksLikeSessionToken(text) ? index.byTokenHash(hashOf(text)) : { refusal: 'token_invalid' }),
 
-    byPlaceholder: (text) => (looksLikePlaceholder(text) ? index.byPlaceholderHash(hashOf(text)) : null),
+    byPlaceholder(text) {
+      const known = hashes.get(text)
+      if (known !== undefined) return index.byPlaceholderHash(known)
+      if (!looksLikePlaceholder(text)) return null
+      const hash = hashOf(text)
+      if (index.knowsPlaceholder(hash)) {
+        if (hashes.size >= maximumRememberedHashes) hashes.clear()
+        hashes.set(text, hash)
+      }
+      return index.byPlaceholderHash(hash)
+    },
 
     live: (id) => index.byId(id),
 

@@ -3,7 +3,8 @@ import type { HeaderPair, RequestHead } from '../core/request.ts'
 
 /** Some servers (CGI, WSGI) read `x_api_key` and `x-api-key` as one header, so both count as the same place. */
 export function sameHeader(left: string, right: string): boolean {
-  return spelling(left) === spelling(right)
+  // As long as each other, or they are not alike whatever the spelling.
+  return left === right || (left.length === right.length && spelling(left) === spelling(right))
 }
 
 function spelling(name: string): string {
@@ -24,7 +25,9 @@ export function soleHeader(head: RequestHead, name: string): string | null {
 /** Removes every spelling of the header and writes it once, at the end. `name` is lower-case. */
 export function withHeader(head: RequestHead, name: string, value: string): RequestHead {
   const pair: HeaderPair = [name, value]
-  return { ...head, headers: [...head.headers.filter(([key]) => !sameHeader(key, name)), pair] }
+  const headers = head.headers.filter(([key]) => !sameHeader(key, name))
+  headers.push(pair)
+  return { ...head, headers }
 }
 
 /** What follows an authentication scheme (RFC 9110 section 11.4), whose name has no letter case; or null. */
