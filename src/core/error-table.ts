@@ -54,6 +54,7 @@ export const errors = {
   request_timeout: { status: 408, exit: 1, title: 'The request did not arrive in time.', next: 'Send its body without long pauses.' },
   upgrade_refused: { status: 501, exit: 1, title: 'This protocol upgrade is not supported.', next: 'Use plain HTTP/1.1.' },
   secret_not_injectable: { status: 500, exit: 1, title: 'A field of the credential cannot stand in a request.', next: 'Set it again without line breaks, control characters or surrounding spaces.' },
+  connection_flooded: { status: 429, exit: 1, title: 'The connection was flooded with frames that ask for nothing.', next: 'Send requests instead of resets, pings and empty frames.' },
   too_many_attempts: { status: 429, exit: 1, title: 'Too many failed attempts.', next: 'Wait a minute.' },
   overloaded: { status: 503, exit: 1, title: 'The gateway has reached one of its bounds.', next: 'Retry after a moment.' },
   // The other side

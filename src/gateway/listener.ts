@@ -10,6 +10,7 @@ import type { CodecChoice } from './dial.ts'
 import type { Resolve } from './egress.ts'
 import { exchange, type ExchangePorts } from './exchange.ts'
 import { createHttp1Codec } from './http1/server.ts'
+import { createHttp2Codec } from './http2/server.ts'
 import { createNodeCodec } from './node-codec.ts'
 import { recordRefusal } from './record.ts'
 import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
@@ -62,8 +63,9 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     },
     connect,
     malformed: (connection, refusal) => recordHere(connection, refusal),
-    preface: (connection) => connection.stream.destroy(),
+    preface: (connection) => http2.serve(connection),
   }
+  const http2 = createHttp2Codec(front)
   const http1: Codec = options.codec === 'library' ? createNodeCodec(front) : createHttp1Codec(front)
 
   /** Writes down a refusal that no exchange has seen, with the caller whose tunnel it came through. */
@@ -91,7 +93,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       void recordRefusal(plan, facts, ports).then((refusal) => tellAndClose(stream, refusal))
       return
     }
-    if (plan.kind === 'open') return openTunnel(connection, plan.tunnel, options.authority, http1, ports)
+    if (plan.kind === 'open') return openTunnel(connection, plan.tunnel, options.authority, { http1, http2 }, ports)
     passTunnel(stream, plan, options.resolve, ports).catch((error: unknown) => {
       options.onError(error)
       stream.destroy()
@@ -115,6 +117,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())))
     for (const socket of sockets) socket.destroy()
     http1.close()
+    http2.close()
     await Promise.all(closed)
   }
   // Half-open: what is still on its way to a client that has said its last word is not cut off.

@@ -7,6 +7,7 @@ import type { Codec, Connection } from './codec.ts'
 import type { ExchangePorts } from './exchange.ts'
 import { recordRefusal } from './record.ts'
 import { refusedTo } from './refusal.ts'
+import { REQUEST_HEAD_MILLISECONDS } from './http1/server.ts'
 import { CONNECTED, TUNNEL_IDLE_MILLISECONDS } from './tunnel.ts'
 
 /** Answers a CONNECT and reads what comes through it: in the clear, or behind TLS with a leaf for the tunnel's host. */
@@ -14,7 +15,7 @@ export function openTunnel(
   { stream, peer }: Connection,
   tunnel: Tunnel,
   authority: Authority,
-  codec: Codec,
+  codecs: { readonly http1: Codec; readonly http2: Codec },
   ports: ExchangePorts,
 ): void {
   if (!(stream instanceof Socket)) return
@@ -27,11 +28,11 @@ export function openTunnel(
   stream.once('close', remove)
   stream.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => stream.destroy())
   stream.write(CONNECTED)
-  if (tunnel.scheme === 'http') return codec.serve({ stream, peer, tunnel })
+  if (tunnel.scheme === 'http') return codecs.http1.serve({ stream, peer, tunnel })
   const secure = new TLSSocket(stream, {
     isServer: true,
     secureContext: authority.contextFor(tunnel.host),
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: ['h2', 'http/1.1'],
     SNICallback: (name, done) => {
       if (name.toLowerCase().replace(/\.$/, '') === tunnel.host) return done(null, authority.contextFor(tunnel.host))
       const refusal = refusedTo(tunnel.caller, { refusal: 'host_mismatch' })
@@ -42,5 +43,11 @@ export function openTunnel(
   })
   secure.on('error', () => stream.destroy())
   // A handshake that never ends is a head that never ends.
-  codec.serve({ stream: secure, peer, tunnel })
+  const timer = setTimeout(() => stream.destroy(), REQUEST_HEAD_MILLISECONDS)
+  secure.once('close', () => clearTimeout(timer))
+  secure.once('secure', () => {
+    clearTimeout(timer)
+    const codec = secure.alpnProtocol === 'h2' ? codecs.http2 : codecs.http1
+    codec.serve({ stream: secure, peer, tunnel })
+  })
 }

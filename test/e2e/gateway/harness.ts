@@ -11,11 +11,15 @@ import { Secret } from '../../../src/core/secret.ts'
 import type { JournalEntry } from '../../../src/journal/entry.ts'
 import { searchJournal, type SearchFilter } from '../../../src/journal/search.ts'
 import type { InjectionRule, Operation, Service } from '../../../src/services/service.ts'
+import { h2WireOf, type Fields, type H2Wire } from './h2-wire.ts'
 import { wireOf, type Answer, type Wire } from './wire.ts'
 
 export type Door = 'base-url' | 'absolute' | 'tunnel'
 /** Every front door of the gateway port. A service whose endpoint is plain HTTP stands behind all three. */
 export const doors: readonly Door[] = ['base-url', 'absolute', 'tunnel']
+
+export type Protocol = 'http/1.1' | 'h2'
+export const protocols: readonly Protocol[] = ['http/1.1', 'h2']
 
 /** A service with one credential, and the agent that may use it. */
 export interface Held {
@@ -64,6 +68,8 @@ export interface Ask {
   readonly target?: string
   readonly headers?: readonly (readonly [name: string, value: string])[]
   readonly body?: string | Uint8Array
+  /** Default: HTTP/1.1. */
+  readonly protocol?: Protocol
 }
 
 export interface Stage {
@@ -79,6 +85,8 @@ export interface Stage {
   login(agent: string, options?: { readonly environment?: string; readonly egress?: 'open' | 'deny' }): Promise<Login>
   /** A connection on which requests of this door may be written. */
   open(door: Door, host: string, login: Login, port?: number): Promise<Wire>
+  /** The same for HTTP/2: without TLS by prior knowledge, in a tunnel by ALPN. */
+  openH2(door: Door, host: string, login: Login, port?: number): Promise<H2Wire>
   /** A bare connection to the gateway port. */
   dial(): Promise<Wire>
   /** One request and its answer on a connection of its own. */
@@ -130,7 +138,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
   })
   const port = Number(app.gatewayAddress.split(':').at(-1))
   const directory = join(app.journalDirectory, 'test')
-  const wires = new Set<Wire>()
+  const wires = new Set<{ close(): void }>()
 
   async function agent(name: string, environment = 'dev'): Promise<string> {
     const found = app.agents.find(environment, name)
@@ -144,6 +152,23 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
     const wire = wireOf(socket)
     wires.add(wire)
     return wire
+  }
+
+  /** TLS through a CONNECT. */
+  async function secured(wire: Wire, host: string, login: Login, port: number, protocol: Protocol): Promise<Socket> {
+    wire.write(connectHead(`${host}:${port}`, login.token))
+    const answer = await wire.head()
+    if (answer.status !== 200) throw new Error(`CONNECT was answered ${answer.status}`)
+    const raw = wire.socket
+    raw.removeAllListeners('data')
+    const secure = connectTls({
+      socket: raw as Socket,
+      servername: host,
+      ca: app.caCertificate,
+      ALPNProtocols: [protocol],
+    })
+    await once(secure, 'secureConnect')
+    return secure
   }
 
   const stage: Stage = {
@@ -233,24 +258,27 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
     async open(door, host, login, toPort = 443) {
       const wire = await dial()
       if (door !== 'tunnel') return wire
-      wire.write(connectHead(`${host}:${toPort}`, login.token))
-      const answer = await wire.head()
-      if (answer.status !== 200) throw new Error(`CONNECT was answered ${answer.status}`)
-      const raw = wire.socket
-      raw.removeAllListeners('data')
-      const secure = connectTls({
-        socket: raw as Socket,
-        servername: host,
-        ca: app.caCertificate,
-        ALPNProtocols: ['http/1.1'],
-      })
-      await once(secure, 'secureConnect')
-      const inner = wireOf(secure)
+      const inner = wireOf(await secured(wire, host, login, toPort, 'http/1.1'))
       wires.add(inner)
       return inner
     },
+    async openH2(door, host, login, toPort = 443) {
+      const wire = await dial()
+      if (door !== 'tunnel') wire.socket.removeAllListeners('data')
+      const wire2 = h2WireOf(door === 'tunnel' ? await secured(wire, host, login, toPort, 'h2') : wire.socket)
+      wires.add(wire2)
+      return wire2
+    },
     async request(ask) {
       const login = ask.login ?? { id: '', token: '', placeholder: () => '' }
+      if (ask.protocol === 'h2') {
+        const wire = await stage.openH2(ask.door, ask.held.host, login)
+        try {
+          return await wire.request(requestFields(stage, ask), ask.body)
+        } finally {
+          wire.close()
+        }
+      }
       const wire = await stage.open(ask.door, ask.held.host, login)
       wire.write(requestBytes(stage, ask))
       const answer = await wire.answer({ method: ask.method ?? 'GET' })
@@ -313,6 +341,28 @@ export function requestBytes(stage: Pick<Stage, 'port'>, ask: Ask): Buffer {
   if (body !== undefined && !named(headers, 'transfer-encoding') && !named(headers, 'content-length'))
     lines.push(`Content-Length: ${bytes.length}`)
   return Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), bytes])
+}
+
+/** The same for HTTP/2. A `host` or a pseudo-header among `ask.headers` takes the place of what would stand there. */
+export function requestFields(stage: Pick<Stage, 'port'>, ask: Ask): Fields {
+  const { door, held, login, method = 'GET', target = '/', headers = [] } = ask
+  const usual: Fields = [
+    [':method', method],
+    [':scheme', door === 'tunnel' ? 'https' : 'http'],
+    [':authority', door === 'base-url' ? `127.0.0.1:${stage.port}` : held.host],
+    [':path', door === 'base-url' ? `/s/${held.id}${target}` : target],
+  ]
+  const lower: Fields = headers.map(([name, value]) => [name.toLowerCase(), value])
+  const pseudo = lower.filter(([name]) => name.startsWith(':'))
+  const hosted = named(lower, 'host')
+  return [
+    ...usual.filter(([name]) => !named(pseudo, name) && !(hosted && name === ':authority')),
+    ...pseudo,
+    ...(door === 'absolute' && login !== undefined && !named(lower, 'proxy-authorization')
+      ? [['proxy-authorization', proxyCredentials(login.token)] as const]
+      : []),
+    ...lower.filter(([name]) => !name.startsWith(':')),
+  ]
 }
 
 export function connectHead(authority: string, token: string | null): string {
