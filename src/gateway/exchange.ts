@@ -10,7 +10,7 @@ import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
-import { factsOf, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
+import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
 import { gather, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
@@ -109,16 +109,9 @@ async function perform(p: Performance): Promise<void> {
 }
 
 function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
-  return p.ports.journal.append({
-    kind: 'intent',
-    exchange: p.id,
-    ...factsOf(p.arrival, p.place, p.ports),
-    version: version.number,
-    decision: 'allow',
-    grant: p.decision.grant,
-    rule: p.decision.rule,
-    ...(p.operation === null ? {} : { operation: p.operation }),
-  })
+  const { grant, rule } = p.decision
+  const decided = { grant, rule, operation: p.operation, version: version.number }
+  return recordIntent(p.id, p.arrival, p.place, decided, p.ports)
 }
 
 const nothingSent = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }

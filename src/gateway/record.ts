@@ -23,7 +23,8 @@ export const RECORDED_PATH_CHARACTERS = 1_024
 /**
  * What the journal says of a request. The path without the query: a query may hold what an agent should
  * have put into a header. Neither a placeholder, which opens a session, nor a secret of the vault is
- * written down, wherever the agent put it.
+ * written down, wherever the agent put it. Here and below, members stand in the order in which the journal
+ * spells them: sorting them for every request is what an entry would otherwise cost most.
  */
 export function factsOf(
   arrival: Arrival,
@@ -31,25 +32,66 @@ export function factsOf(
   ports: Pick<RecordPorts, 'needles' | 'records'>,
 ): Record<string, string> {
   const { caller, head } = place
-  const needles = ports.needles.of('', null)
-  const path = scrubText(needles, pathOf(head.target)).text
-  const facts = {
-    door: arrival.door,
-    peer: arrival.peer,
-    agent: caller.agent,
-    session: caller.sessionId,
-    environment: caller.environment,
-    method: head.method,
-  }
-  if (place.kind === 'unlisted') return { ...facts, host: scrubText(needles, head.host).text, path: shortened(path) }
-  const credential = ports.records.get('credential', place.credentialId)?.name
+  const credential = credentialOf(place, ports)
   return {
-    ...facts,
-    host: head.host,
-    path: shortened(place.presented === null ? path : path.replaceAll(place.presented, '[placeholder]')),
-    service: place.service.id,
-    ...(credential === undefined ? {} : { credential }),
+    agent: caller.agent,
+    ...(credential === null ? {} : { credential }),
+    door: arrival.door,
+    environment: caller.environment,
+    host: place.kind === 'service' ? head.host : scrubText(ports.needles.of('', null), head.host).text,
+    method: head.method,
+    path: recordedPath(place, ports),
+    peer: arrival.peer,
+    ...(place.kind === 'service' ? { service: place.service.id } : {}),
+    session: caller.sessionId,
   }
+}
+
+/** Written before a credential leaves. */
+export function recordIntent(
+  exchange: string,
+  arrival: Arrival,
+  place: Located,
+  decided: {
+    readonly grant: string
+    readonly rule: string
+    readonly operation: string | null
+    readonly version: number
+  },
+  ports: Pick<RecordPorts, 'journal' | 'needles' | 'records'>,
+): Promise<void> {
+  const { caller, head, service } = place
+  const { grant, rule, operation, version } = decided
+  const credential = credentialOf(place, ports)
+  return ports.journal.append({
+    agent: caller.agent,
+    ...(credential === null ? {} : { credential }),
+    decision: 'allow',
+    door: arrival.door,
+    environment: caller.environment,
+    exchange,
+    grant,
+    host: head.host,
+    kind: 'intent',
+    method: head.method,
+    ...(operation === null ? {} : { operation }),
+    path: recordedPath(place, ports),
+    peer: arrival.peer,
+    rule,
+    service: service.id,
+    session: caller.sessionId,
+    version,
+  })
+}
+
+function credentialOf(place: Located | Unlisted, { records }: Pick<RecordPorts, 'records'>): string | null {
+  return place.kind === 'service' ? (records.get('credential', place.credentialId)?.name ?? null) : null
+}
+
+function recordedPath(place: Located | Unlisted, { needles }: Pick<RecordPorts, 'needles'>): string {
+  const path = scrubText(needles.of('', null), pathOf(place.head.target)).text
+  const presented = place.kind === 'service' ? place.presented : null
+  return shortened(presented === null ? path : path.replaceAll(presented, '[placeholder]'))
 }
 
 function shortened(path: string): string {
@@ -66,17 +108,17 @@ export function recordOutcome(
   ports: Pick<RecordPorts, 'journal'>,
 ): Promise<void> {
   return record(ports, {
-    kind: 'outcome',
-    exchange,
     agent: caller.agent,
-    environment: caller.environment,
-    outcome: end.outcome,
-    ...(end.code === null ? {} : { code: end.code }),
-    ...(end.status === null ? {} : { status: end.status }),
-    bytesUp: end.bytesUp,
     bytesDown: end.bytesDown,
-    scrubbed: end.scrubbed,
+    bytesUp: end.bytesUp,
+    ...(end.code === null ? {} : { code: end.code }),
+    environment: caller.environment,
+    exchange,
+    kind: 'outcome',
     latencyMilliseconds,
+    outcome: end.outcome,
+    scrubbed: end.scrubbed,
+    ...(end.status === null ? {} : { status: end.status }),
   })
 }
 
