@@ -1,4 +1,4 @@
-import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { HeaderPair, RequestHead } from '../../core/request.ts'
 import type { RequestBody, UpstreamBody } from '../body.ts'
 import type { AnswerListener, Flow } from '../dial.ts'
@@ -33,7 +33,7 @@ type State = 'idle' | 'head' | 'body' | 'gone'
 export class ClientConnection {
   /** Since when it has been idle, or something last moved on it; in the host's time. */
   movedAt = 0
-  readonly #socket: Socket
+  readonly #socket: Duplex
   readonly #host: ClientHost
   readonly #times: ClientTimes
   readonly #clock: { readonly now: number }
@@ -52,7 +52,7 @@ export class ClientConnection {
   #body: RequestBody | null = null
   #bodySent = true
 
-  constructor(socket: Socket, host: ClientHost, times: ClientTimes, clock: { readonly now: number }) {
+  constructor(socket: Duplex, host: ClientHost, times: ClientTimes, clock: { readonly now: number }) {
     this.#socket = socket
     this.#host = host
     this.#times = times
