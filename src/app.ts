@@ -164,7 +164,7 @@ export async function openApp(options: AppOptions) {
       holds: createHolds({ ledger: noBudget, now }),
       refusalLimits: createRefusalLimits({ now }),
       needles: createNeedleSource({ credentials, services: directory, records }),
-      journal: { append: (event) => journal.append(event, { sync: config.strictJournal }) },
+      journal: { append: (event, options) => journal.append(event, { ...options, sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.
       lease: { held: () => true },
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',

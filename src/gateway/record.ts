@@ -2,6 +2,7 @@ import { pathOf } from '../core/request.ts'
 import { scrubText } from '../core/scrub.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { JournalEvent } from '../journal/event.ts'
+import type { Journal } from '../journal/journal.ts'
 import type { Records } from '../vault/records.ts'
 import type { Arrival } from './arrival.ts'
 import type { Located, Unlisted } from './locate.ts'
@@ -11,7 +12,7 @@ import type { Refusal } from './refusal.ts'
 import type { RelayEnd } from './relay.ts'
 
 export interface RecordPorts {
-  readonly journal: { append(event: JournalEvent): Promise<void> }
+  readonly journal: Pick<Journal, 'append'>
   readonly refusalLimits: RefusalLimits
   readonly needles: NeedleSource
   readonly records: Pick<Records, 'get'>
@@ -107,7 +108,7 @@ export function recordOutcome(
   latencyMilliseconds: number,
   ports: Pick<RecordPorts, 'journal'>,
 ): Promise<void> {
-  return record(ports, {
+  const event = {
     agent: caller.agent,
     bytesDown: end.bytesDown,
     bytesUp: end.bytesUp,
@@ -119,7 +120,8 @@ export function recordOutcome(
     outcome: end.outcome,
     scrubbed: end.scrubbed,
     ...(end.status === null ? {} : { status: end.status }),
-  })
+  } as const
+  return record(ports, event, true)
 }
 
 /** Writes the refusal down and gives back what to answer: who is beyond the limit gets a shorter answer and no entry of its own. */
@@ -147,6 +149,6 @@ export async function recordRefusal(
 }
 
 /** An outcome or a refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused. */
-async function record(ports: Pick<RecordPorts, 'journal'>, event: JournalEvent): Promise<void> {
-  await ports.journal.append(event).catch(() => undefined)
+async function record(ports: Pick<RecordPorts, 'journal'>, event: JournalEvent, linger = false): Promise<void> {
+  await ports.journal.append(event, { linger }).catch(() => undefined)
 }

@@ -22,6 +22,7 @@ import type { Journal, JournalOptions } from './journal.ts'
 import { MAX_QUEUED_ENTRIES } from './queue.ts'
 import { searchJournal } from './search.ts'
 import { verifyJournal } from './verify.ts'
+import { AppendQueue, LINGER_MILLISECONDS } from './queue.ts'
 
 const keys = generateKeyPairSync('ed25519')
 let home: string
@@ -226,4 +227,22 @@ describe('opening what is there', () => {
     writeFileSync(join(home, 'journal'), 'a file')
     await expect(start()).rejects.toMatchObject({ code: 'journal_unwritable' })
   })
+})
+
+it('what nobody waits for goes along with the next entry, or by itself after a moment', async () => {
+  const batches: string[] = []
+  const queue = new AppendQueue((message) => void (message.type === 'batch' && batches.push(message.bodies)), 0, 1_000)
+  const first = queue.push('one', false, true)
+  await new Promise(setImmediate)
+  expect(batches).toEqual([])
+  const second = queue.push('two', false)
+  await new Promise(setImmediate)
+  expect(batches).toEqual(['one\ntwo'])
+  queue.receive({ type: 'written', size: 2 })
+  await Promise.all([first, second])
+  const third = queue.push('three', false, true)
+  await expect.poll(() => batches.length, { timeout: 100 * LINGER_MILLISECONDS }).toBe(2)
+  queue.receive({ type: 'written', size: 3 })
+  await third
+  queue.end('over')
 })

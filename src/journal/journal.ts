@@ -30,6 +30,13 @@ export interface JournalOptions {
   readonly filesModule?: URL
 }
 
+export interface AppendOptions {
+  /** Wait for the disk, and not only for the operating system. */
+  readonly sync?: boolean
+  /** Nobody waits for this entry: it may be kept back for a few milliseconds, to be written together with others. */
+  readonly linger?: boolean
+}
+
 export interface Journal {
   /**
    * Resolves when the operating system has the entry, which then survives the death of this process;
@@ -38,7 +45,7 @@ export interface Journal {
    * deadline may still be written when the disk comes back; a `finding` entry then says which ones.
    * Rejects with a TypeError when the event is not plain JSON.
    */
-  append(event: JournalEvent, options?: { readonly sync?: boolean }): Promise<void>
+  append(event: JournalEvent, options?: AppendOptions): Promise<void>
   /** Entries that the operating system has. */
   readonly size: number
   /** Makes everything durable and signs it now. */
@@ -83,9 +90,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   worker.on('error', ended)
   worker.on('exit', ended)
 
-  function append(event: JournalEvent, { sync = false }: { readonly sync?: boolean } = {}): Promise<void> {
+  function append(event: JournalEvent, { sync = false, linger = false }: AppendOptions = {}): Promise<void> {
     try {
-      return queue.push(entryBody(Math.floor(now()), encodeEvent(event)), sync)
+      return queue.push(entryBody(Math.floor(now()), encodeEvent(event)), sync, linger && !sync)
     } catch (error) {
       return Promise.reject(error)
     }

@@ -4,6 +4,10 @@ import type { FromWorker, ToWorker } from './protocol.ts'
 /** Entries, and characters of them, that may wait for the disk before further ones are refused. */
 export const MAX_QUEUED_ENTRIES = 20_000
 export const MAX_QUEUED_CHARACTERS = 16 * 1024 * 1024
+/** An entry for which nobody waits is kept back for company at most this long: each batch wakes the worker, and the worker the event loop. */
+export const LINGER_MILLISECONDS = 5
+/** So many of them need no further company. */
+const LINGERING_MAXIMUM_ENTRIES = 256
 /** After an error of the disk, appends are refused without trying for this long. */
 export const RETRY_MILLISECONDS = 250
 
@@ -45,6 +49,7 @@ export class AppendQueue {
   #ended = false
   #watch: NodeJS.Timeout | null = null
   #retry: NodeJS.Timeout | null = null
+  #lingering: NodeJS.Timeout | null = null
   #drained: (() => void)[] = []
 
   constructor(post: (message: ToWorker) => void, size: number, deadlineMilliseconds: number) {
@@ -57,7 +62,8 @@ export class AppendQueue {
     return this.#size
   }
 
-  push(body: string, sync: boolean): Promise<void> {
+  /** `linger`: the entry may wait for others that are to be sent. */
+  push(body: string, sync: boolean, linger = false): Promise<void> {
     if (this.#refusal !== null) return Promise.reject(unwritable(this.#refusal))
     if (this.#entries >= MAX_QUEUED_ENTRIES || this.#characters + body.length > MAX_QUEUED_CHARACTERS) {
       return Promise.reject(unwritable('Too many entries wait for the disk.'))
@@ -68,7 +74,10 @@ export class AppendQueue {
     const batch = this.#gathering
     batch.bodies.push(body)
     batch.characters += body.length
-    if (this.#inFlight === null) this.#schedule()
+    if (this.#inFlight === null) {
+      if (!linger || batch.bodies.length >= LINGERING_MAXIMUM_ENTRIES) this.#schedule()
+      else this.#lingering ??= setTimeout(this.#lingered, LINGER_MILLISECONDS)
+    }
     this.#watch ??= setTimeout(this.#look, this.#deadline)
     return new Promise((resolve, reject) => (sync ? batch.durable : batch.waiting).push({ resolve, reject }))
   }
@@ -76,6 +85,7 @@ export class AppendQueue {
   /** Resolves when nothing waits any more, whatever became of it. */
   drained(): Promise<void> {
     if (this.#idle()) return Promise.resolve()
+    this.#lingered()
     return new Promise((resolve) => this.#drained.push(resolve))
   }
 
@@ -94,6 +104,7 @@ export class AppendQueue {
     this.#rejectAll(detail)
     if (this.#watch !== null) clearTimeout(this.#watch)
     if (this.#retry !== null) clearTimeout(this.#retry)
+    if (this.#lingering !== null) clearTimeout(this.#lingering)
     this.#tellDrained()
   }
 
@@ -103,6 +114,11 @@ export class AppendQueue {
 
   #idle(): boolean {
     return this.#gathering === null && (this.#inFlight === null || this.#abandoned) && this.#unsynced.length === 0
+  }
+
+  readonly #lingered = (): void => {
+    this.#lingering = null
+    if (this.#gathering !== null && this.#inFlight === null) this.#schedule()
   }
 
   #schedule(): void {
