@@ -220,16 +220,19 @@ export async function openApp(options: AppOptions) {
 }
 
 const ID_CHARACTERS = 26
+const ID_ALPHABET = Buffer.from('0123456789abcdefghjkmnpqrstvwxyz', 'latin1')
 let idBytes = Buffer.alloc(0)
+let idsDrawn = 0
 
 /** 130 random bits in lower-case Crockford base 32. Draws randomness for many at a time: each request needs one. */
 function newId(): string {
-  const alphabet = '0123456789abcdefghjkmnpqrstvwxyz'
-  if (idBytes.byteLength < ID_CHARACTERS) idBytes = randomBytes(ID_CHARACTERS * 256)
-  let id = ''
-  for (const byte of idBytes.subarray(0, ID_CHARACTERS)) id += alphabet[byte & 31]
-  idBytes = idBytes.subarray(ID_CHARACTERS)
-  return id
+  if (idsDrawn === idBytes.byteLength) {
+    idBytes = randomBytes(ID_CHARACTERS * 256)
+    for (let at = 0; at < idBytes.length; at++) idBytes[at] = ID_ALPHABET[(idBytes[at] ?? 0) & 31] ?? 0
+    idsDrawn = 0
+  }
+  idsDrawn += ID_CHARACTERS
+  return idBytes.toString('latin1', idsDrawn - ID_CHARACTERS, idsDrawn)
 }
 
 function prepareHome(home: string): void {

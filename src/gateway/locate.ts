@@ -207,13 +207,19 @@ function withHost(head: RequestHead): RequestHead {
  */
 function ownHostRefusal(headers: readonly HeaderPair[]): Refusal | null {
   const [value = '', ...others] = headerValues(headers, 'host')
+  if (others.length === 0 && ownHosts.has(value)) return null
   const parsed = parseAuthority(value)
   if (others.length > 0 || isRefusal(parsed))
     return { refusal: 'request_malformed', detail: 'There is not one well-formed Host header.' }
-  return parsed.host === 'localhost' || isLoopback(parsed.host)
-    ? null
-    : { refusal: 'host_mismatch', detail: 'A base URL names the gateway itself as its host.' }
+  if (parsed.host !== 'localhost' && !isLoopback(parsed.host))
+    return { refusal: 'host_mismatch', detail: 'A base URL names the gateway itself as its host.' }
+  if (ownHosts.size < OWN_HOSTS_MAXIMUM) ownHosts.add(value)
+  return null
 }
+
+/** Host headers that were read and are the gateway's own. */
+const ownHosts = new Set<string>()
+const OWN_HOSTS_MAXIMUM = 64
 
 function hostHeaderRefusal(headers: readonly HeaderPair[], where: ForwardTarget): Refusal | null {
   const values = headerValues(headers, 'host')
