@@ -1,239 +1,190 @@
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process'
-import { mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { cpus, tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
-import { createInterface } from 'node:readline'
+import { ANSWER, layGround, startStreamUpstream, startUpstream, type Ground, type Upstream } from './ground.ts'
+import { startLoad, type Load } from './load-process.ts'
+import { measure, noFigures, type Entrant, type Figures } from './measure.ts'
+import type { Options } from './options.ts'
+import type { Peer } from './peer.ts'
+import { peers } from './peers.ts'
+import { pause, residentMegabytes } from './processes.ts'
 
 /**
- * The gateway beside its peers, in one run: every proxy gets the same load in turn, round after round,
- * so that a slow minute of the machine hits all of them. The proxy has core 0, load and upstream core 1.
- * What counts is the proxy's CPU time per request (user + system, from /proc): it hardly depends on
- * what else the machine does. Linux only.
- *   npm run bench -- [--rounds 3] [--seconds 3] [--connections 64] [--json]
+ * The gateway beside its peers, in one run: every proxy gets the same load in turn, round after round, so
+ * that a slow minute of the machine hits all of them. The proxy has core 0, load and upstream core 1.
+ * What counts is the proxy's CPU time per request (user + system, from /proc): it hardly depends on what
+ * else the machine does. Linux only.
  */
-const option = (name: string, fallback: number): number => {
-  const at = process.argv.indexOf(`--${name}`)
-  return at < 0 ? fallback : Number(process.argv[at + 1])
-}
-const rounds = option('rounds', 3)
-const seconds = option('seconds', 3)
-const connections = option('connections', 64)
-const here = import.meta.dirname
-const node = process.execPath
-const quiet = ['--disable-warning=ExperimentalWarning']
-const hasTaskset = has('taskset')
-const nginx = has('nginx') ? 'nginx' : has('/usr/sbin/nginx') ? '/usr/sbin/nginx' : null
-const running: ChildProcess[] = []
-process.once('exit', () => {
-  for (const child of running) child.kill('SIGKILL')
-})
-
-interface Started {
-  readonly child: ChildProcess
-  readonly facts: { readonly port: number; readonly path?: string; readonly placeholder?: string }
+export interface Found {
+  readonly rows: readonly { readonly peer: Peer; readonly figures: Figures }[]
+  /** Who does not take part, and why. */
+  readonly leftOut: readonly string[]
+  readonly upstream: string
 }
 
-interface Peer {
-  readonly name: string
-  readonly processIds: () => readonly number[]
-  readonly port: number
-  readonly path: string
-  readonly bearer: string
-}
+const WARM_UP_SECONDS = 1
+const SETTLE_MILLISECONDS = 1_000
+/** A peer is not asked for more than this share of what it can do at all. */
+const RATE_SHARE = 0.7
+const expected = { bodyBytes: ANSWER.length }
 
-const upstreamPort = await startUpstream()
-const origin = `http://127.0.0.1:${upstreamPort}`
-const peers: Peer[] = []
-if (nginx !== null) peers.push(await startNginxProxy(nginx))
-for (const [name, file] of [
-  ['undici dispatch', 'undici.ts'],
-  ['http-proxy', 'http-proxy.ts'],
-  ['keyward (base URL)', 'keyward.ts'],
-] as const) {
-  const { child, facts } = await start([...quiet, join(here, 'servers', file), origin], 0)
-  const processId = child.pid ?? 0
-  peers.push({
-    name,
-    processIds: () => [processId],
-    port: facts.port,
-    path: `${facts.path ?? ''}/v1/chat/completions`,
-    bearer: facts.placeholder ?? 'bench',
-  })
-}
+export async function comparePeers(options: Options, say: (text: string) => void): Promise<Found> {
+  const ground = await layGround()
+  const load = startLoad()
+  const leftOut = peers.filter(({ missing }) => missing !== null).map(({ name, missing }) => `${name}: ${missing}`)
+  const wanted = peers.filter((peer) => peer.missing === null && isWanted(peer, options.only))
+  const figures = new Map(wanted.map((peer) => [peer, noFigures()]))
 
-const results = new Map<string, { cpu: number[]; p50: number[]; p99: number[]; rate: number[]; errors: number }>()
-for (const peer of peers) {
-  results.set(peer.name, { cpu: [], p50: [], p99: [], rate: [], errors: 0 })
-  await load(peer, 1)
-}
-for (let round = 0; round < rounds; round += 1) {
-  for (const peer of peers) {
-    const before = cpuMicroseconds(peer)
-    const measured = await load(peer, seconds)
-    const spent = cpuMicroseconds(peer) - before
-    const result = results.get(peer.name)
-    result?.cpu.push(spent / Math.max(1, measured.requests))
-    result?.p50.push(measured.p50)
-    result?.p99.push(measured.p99)
-    result?.rate.push(measured.requests / seconds)
-    if (result !== undefined) result.errors += measured.errors
+  const upstream = await startUpstream(ground)
+  const starts = options.rounds > 1 ? 3 : 1
+  const entrants = await enter(wanted, { ground, upstream, load, figures, leftOut, starts, say })
+  for (let round = 1; round <= options.rounds; round += 1) {
+    await saturate(entrants, options, { load, upstream, round, say })
+    for (const perSecond of options.rates) await paced(entrants, options, { load, upstream, round, say }, perSecond)
+  }
+  for (const { started } of entrants) await started.stop()
+  await upstream.stop()
+
+  const streamUpstream = await startStreamUpstream(ground)
+  const streaming = entrants.map(({ peer }) => peer).filter((peer) => peer.streams)
+  const again = await enter(streaming, { ground, upstream: streamUpstream, load, figures, leftOut, starts: 0, say })
+  for (let round = 1; round <= options.rounds; round += 1)
+    await stream(again, options, { load, upstream: streamUpstream, round, say })
+  for (const { started } of again) await started.stop()
+  await streamUpstream.stop()
+  await load.stop()
+  return {
+    rows: entrants.map(({ peer, figures: found }) => ({ peer, figures: found })),
+    leftOut,
+    upstream: upstream.kind,
   }
 }
-report()
-process.exit(0)
 
-function report(): void {
-  const base = median(results.get('undici dispatch')?.cpu ?? [])
-  const rows = [...results].map(([name, result]) => ({
-    name,
-    cpuMicroseconds: Math.round(median(result.cpu)),
-    low: Math.round(Math.min(...result.cpu)),
-    high: Math.round(Math.max(...result.cpu)),
-    ratioToUndici: Number((median(result.cpu) / base).toFixed(2)),
-    requestsPerSecond: Math.round(median(result.rate)),
-    p50Milliseconds: Number((median(result.p50) / 1000).toFixed(2)),
-    p99Milliseconds: Number((median(result.p99) / 1000).toFixed(2)),
-    errors: result.errors,
-  }))
-  const conditions = {
-    node: process.version,
-    cpu: cpus()[0]?.model ?? 'unknown',
-    cores: cpus().length,
-    rounds,
-    secondsPerRound: seconds,
-    connections,
-    body: '1 KB in, 1 KB out',
-    upstream: nginx === null ? 'node:http' : 'nginx',
-    pinned: hasTaskset,
-    date: new Date().toISOString().slice(0, 10),
-  }
-  if (process.argv.includes('--json')) {
-    console.log(JSON.stringify({ conditions, rows }, null, 2))
-    return
-  }
-  console.log(
-    Object.entries(conditions)
-      .map(([name, value]) => `${name} ${value}`)
-      .join(' · '),
+function isWanted(peer: Peer, only: readonly string[]): boolean {
+  return (
+    only.length === 0 ||
+    peer.name === peer.direct ||
+    only.some((part) => peer.name.toLowerCase().includes(part.toLowerCase()))
   )
-  console.log(
-    '\n| proxy | CPU-µs per request (min–max of rounds) | ratio to undici | requests/s at saturation | p50 ms | p99 ms | errors |\n|---|---|---|---|---|---|---|',
-  )
-  for (const row of rows) {
-    console.log(
-      `| ${row.name} | ${row.cpuMicroseconds} (${row.low}–${row.high}) | ${row.ratioToUndici} | ${row.requestsPerSecond} | ${row.p50Milliseconds} | ${row.p99Milliseconds} | ${row.errors} |`,
-    )
+}
+
+interface Entry {
+  readonly ground: Ground
+  readonly upstream: Upstream
+  readonly load: Load
+  readonly figures: ReadonlyMap<Peer, Figures>
+  readonly leftOut: string[]
+  /** How often the start is timed; the first one, which reads the files from disk, is not. */
+  readonly starts: number
+  readonly say: (text: string) => void
+}
+
+/** Starts everybody and lets each do one request; who cannot is named and left out. */
+async function enter(wanted: readonly Peer[], entry: Entry): Promise<Entrant[]> {
+  const entrants: Entrant[] = []
+  for (const peer of wanted) {
+    entry.say(`starting ${peer.name}`)
+    const figures = entry.figures.get(peer) ?? noFigures()
+    try {
+      const started = await startTimed(peer, figures, entry)
+      entrants.push({ peer, started, figures })
+    } catch (error) {
+      entry.leftOut.push(`${peer.name}: ${error instanceof Error ? error.message : String(error)}`)
+    }
   }
-  if (nginx === null) console.log('\nnginx is not installed here: it is left out (Debian: nginx-light).')
+  return entrants
 }
 
-async function startUpstream(): Promise<number> {
-  if (nginx === null) return (await start([...quiet, join(here, 'servers/upstream.ts')], 1)).facts.port
-  const port = await freePort()
-  const text = JSON.stringify({ id: 'bench', text: 'x'.repeat(980) })
-  await startNginx(
-    nginx,
-    1,
-    `server { listen 127.0.0.1:${port} reuseport; keepalive_requests 100000000; location / { default_type application/json; return 200 '${text}'; } }`,
-    port,
-  )
-  return port
-}
-
-async function startNginxProxy(binary: string): Promise<Peer> {
-  const port = await freePort()
-  const child = await startNginx(
-    binary,
-    0,
-    `upstream mock { server 127.0.0.1:${upstreamPort}; keepalive 128; keepalive_requests 100000000; } server { listen 127.0.0.1:${port}; keepalive_requests 100000000; location / { proxy_pass http://mock; proxy_http_version 1.1; proxy_set_header Connection ""; } }`,
-    port,
-  )
-  return { name: 'nginx', processIds: () => [child.pid ?? 0], port, path: '/v1/chat/completions', bearer: 'bench' }
-}
-
-async function startNginx(binary: string, core: number, server: string, port: number): Promise<ChildProcess> {
-  const folder = mkdtempSync(join(tmpdir(), 'keyward-bench-nginx-'))
-  const paths = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi']
-    .map((name) => `${name}_temp_path ${folder}/${name};`)
-    .join(' ')
-  writeFileSync(
-    join(folder, 'nginx.conf'),
-    `daemon off; master_process off; pid ${folder}/pid; error_log stderr crit; events { worker_connections 4096; } http { access_log off; ${paths} ${server} }`,
-  )
-  const child = pinned(core, binary, ['-p', folder, '-c', join(folder, 'nginx.conf')], 'ignore')
-  await answering(port)
-  return child
-}
-
-function start(args: readonly string[], core: number): Promise<Started> {
-  const child = pinned(core, node, args, 'pipe')
-  return new Promise((done, fail) => {
-    child.once('exit', (code) => fail(new Error(`${args.at(-2)} ended with ${code}`)))
-    if (child.stdout === null) return
-    createInterface(child.stdout).once('line', (line) => done({ child, facts: JSON.parse(line) }))
-  })
-}
-
-function pinned(core: number, command: string, args: readonly string[], stdout: 'pipe' | 'ignore'): ChildProcess {
-  const child = hasTaskset
-    ? spawn('taskset', ['-c', String(core), command, ...args], { stdio: ['ignore', stdout, 'inherit'] })
-    : spawn(command, args, { stdio: ['ignore', stdout, 'inherit'] })
-  running.push(child)
-  return child
-}
-
-function load(peer: Peer, forSeconds: number): Promise<{ requests: number; errors: number; p50: number; p99: number }> {
-  const args = [...quiet, join(here, 'load.ts'), peer.port, peer.path, peer.bearer, connections, forSeconds].map(String)
-  const output = pinned(1, node, args, 'pipe')
-  return new Promise((done) => {
-    if (output.stdout !== null) createInterface(output.stdout).once('line', (line) => done(JSON.parse(line)))
-  })
-}
-
-/** User and system time of the processes; the kernel counts in ticks of 10 ms. */
-function cpuMicroseconds(peer: Peer): number {
-  let ticks = 0
-  for (const id of peer.processIds()) {
-    const fields = readFileSync(`/proc/${id}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? []
-    ticks += Number(fields[11]) + Number(fields[12])
-  }
-  return ticks * 10_000
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((left, right) => left - right)
-  return sorted[Math.floor(sorted.length / 2)] ?? Number.NaN
-}
-
-function has(command: string): boolean {
-  try {
-    execFileSync(command.startsWith('/') ? command : 'which', command.startsWith('/') ? ['-v'] : [command], {
-      stdio: 'ignore',
-    })
-    return true
-  } catch {
-    return false
+async function startTimed(peer: Peer, figures: Figures, { ground, upstream, load, starts }: Entry) {
+  for (let number = 0; ; number += 1) {
+    const before = performance.now()
+    const started = await peer.start(ground, upstream)
+    const one = { kind: 'closed', concurrency: 1, seconds: 60, requestsMaximum: 1, expected } as const
+    const outcome = await load
+      .run({ ...one, expected: starts === 0 ? { bodyBytes: 0 } : expected, targets: started.targets })
+      .catch(async (error: unknown) => {
+        await started.stop()
+        throw error
+      })
+    const took = performance.now() - before
+    // The stream's length is not told here: any answer with status 200 will do.
+    const wrong = Object.keys(outcome.errors).find((name) => starts > 0 || name !== 'wrong length')
+    if (wrong !== undefined) {
+      await started.stop()
+      throw new Error(`its first answer is wrong (${wrong})`)
+    }
+    await started.check?.(1)
+    if (number > 0) figures.startup.push(took)
+    if (number >= starts) {
+      if (started.processId === null || starts === 0) return started
+      await pause(SETTLE_MILLISECONDS)
+      figures.idleMegabytes.push(residentMegabytes(started.processId).now)
+      return started
+    }
+    await started.stop()
   }
 }
 
-function freePort(): Promise<number> {
-  return new Promise((done) => {
-    const server = createServer().listen(0, '127.0.0.1', () => {
-      const address = server.address()
-      server.close(() => done(address !== null && typeof address === 'object' ? address.port : 0))
-    })
-  })
+interface Turn {
+  readonly load: Load
+  readonly upstream: Upstream
+  readonly round: number
+  readonly say: (text: string) => void
 }
 
-async function answering(port: number): Promise<void> {
-  for (let attempt = 0; attempt < 100; attempt += 1) {
-    const up = await fetch(`http://127.0.0.1:${port}/`).then(
-      () => true,
-      () => false,
-    )
-    if (up) return
-    await new Promise((done) => setTimeout(done, 50))
+/** As much as passes, and what each request costs then. */
+async function saturate(entrants: readonly Entrant[], options: Options, turn: Turn): Promise<void> {
+  for (const entrant of entrants) {
+    turn.say(`round ${turn.round}: ${entrant.peer.name} at saturation`)
+    const job = {
+      kind: 'closed',
+      targets: entrant.started.targets,
+      expected,
+      concurrency: options.concurrency,
+    } as const
+    const run = (seconds: number) =>
+      measure(entrant, { ...job, seconds, requestsMaximum: null }, turn.load, turn.upstream)
+    if (turn.round === 1) await run(WARM_UP_SECONDS)
+    const { outcome, cpuMicroseconds } = await run(options.seconds)
+    entrant.figures.requestsPerSecond.push(outcome.answered / outcome.seconds)
+    if (entrant.started.processId !== null)
+      entrant.figures.cpuMicrosecondsPerRequest.push(cpuMicroseconds / Math.max(1, outcome.answered))
   }
-  throw new Error(`nothing answers on ${port} (${dirname(here)})`)
+}
+
+/** How long one waits at a fixed rate, beyond what the way without a proxy takes in the same round. */
+async function paced(entrants: readonly Entrant[], options: Options, turn: Turn, perSecond: number): Promise<void> {
+  const direct = new Map<string, { p50: number; p99: number }>()
+  for (const entrant of entrants) {
+    const { figures, peer, started } = entrant
+    const ceiling = Math.min(...figures.requestsPerSecond) * RATE_SHARE
+    if (perSecond > ceiling) continue
+    turn.say(`round ${turn.round}: ${peer.name} at ${perSecond} requests/s`)
+    const seed = options.seed + turn.round
+    const job = { kind: 'open', targets: started.targets, expected, perSecond, seconds: options.seconds, seed } as const
+    const { outcome } = await measure(entrant, job, turn.load, turn.upstream)
+    const { p50, p99 } = outcome.latency
+    if (peer.name === peer.direct) direct.set(peer.direct, { p50, p99 })
+    const base = direct.get(peer.direct) ?? { p50: Number.NaN, p99: Number.NaN }
+    const rate = figures.open.get(perSecond) ?? { p50: [], p99: [], addedP50: [], addedP99: [] }
+    figures.open.set(perSecond, rate)
+    rate.p50.push(p50)
+    rate.p99.push(p99)
+    rate.addedP50.push(p50 - base.p50)
+    rate.addedP99.push(p99 - base.p99)
+    if (outcome.lateness !== undefined) figures.lateness.push(outcome.lateness.p99)
+  }
+}
+
+async function stream(entrants: readonly Entrant[], options: Options, turn: Turn): Promise<void> {
+  for (const entrant of entrants) {
+    turn.say(`round ${turn.round}: ${entrant.peer.name}, ${options.streams} streams`)
+    const { figures, started } = entrant
+    const job = { kind: 'stream', targets: started.targets, streams: options.streams, seed: options.seed } as const
+    if (turn.round === 1) await measure(entrant, { ...job, streams: 2 }, turn.load, turn.upstream)
+    const { outcome, cpuMicroseconds } = await measure(entrant, job, turn.load, turn.upstream)
+    figures.firstEvent.push(outcome.latency.p50)
+    if (outcome.events === undefined) continue
+    figures.eventDelayP99.push(outcome.events.delay.p99)
+    figures.eventJitterP99.push(outcome.events.jitter.p99)
+    if (started.processId !== null)
+      figures.cpuMicrosecondsPerEvent.push(cpuMicroseconds / Math.max(1, outcome.events.count))
+  }
 }

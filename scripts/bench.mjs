@@ -1,9 +1,7 @@
 // `npm run bench`: set up if need be, then the gateway beside its peers.
 import { join } from 'node:path'
-import { root, runAndExit, setUp } from './setup.mjs'
+import { root, runAndExit, setUp, setUpFolder } from './setup.mjs'
 
-runAndExit(setUp('testing'), [
-  '--disable-warning=ExperimentalWarning',
-  join(root, 'bench/gateway.ts'),
-  ...process.argv.slice(2),
-])
+const node = setUp('testing')
+setUpFolder(join(root, 'bench/peers'))
+runAndExit(node, ['--disable-warning=ExperimentalWarning', join(root, 'bench/main.ts'), ...process.argv.slice(2)])

@@ -1,14 +1,19 @@
-import { randomBytes } from 'node:crypto'
-import { mkdtempSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { createInterface } from 'node:readline'
 import { openApp } from '../../src/app.ts'
-import { Secret } from '../../src/core/secret.ts'
+import { populate, type SessionFacts, type Wanted } from './populate.ts'
 
-/** Keyward with everything on: vault, journal, grants, scrubbing of every secret, a limit that is counted. */
-const folder = mkdtempSync(join(tmpdir(), 'keyward-bench-'))
-const home = join(folder, 'home')
-const actor = 'bench'
+/**
+ * Keyward with everything on: sessions and placeholders looked up, policy, a limit that is counted, the
+ * journal written, answers searched for every secret of the vault. Opens the home that it is given, or
+ * fills a new one. Prints how it is reached; then answers lines: `status`, `collect` (after a garbage
+ * collection, where Node exposes it), `revoke` (all sessions).
+ *   node keyward.ts '{"home": …, "wanted": …}'
+ */
+const { home, wanted }: { home: string; wanted: Wanted } = JSON.parse(process.argv[2] ?? '')
+const codec = process.env['KEYWARD_BENCH_CODEC']
+const factsFile = `${home}.facts.json`
+
 const app = await openApp({
   config: {
     home,
@@ -24,52 +29,22 @@ const app = await openApp({
     console.error(error)
     return 'bench'
   },
+  ...(codec === undefined ? {} : { codec }),
 })
-const definition = {
-  id: 'bench',
-  name: 'Bench',
-  hosts: ['bench.example.test'],
-  endpoint: process.argv[2] ?? '',
-  fields: { key: 'secret' },
-  inject: [{ kind: 'bearer' }],
-  variables: { fields: { key: ['BENCH_API_KEY'] } },
-  operations: [{ name: 'chat.completions', match: 'POST /v1/chat/completions' }],
-  checked: 'documented',
-  source: 'bench',
-}
-await app.records.commit([{ table: 'service', id: 'bench', body: { definition, createdAt: Date.now() } }], {
-  actor,
-  action: 'service.add',
-})
-const credential = await app.credentials.add(
-  {
-    name: 'bench',
-    environment: 'dev',
-    service: 'bench',
-    fields: { key: new Secret('bench', Buffer.from(randomBytes(30).toString('base64url'))) },
-    owner: null,
-    sensitivity: 'low',
-  },
-  actor,
-)
-const agent = await app.agents.add({ name: 'bench', environment: 'dev', owner: null }, actor)
-await app.grants.add(
-  {
-    agentId: agent.id,
-    credentialId: credential.id,
-    allow: ['POST /v1/**', 'GET /**'],
-    deny: ['* /v1/admin/**'],
-    limits: { rate: { count: 1_000_000_000, perSeconds: 60 }, concurrent: 10_000 },
-    expiresAt: null,
-  },
-  actor,
-)
-const session = await app.sessions.issue(
-  { agentId: agent.id, ttlSeconds: 3600, egress: null, binding: { kind: 'unbound' } },
-  actor,
-)
+if (!existsSync(factsFile)) writeFileSync(factsFile, JSON.stringify(await populate(app, wanted)), { mode: 0o600 })
+const sessions: SessionFacts[] = JSON.parse(readFileSync(factsFile, 'utf8'))
 const port = Number(app.gatewayAddress.split(':').at(-1))
-console.log(
-  JSON.stringify({ port, path: '/s/bench', placeholder: session.placeholders[0]?.text, token: session.token }),
-)
+console.log(JSON.stringify({ port, authority: app.caCertificate, sessions }))
+
+createInterface(process.stdin).on('line', (line) => {
+  void answer(line).then((told) => console.log(JSON.stringify(told)))
+})
 process.once('SIGTERM', () => void app.close().then(() => process.exit(0)))
+
+async function answer(line: string) {
+  if (line === 'collect') globalThis.gc?.()
+  if (line === 'revoke') for (const { id } of sessions) await app.sessions.revoke(id, 'bench')
+  const { rss, heapUsed, external } = process.memoryUsage()
+  const descriptors = readdirSync('/proc/self/fd').length
+  return { journalEntries: app.journal.size, inflight: app.inflight.size, rss, heapUsed, external, descriptors }
+}
