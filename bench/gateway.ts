@@ -1,5 +1,6 @@
 import { ANSWER, layGround, startStreamUpstream, startUpstream, type Ground, type Upstream } from './ground.ts'
 import { startLoad, type Load } from './load-process.ts'
+import type { Job } from './load/job.ts'
 import { measure, noFigures, type Entrant, type Figures } from './measure.ts'
 import type { Options } from './options.ts'
 import type { Peer } from './peer.ts'
@@ -19,7 +20,7 @@ export interface Found {
   readonly upstream: string
 }
 
-const WARM_UP_SECONDS = 1
+const WARM_UP_SECONDS = 2
 const SETTLE_MILLISECONDS = 1_000
 /** A peer is not asked for more than this share of what it can do at all. */
 const RATE_SHARE = 0.7
@@ -34,7 +35,9 @@ export async function comparePeers(options: Options, say: (text: string) => void
 
   const upstream = await startUpstream(ground)
   const starts = options.rounds > 1 ? 3 : 1
-  const entrants = await enter(wanted, { ground, upstream, load, figures, leftOut, starts, say })
+  const oneRequest = { kind: 'closed', targets: [], expected, concurrency: 1, seconds: 60, requestsMaximum: 1 } as const
+  const entry = { ground, load, figures, leftOut, say }
+  const entrants = await enter(wanted, { ...entry, upstream, first: oneRequest, starts })
   for (let round = 1; round <= options.rounds; round += 1) {
     await saturate(entrants, options, { load, upstream, round, say })
     for (const perSecond of options.rates) await paced(entrants, options, { load, upstream, round, say }, perSecond)
@@ -44,7 +47,8 @@ export async function comparePeers(options: Options, say: (text: string) => void
 
   const streamUpstream = await startStreamUpstream(ground)
   const streaming = entrants.map(({ peer }) => peer).filter((peer) => peer.streams)
-  const again = await enter(streaming, { ground, upstream: streamUpstream, load, figures, leftOut, starts: 0, say })
+  const oneStream = { kind: 'stream', targets: [], streams: 1, seed: options.seed } as const
+  const again = await enter(streaming, { ...entry, upstream: streamUpstream, first: oneStream, starts: 0 })
   for (let round = 1; round <= options.rounds; round += 1)
     await stream(again, options, { load, upstream: streamUpstream, round, say })
   for (const { started } of again) await started.stop()
@@ -71,6 +75,8 @@ interface Entry {
   readonly load: Load
   readonly figures: ReadonlyMap<Peer, Figures>
   readonly leftOut: string[]
+  /** What each is asked first. */
+  readonly first: Job
   /** How often the start is timed; the first one, which reads the files from disk, is not. */
   readonly starts: number
   readonly say: (text: string) => void
@@ -92,33 +98,32 @@ async function enter(wanted: readonly Peer[], entry: Entry): Promise<Entrant[]> 
   return entrants
 }
 
-async function startTimed(peer: Peer, figures: Figures, { ground, upstream, load, starts }: Entry) {
+/** Opens it and times how long it takes to the end of the first answer. */
+async function startTimed(peer: Peer, figures: Figures, { ground, upstream, load, first, starts }: Entry) {
   for (let number = 0; ; number += 1) {
     const before = performance.now()
     const started = await peer.start(ground, upstream)
-    const one = { kind: 'closed', concurrency: 1, seconds: 60, requestsMaximum: 1, expected } as const
-    const outcome = await load
-      .run({ ...one, expected: starts === 0 ? { bodyBytes: 0 } : expected, targets: started.targets })
-      .catch(async (error: unknown) => {
-        await started.stop()
-        throw error
-      })
+    const outcome = await load.run({ ...first, targets: started.targets }).catch(async (error: unknown) => {
+      await started.stop()
+      throw error
+    })
     const took = performance.now() - before
-    // The stream's length is not told here: any answer with status 200 will do.
-    const wrong = Object.keys(outcome.errors).find((name) => starts > 0 || name !== 'wrong length')
+    const [wrong] = Object.keys(outcome.errors)
     if (wrong !== undefined) {
       await started.stop()
       throw new Error(`its first answer is wrong (${wrong})`)
     }
-    await started.check?.(1)
+    await started.check?.(outcome.sent)
     if (number > 0) figures.startup.push(took)
-    if (number >= starts) {
-      if (started.processId === null || starts === 0) return started
+    if (number < starts) {
+      await started.stop()
+      continue
+    }
+    if (started.processId !== null && starts > 0) {
       await pause(SETTLE_MILLISECONDS)
       figures.idleMegabytes.push(residentMegabytes(started.processId).now)
-      return started
     }
-    await started.stop()
+    return started
   }
 }
 

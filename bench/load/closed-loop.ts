@@ -1,5 +1,7 @@
 import { createTally, spreadOf, type ClosedJob, type Outcome } from './job.ts'
-import { linesFor, openLine, type Line } from './line.ts'
+import { linesFor, openLine, requestBody, type Line } from './line.ts'
+
+const body = requestBody(false)
 
 /** The load at saturation: every caller asks again as soon as it has its answer. Says how much passes, not how long one waits. */
 export async function runClosed(job: ClosedJob): Promise<Outcome> {
@@ -7,7 +9,7 @@ export async function runClosed(job: ClosedJob): Promise<Outcome> {
   if (first === undefined) throw new Error('a load needs a target')
   const lines = await Promise.all(
     Array.from({ length: linesFor(first, job.concurrency) }, (_, index) =>
-      openLine(job.targets[index % job.targets.length] ?? first),
+      openLine(job.targets[index % job.targets.length] ?? first, body),
     ),
   )
   const latencies: number[] = []

@@ -4,8 +4,10 @@ import { createAnswerReader } from './answer-reader.ts'
 import { NO_HTTP2, connectTo } from './connect.ts'
 import type { Target } from './job.ts'
 
-/** 1 KB of JSON goes out with each request. */
-export const REQUEST_BODY = Buffer.from(JSON.stringify({ model: 'bench', input: 'x'.repeat(980), stream: true }))
+/** 1 KB of JSON goes out with each request, in the shape that AI gateways read. */
+export function requestBody(stream: boolean): Buffer {
+  return Buffer.from(JSON.stringify({ model: 'bench', messages: [{ role: 'user', content: 'x'.repeat(930) }], stream }))
+}
 
 /** One request's side of a line. `end` is called once, with what went wrong or null. */
 export interface Caller {
@@ -25,9 +27,9 @@ export interface Line {
 /** Streams that one HTTP/2 connection carries at once in these tests. */
 const STREAMS_PER_CONNECTION = 32
 
-export async function openLine(target: Target): Promise<Line> {
+export async function openLine(target: Target, body: Buffer): Promise<Line> {
   const socket = await connectTo(target)
-  return target.protocol === 'http2' ? http2Line(target, socket) : http1Line(target, socket)
+  return target.protocol === 'http2' ? http2Line(target, socket, body) : http1Line(target, socket, body)
 }
 
 /** How many lines carry so many requests at once. */
@@ -35,14 +37,14 @@ export function linesFor(target: Target, concurrency: number): number {
   return target.protocol === 'http2' ? Math.ceil(concurrency / STREAMS_PER_CONNECTION) : concurrency
 }
 
-function http1Line(target: Target, socket: Socket): Line {
+function http1Line(target: Target, socket: Socket, body: Buffer): Line {
   const head = [
     `POST ${target.path} HTTP/1.1`,
     `host: ${target.authority}`,
     ...target.headers.map(([name, value]) => `${name}: ${value}`),
-    `content-length: ${REQUEST_BODY.length}`,
+    `content-length: ${body.length}`,
   ]
-  const request = Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), REQUEST_BODY])
+  const request = Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body])
   let caller: Caller | null = null
   let status = 0
   let open = true
@@ -82,7 +84,7 @@ function http1Line(target: Target, socket: Socket): Line {
   }
 }
 
-function http2Line(target: Target, socket: Socket): Promise<Line> {
+function http2Line(target: Target, socket: Socket, body: Buffer): Promise<Line> {
   const scheme = target.tls === null ? 'http' : 'https'
   const session: ClientHttp2Session = connectHttp2(`${scheme}://${target.authority}`, {
     createConnection: () => socket,
@@ -92,7 +94,7 @@ function http2Line(target: Target, socket: Socket): Promise<Line> {
     [constants.HTTP2_HEADER_PATH]: target.path,
     [constants.HTTP2_HEADER_AUTHORITY]: target.authority,
     ...Object.fromEntries(target.headers),
-    'content-length': String(REQUEST_BODY.length),
+    'content-length': String(body.length),
   }
   let open = true
   session.on('error', () => undefined)
@@ -117,7 +119,7 @@ function http2Line(target: Target, socket: Socket): Promise<Line> {
       stream.once('end', () => finish(status === 200 ? null : `status ${status}`))
       stream.once('error', () => finish('stream error'))
       stream.once('close', () => finish('stream closed'))
-      stream.end(REQUEST_BODY)
+      stream.end(body)
     },
     close: () => void session.destroy(),
   }

@@ -1,9 +1,10 @@
 import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import { createTally, spreadOf, type OpenJob, type Outcome, type Target } from './job.ts'
-import { openLine, type Line } from './line.ts'
+import { openLine, requestBody, type Line } from './line.ts'
 import { poissonArrivals } from './random.ts'
 
+const body = requestBody(false)
 /** Connections that stand ready; more are opened when all are busy. */
 const LINES_READY = 32
 const LINES_MAXIMUM = 1_024
@@ -98,7 +99,7 @@ async function createLines(target: Target, onFailure: (wrong: string) => void) {
   async function grow(): Promise<void> {
     opening += 1
     try {
-      const line = await openLine(target)
+      const line = await openLine(target, body)
       all.add(line)
       for (let place = 0; place < line.capacity; place += 1) give(line)
     } catch {

@@ -1,15 +1,16 @@
 import { createTally, spreadOf, type Outcome, type StreamJob } from './job.ts'
-import { linesFor, openLine, type Line } from './line.ts'
+import { linesFor, openLine, requestBody, type Line } from './line.ts'
 import { createRandom } from './random.ts'
 import { STREAM_EVENTS } from '../stream-schedule.ts'
 
+const body = requestBody(true)
 const SPREAD_MILLISECONDS = 1_000
 
 /** Many streams of events at once: how soon the first event comes, and how evenly the others do. Each event says when it was sent. */
 export async function runStreams(job: StreamJob): Promise<Outcome> {
   const target = job.targets[0]
   if (target === undefined) throw new Error('a load needs a target')
-  const lines = await Promise.all(Array.from({ length: linesFor(target, job.streams) }, () => openLine(target)))
+  const lines = await Promise.all(Array.from({ length: linesFor(target, job.streams) }, () => openLine(target, body)))
   const perLine = Math.ceil(job.streams / lines.length)
   const random = createRandom(job.seed)
   const errors = createTally()
