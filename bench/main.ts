@@ -1,6 +1,9 @@
 import { conditionsOf } from './conditions.ts'
 import { comparePeers } from './gateway.ts'
-import { readOptions, USAGE } from './options.ts'
+import { compareSizes } from './scale.ts'
+import { soak } from './soak.ts'
+import { holdTunnels } from './tunnels.ts'
+import { readOptions, USAGE, type Mode } from './options.ts'
 import { jsonOf, markdownOf, tablesOf } from './report.ts'
 
 /** `npm run bench`: see `options.ts` for what it takes. */
@@ -9,26 +12,31 @@ const say = (text: string): void => {
   if (process.stderr.isTTY) process.stderr.write(`\r\u001b[2K${text} …`)
 }
 
-if (mode === 'help') {
-  console.log(USAGE)
-} else {
-  const found = await comparePeers(options, say)
-  const versions = [...new Set(found.rows.map(({ peer }) => `${peer.name.split(',')[0]} ${peer.version}`.trim()))]
-  const conditions = conditionsOf(
-    options,
-    found.upstream,
-    versions.filter((text) => !text.startsWith('direct')),
-  )
+function clear(): void {
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[2K')
-  if (options.json) {
-    console.log(jsonOf(found, conditions))
-  } else {
-    const told = Object.entries(conditions).map(([name, value]) => `${name}: ${value}`)
-    console.log(
-      options.markdown
-        ? `${markdownOf(found, options)}\n\n${told.join(' · ')}`
-        : `${told.join('\n')}\n\n${tablesOf(found, options)}`,
-    )
-  }
 }
-process.exit(0)
+
+async function compare(): Promise<void> {
+  const found = await comparePeers(options, say)
+  clear()
+  const versions = new Set(found.rows.map(({ peer }) => `${peer.name.split(',')[0]} ${peer.version}`.trim()))
+  versions.delete('direct')
+  const conditions = conditionsOf(options, found.upstream, [...versions])
+  const told = Object.entries(conditions).map(([name, value]) => `${name}: ${value}`)
+  if (options.json) console.log(jsonOf(found, conditions))
+  else if (options.markdown) console.log(`${markdownOf(found, options)}\n\n${told.join(' · ')}`)
+  else console.log(`${told.join('\n')}\n\n${tablesOf(found, options)}`)
+}
+
+/** Nothing that failed ends with 0. */
+const modes: Record<Mode, () => Promise<boolean>> = {
+  peers: () => compare().then(() => true),
+  scale: () => compareSizes(options, say),
+  soak: () => soak(options, say),
+  tunnels: () => holdTunnels(options, say),
+  help: async () => {
+    console.log(USAGE)
+    return true
+  },
+}
+process.exit((await modes[mode]()) ? 0 : 1)

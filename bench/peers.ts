@@ -74,6 +74,8 @@ export const peers: readonly Peer[] = [
   npm('@fastify/http-proxy', 'fastify-http-proxy.mjs'),
   {
     ...plain,
+    // Its package.json admits a server library with which it cannot stream ("TypeError: immutable");
+    // bench/peers/package.json holds the last minor version with which it can.
     name: '@portkey-ai/gateway',
     version: pinnedVersions.dependencies['@portkey-ai/gateway'] ?? '',
     async start(ground, upstream) {
