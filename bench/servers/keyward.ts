@@ -11,7 +11,8 @@ import { populate, type SessionFacts, type Wanted } from './populate.ts'
  *   node keyward.ts '{"home": …, "wanted": …}'
  */
 const { home, wanted }: { home: string; wanted: Wanted } = JSON.parse(process.argv[2] ?? '')
-const codec = process.env['KEYWARD_BENCH_CODEC']
+// `KEYWARD_BENCH_CODEC=library` measures the libraries' codec instead of Keyward's own.
+const codec = process.env['KEYWARD_BENCH_CODEC'] === 'library' ? 'library' : 'own'
 const factsFile = `${home}.facts.json`
 
 const app = await openApp({
@@ -29,7 +30,7 @@ const app = await openApp({
     console.error(error)
     return 'bench'
   },
-  ...(codec === undefined ? {} : { codec }),
+  codec,
 })
 if (!existsSync(factsFile)) writeFileSync(factsFile, JSON.stringify(await populate(app, wanted)), { mode: 0o600 })
 const sessions: SessionFacts[] = JSON.parse(readFileSync(factsFile, 'utf8'))
