@@ -4,6 +4,7 @@ import { get } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createAuthority } from '../test/fakes/authority.ts'
+import { buildKeyward } from './build.ts'
 import { LOAD_CORE, find, freePort, pause, start, startNode, type Program } from './processes.ts'
 
 /** What every run stands on: a folder that goes away with it, a throw-away certificate authority, two secrets, upstreams that ask for them. */
@@ -14,6 +15,8 @@ export interface Ground {
   readonly files: { readonly authority: string; readonly certificate: string; readonly key: string }
   /** What each upstream takes as `Authorization`, and nothing else. */
   readonly secrets: { readonly plain: string; readonly tls: string }
+  /** The bundled gateway, made when it is first asked for. */
+  keyward(): Promise<string>
   /** A new folder below `folder`. */
   place(name: string): string
 }
@@ -41,6 +44,13 @@ export async function layGround(): Promise<Ground> {
     return path
   }
   let places = 0
+  let keyward: Promise<string> | null = null
+  const place = (name: string): string => {
+    places += 1
+    const path = join(folder, `${name}-${places}`)
+    mkdirSync(path, { mode: 0o700 })
+    return path
+  }
   return {
     folder,
     authority: authority.certificate,
@@ -50,12 +60,8 @@ export async function layGround(): Promise<Ground> {
       key: write('key.pem', leaf.key),
     },
     secrets: { plain: randomBytes(30).toString('base64url'), tls: randomBytes(30).toString('base64url') },
-    place(name) {
-      places += 1
-      const path = join(folder, `${name}-${places}`)
-      mkdirSync(path, { mode: 0o700 })
-      return path
-    },
+    keyward: () => (keyward ??= buildKeyward(place('build'))),
+    place,
   }
 }
 

@@ -2,7 +2,7 @@ import { join } from 'node:path'
 import { VERSION } from '../src/core/version.ts'
 import { numberAt, textAt, type Ground, type Upstream } from './ground.ts'
 import type { Target } from './load/job.ts'
-import { PATH, clientHeaders, type Peer, type Started } from './peer.ts'
+import { FLOOR, FLOOR_HTTP2, FLOOR_TLS, PATH, clientHeaders, type Peer, type Started } from './peer.ts'
 import { PROXY_CORE, pause, startNode, type Program } from './processes.ts'
 import type { SessionFacts, Size, Wanted } from './servers/populate.ts'
 
@@ -31,7 +31,7 @@ export async function startKeyward(
   wish: KeywardWish = { size: SMALL, sessions: 1, callers: 1 },
 ): Promise<KeywardServer> {
   const home = await fillHome(ground, upstream, wish)
-  return openHome(home)
+  return openHome(ground, home)
 }
 
 interface FilledHome {
@@ -47,14 +47,13 @@ async function fillHome(ground: Ground, upstream: Upstream, wish: KeywardWish): 
     trust: ground.authority,
   }
   const filled = { home: join(ground.place('keyward'), 'home'), wanted }
-  const { program } = await openHome(filled)
+  const { program } = await openHome(ground, filled)
   await program.stop()
   return filled
 }
 
-async function openHome(filled: FilledHome): Promise<KeywardServer> {
-  const file = join(import.meta.dirname, 'servers/keyward.ts')
-  const program = startNode(PROXY_CORE, file, [JSON.stringify(filled)], ['--expose-gc'])
+async function openHome(ground: Ground, filled: FilledHome): Promise<KeywardServer> {
+  const program = startNode(PROXY_CORE, await ground.keyward(), [JSON.stringify(filled)], ['--expose-gc'])
   const facts = await program.answer()
   const port = numberAt(facts, 'port')
   return { program, port, authority: textAt(facts, 'authority'), sessions: sessionsIn(facts) }
@@ -91,34 +90,37 @@ export function tunnelTarget(server: KeywardServer, session: SessionFacts): Targ
   }
 }
 
-const doors: readonly (Pick<Peer, 'name' | 'direct'> & { target: typeof baseTarget })[] = [
-  { name: 'Keyward, base URL', direct: 'direct', target: baseTarget },
+const doors: readonly (Pick<Peer, 'name' | 'direct' | 'floor'> & { target: typeof baseTarget })[] = [
+  { name: 'Keyward, base URL', direct: 'direct', floor: FLOOR, target: baseTarget },
   {
     name: 'Keyward, base URL, HTTP/2',
     direct: 'direct',
+    floor: FLOOR,
     target: (server, session) => ({ ...baseTarget(server, session), protocol: 'http2' }),
   },
-  { name: 'Keyward, CONNECT', direct: 'direct, TLS', target: tunnelTarget },
+  { name: 'Keyward, CONNECT', direct: 'direct, TLS', floor: FLOOR_TLS, target: tunnelTarget },
   {
     name: 'Keyward, CONNECT, HTTP/2',
     direct: 'direct, TLS',
+    floor: FLOOR_HTTP2,
     target: (server, session) => ({ ...tunnelTarget(server, session), protocol: 'http2' }),
   },
 ]
 
-export const keywardPeers: readonly Peer[] = doors.map(({ name, direct, target }) => {
+export const keywardPeers: readonly Peer[] = doors.map(({ name, direct, floor, target }) => {
   /** The home of the last upstream: a second start opens it again, as a restart would. */
   let known: { upstream: Upstream; filled: FilledHome } | null = null
   return {
     name,
     direct,
+    floor,
     missing: null,
     version: VERSION,
     streams: true,
     async start(ground, upstream): Promise<Started> {
       if (known?.upstream !== upstream)
         known = { upstream, filled: await fillHome(ground, upstream, { size: SMALL, sessions: 1, callers: 1 }) }
-      const server = await openHome(known.filled)
+      const server = await openHome(ground, known.filled)
       const [session] = server.sessions
       if (session === undefined) throw new Error('the home has no session')
       let before = numberAt(await server.program.ask('status'), 'journalEntries')

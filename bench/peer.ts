@@ -6,6 +6,8 @@ import type { Ground, Upstream } from './ground.ts'
 export interface Peer {
   readonly name: string
   readonly direct: 'direct' | 'direct, TLS'
+  /** The peer that does nothing, in Node, in the same protocols: the ratio is taken to it. */
+  readonly floor: string
   /** Why it cannot take part here; null where it can. */
   readonly missing: string | null
   /** What is measured, for the conditions. */
@@ -35,6 +37,11 @@ export function clientHeaders(bearer: string): [string, string][] {
     ['user-agent', 'bench'],
   ]
 }
+
+/** Names of the floors. */
+export const FLOOR = 'undici dispatch'
+export const FLOOR_TLS = 'node:https + undici'
+export const FLOOR_HTTP2 = 'node:http2 + undici, TLS'
 
 export function plainTarget(port: number, ground: Ground, more: readonly [string, string][] = []): Target {
   return {

@@ -2,7 +2,8 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { listening, nginxCertificate, numberAt, startNginx, type Ground } from './ground.ts'
 import { keywardPeers } from './keyward-peers.ts'
-import { plainTarget, tlsTarget, versionOf, type Peer, type Started } from './peer.ts'
+import type { Target } from './load/job.ts'
+import { FLOOR, FLOOR_HTTP2, FLOOR_TLS, plainTarget, tlsTarget, versionOf, type Peer, type Started } from './peer.ts'
 import { PROXY_CORE, find, freePort, start, startNode, type Program } from './processes.ts'
 
 const peersFolder = join(import.meta.dirname, 'peers')
@@ -18,8 +19,8 @@ const haproxy = find('haproxy')
 const mitmdump = find('mitmdump')
 const KEPT_CONNECTIONS = 128
 
-const plain = { direct: 'direct', missing: null, streams: true } as const
-const overTls = { direct: 'direct, TLS', missing: null, streams: true } as const
+const plain = { direct: 'direct', floor: FLOOR, missing: null, streams: true } as const
+const overTls = { direct: 'direct, TLS', floor: FLOOR_TLS, missing: null, streams: true } as const
 
 /** In the order of the table: nothing, C, Node's floor, Node's proxies, the AI gateway, Keyward. */
 export const peers: readonly Peer[] = [
@@ -63,7 +64,7 @@ export const peers: readonly Peer[] = [
   },
   {
     ...plain,
-    name: 'undici dispatch',
+    name: FLOOR,
     version: undiciVersion,
     async start(ground, upstream) {
       const origin = `http://127.0.0.1:${upstream.plainPort}`
@@ -117,31 +118,10 @@ export const peers: readonly Peer[] = [
     version: '',
     start: async (ground, upstream) => none(tlsTarget(upstream.tlsPort, ground)),
   },
-  {
-    ...overTls,
-    name: 'nginx, TLS',
-    missing: nginx === null ? 'nginx is not installed' : null,
-    version: versionOf(nginx, ['-v'], /nginx\/(\S+)/),
-    async start(ground, upstream) {
-      const port = await freePort()
-      const verified = `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${ground.files.authority}; proxy_ssl_name localhost; proxy_ssl_server_name on;`
-      const program = await startNginx(nginx ?? '', PROXY_CORE, ground, port, [
-        `upstream mock { server 127.0.0.1:${upstream.tlsPort}; keepalive ${KEPT_CONNECTIONS}; keepalive_requests 100000000; }`,
-        `server { listen 127.0.0.1:${port} ssl backlog=4096; ${nginxCertificate(ground)} ${verified} ${passing('https://mock')} }`,
-      ])
-      return some(program, tlsTarget(port, ground))
-    },
-  },
-  {
-    ...overTls,
-    name: 'node:https + undici',
-    version: undiciVersion,
-    async start(ground, upstream) {
-      const { certificate, key, authority } = ground.files
-      const args = [`https://localhost:${upstream.tlsPort}`, certificate, key, authority]
-      return node(join(servers, 'undici.ts'), args, (port) => tlsTarget(port, ground))
-    },
-  },
+  nginxTls('nginx, TLS', 'http1'),
+  nginxTls('nginx, TLS, HTTP/2', 'http2'),
+  undiciTls(FLOOR_TLS, 'http1'),
+  undiciTls(FLOOR_HTTP2, 'http2'),
   {
     ...overTls,
     name: 'mitmproxy, CONNECT',
@@ -159,10 +139,38 @@ export const peers: readonly Peer[] = [
   ...keywardPeers,
 ]
 
-/** The proxies that a ratio is taken to. */
-export const FLOORS: Readonly<Record<Peer['direct'], string>> = {
-  direct: 'undici dispatch',
-  'direct, TLS': 'node:https + undici',
+function nginxTls(name: string, protocol: Target['protocol']): Peer {
+  return {
+    ...overTls,
+    floor: protocol === 'http2' ? FLOOR_HTTP2 : FLOOR_TLS,
+    name,
+    missing: nginx === null ? 'nginx is not installed' : null,
+    version: versionOf(nginx, ['-v'], /nginx\/(\S+)/),
+    async start(ground, upstream) {
+      const port = await freePort()
+      const listen = `listen 127.0.0.1:${port} ssl${protocol === 'http2' ? ' http2' : ''} backlog=4096;`
+      const verified = `proxy_ssl_verify on; proxy_ssl_trusted_certificate ${ground.files.authority}; proxy_ssl_name localhost; proxy_ssl_server_name on;`
+      const program = await startNginx(nginx ?? '', PROXY_CORE, ground, port, [
+        `upstream mock { server 127.0.0.1:${upstream.tlsPort}; keepalive ${KEPT_CONNECTIONS}; keepalive_requests 100000000; }`,
+        `server { ${listen} ${nginxCertificate(ground)} ${verified} ${passing('https://mock')} }`,
+      ])
+      return some(program, { ...tlsTarget(port, ground), protocol })
+    },
+  }
+}
+
+function undiciTls(name: string, protocol: Target['protocol']): Peer {
+  return {
+    ...overTls,
+    floor: name,
+    name,
+    version: undiciVersion,
+    async start(ground, upstream) {
+      const { certificate, key, authority } = ground.files
+      const args = [`https://localhost:${upstream.tlsPort}`, certificate, key, authority, protocol]
+      return node(join(servers, 'undici.ts'), args, (port) => ({ ...tlsTarget(port, ground), protocol }))
+    },
+  }
 }
 
 function npm(name: string, file: string): Peer {
@@ -175,7 +183,7 @@ function npm(name: string, file: string): Peer {
   }
 }
 
-async function node(file: string, args: readonly string[], target: (port: number) => Started['targets'][number]) {
+async function node(file: string, args: readonly string[], target: (port: number) => Target) {
   // Old packages call what Node deprecates; that is not what is measured.
   const program = startNode(PROXY_CORE, file, args, ['--no-deprecation'])
   return some(program, target(numberAt(await program.answer(), 'port')))
@@ -195,10 +203,10 @@ function passing(origin: string): string {
   return `location / { proxy_pass ${origin}; proxy_http_version 1.1; proxy_set_header Connection ""; proxy_buffering off; }`
 }
 
-function none(target: Started['targets'][number]): Started {
+function none(target: Target): Started {
   return { processId: null, targets: [target], stop: async () => undefined }
 }
 
-function some(program: Program, target: Started['targets'][number]): Started {
+function some(program: Program, target: Target): Started {
   return { processId: program.processId, targets: [target], stop: program.stop }
 }

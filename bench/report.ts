@@ -2,7 +2,6 @@ import type { Found } from './gateway.ts'
 import { median, type Figures } from './measure.ts'
 import type { Options } from './options.ts'
 import type { Peer } from './peer.ts'
-import { FLOORS } from './peers.ts'
 
 /** A p99 above this is felt. */
 const COMFORT_MILLISECONDS = 10
@@ -94,7 +93,7 @@ export function jsonOf(found: Found, conditions: Readonly<Record<string, string>
 }
 
 function ratioOf(peer: Peer, figures: Figures, rows: Found['rows']): string {
-  const floor = rows.find((row) => row.peer.name === FLOORS[peer.direct])
+  const floor = rows.find((row) => row.peer.name === peer.floor)
   if (floor === undefined) return ''
   return rounded(median(figures.cpuMicrosecondsPerRequest) / median(floor.figures.cpuMicrosecondsPerRequest), 2)
 }
