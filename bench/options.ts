@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util'
 export const USAGE = `npm run bench -- [options]
   --rounds N        rounds of everything (5); figures are medians, with the lowest and highest round
   --seconds N       of each measurement (3)
-  --only NAME,…     only peers whose name contains one of these; the ways without a proxy are always there
+  --only NAME,…     only peers whose name contains one of these; the ways without a proxy are always there;
+                    ratios need the floors (undici)
   --rates N,…       requests a second of the open loop (100,200,500,1000)
   --concurrency N   callers of the closed loop (64)
   --streams N       streams of events at once (50)

@@ -5,6 +5,8 @@ import type { Peer } from './peer.ts'
 
 /** A p99 above this is felt. */
 const COMFORT_MILLISECONDS = 10
+/** The rate of the bounds, in requests a second. */
+const README_RATE = 200
 
 type Row = Found['rows'][number]
 interface Column {
@@ -63,9 +65,11 @@ function table(columns: readonly Column[], rows: readonly Row[]): string {
   return [drawn[0], rule, ...drawn.slice(1)].join('\n')
 }
 
-/** The same, without padding. */
+/** The same for the README: at one rate, and without padding. */
 export function markdownOf(found: Found, options: Options): string {
-  return tablesOf(found, options)
+  const [first = README_RATE] = options.rates
+  const rates = [options.rates.includes(README_RATE) ? README_RATE : first]
+  return tablesOf(found, { ...options, rates })
     .replaceAll(/ {2,}\|/g, ' |')
     .replaceAll(/-{3,}/g, '---')
 }
