@@ -62,7 +62,7 @@ export const errors = {
   upstream_untrusted: { status: 502, exit: 1, title: 'The service’s certificate does not verify for its host; nothing was sent.', next: 'If the service has a private authority, name it in `trust`.' },
   upstream_timeout: { status: 504, exit: 1, title: 'The service did not answer in time.', next: 'Retry, if the operation may be repeated.' },
   upstream_broken: { status: 502, exit: 1, title: 'The service broke off its answer.', next: 'Retry, if the operation may be repeated.' },
-  answer_withheld: { status: 502, exit: 1, title: 'The answer has a coding that cannot be undone, so it cannot be checked for secrets.', next: 'Ask for identity, gzip, deflate, br or zstd.' },
+  answer_withheld: { status: 502, exit: 1, title: 'The answer cannot be checked for secrets, so it is not passed on.', next: 'Ask for the whole of it, in identity, gzip, deflate, br or zstd.' },
   // The journal and the store
   journal_unwritable: { status: 503, exit: 1, title: 'The journal cannot be written, so nothing is sent.', next: 'Check disk space and permissions of the journal folder; `keyward doctor` tells more.' },
   journal_damaged: { status: 500, exit: 1, title: 'The journal does not verify.', next: '`keyward journal verify` names the first bad entry; keep the files and restore from a backup.' },

@@ -54,6 +54,9 @@ export function answerHead(
   const { status, method } = upstream
   if (!Number.isInteger(status) || status < 200 || status > 599)
     return { refusal: 'upstream_broken', detail: 'The status of the answer is none that ends an exchange.' }
+  // Range never goes upstream, so nobody asked: parts that are put together elsewhere are seen by no search.
+  if (status === 206)
+    return { refusal: 'answer_withheld', detail: 'The answer is a part, and the whole was asked for.' }
   const hasBody = method !== 'HEAD' && status !== 204 && status !== 205 && status !== 304
   const transfer = headerValues(upstream.headers, 'transfer-encoding').join(',').trim().toLowerCase()
   if (transfer !== '' && transfer !== 'chunked')
@@ -63,7 +66,7 @@ export function answerHead(
   if (hasBody && decoder === null)
     return { refusal: 'answer_withheld', detail: 'The answer has an unknown content coding.' }
   const coded = decoder === null || !decoder.identity
-  if (hasBody && coded && (status === 206 || headerValues(upstream.headers, 'content-range').length > 0)) {
+  if (hasBody && coded && headerValues(upstream.headers, 'content-range').length > 0) {
     decoder?.destroy()
     return { refusal: 'answer_withheld', detail: 'A part of a coded body cannot be decoded.' }
   }

@@ -1,0 +1,96 @@
+import { afterAll, beforeAll, expect } from 'vitest'
+import type { Ask } from '../e2e/gateway/harness.ts'
+import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
+import type { Held, Login } from '../e2e/gateway/harness.ts'
+import { attack, fronts, open, type Front } from './attack.ts'
+import { allOf, bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
+
+/** R3: the secret arrives in two parts, cut at each of its bytes in turn. */
+
+const PARALLEL = 16
+/** Between two parts, so that they arrive as two segments; were they joined on the way, the test would only be weaker. */
+const APART_MILLISECONDS = 2
+
+let scene: Scene
+let raw: Upstream
+let cut: Held
+let login: Login
+
+/** Cuts as the path of the request says: `/chunk/12`, `/segment/12`, `/event/12`. */
+beforeAll(async () => {
+  scene = await openScene()
+  raw = await startRawUpstream((socket) => {
+    socket.setNoDelay(true)
+    socket.on('data', (bytes: Buffer) => {
+      const [, how = '', at = ''] = /^GET \/(\w+)\/(\d+) /.exec(bytes.toString('latin1')) ?? []
+      const parts = pieces(how, Number(at), cut.secret())
+      socket.write(parts[0] ?? '')
+      setTimeout(() => socket.write(parts[1] ?? ''), APART_MILLISECONDS)
+    })
+  })
+  cut = await scene.stage.hold({ id: 'cut', endpoint: raw.origin })
+  login = await scene.stage.login('triage')
+})
+afterAll(async () => {
+  await scene.close()
+  await raw.close()
+})
+
+/** The two writes of an answer that says `<secret>`. */
+function pieces(how: string, at: number, secret: string): [string, string] {
+  const text = `<${secret}>`
+  const head = 'HTTP/1.1 200 OK\r\n'
+  const chunk = (part: string) => `${Buffer.byteLength(part).toString(16)}\r\n${part}\r\n`
+  if (how === 'segment') return [`${head}Content-Length: ${text.length}\r\n\r\n${text.slice(0, at)}`, text.slice(at)]
+  if (how === 'chunk')
+    return [`${head}Transfer-Encoding: chunked\r\n\r\n${chunk(text.slice(0, at))}`, `${chunk(text.slice(at))}0\r\n\r\n`]
+  const event = `data: {"text":"${text}"}\n\n`
+  const within = event.indexOf(text) + at
+  return [
+    `${head}Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n${chunk(event.slice(0, within))}`,
+    `${chunk(event.slice(within))}0\r\n\r\n`,
+  ]
+}
+
+const ask = (front: Front, target: string): Ask => ({
+  ...front,
+  held: cut,
+  login,
+  target,
+  headers: [bearer(login.placeholder(cut))],
+})
+
+async function everyCut(front: Front, how: string): Promise<void> {
+  const secret = cut.secret()
+  const whole = `<${login.placeholder(cut)}>`
+  const expected = how === 'event' ? `data: {"text":"${whole}"}\n\n` : whole
+  // From before its first byte to behind its last.
+  const offsets = Array.from({ length: secret.length + 1 }, (_, index) => index + 1)
+  for (let from = 0; from < offsets.length; from += PARALLEL) {
+    const some = offsets.slice(from, from + PARALLEL)
+    const answers = await Promise.all(some.map((at) => scene.stage.request(ask(front, `/${how}/${at}`))))
+    for (const [index, answer] of answers.entries()) {
+      expectNoPiece(allOf(answer), secret, `cut at ${some[index]}`)
+      expect(answer.body.toString(), `cut at ${some[index]}`).toBe(expected)
+    }
+  }
+}
+
+attack('R3', 'two chunks, at every byte', fronts, (front) => everyCut(front, 'chunk'))
+attack('R3', 'two TCP segments, at every byte', fronts, (front) => everyCut(front, 'segment'))
+attack('R3', 'two pieces of one event of a stream, at every byte', fronts, (front) => everyCut(front, 'event'))
+
+attack('R3', 'one byte at a time', fronts, async (front) => {
+  const secret = scene.echo.secret()
+  scene.answer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'text/event-stream' })
+    response.socket?.setNoDelay(true)
+    for (const byte of Buffer.from(`data: <${secret}>\n\n`)) response.write(Buffer.of(byte))
+    response.end()
+  })
+  const answer = await scene.ask(front)
+  expect(answer.body.toString()).toBe(`data: <${scene.login.placeholder(scene.echo)}>\n\n`)
+})
+
+open('R3', 'frames of HTTP/2 (DATA) on the side of the service')
+open('R3', 'a secret divided over two events, whose reader joins what they carry')

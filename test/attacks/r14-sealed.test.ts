@@ -1,0 +1,127 @@
+import { afterAll, beforeAll, expect } from 'vitest'
+import { injectCredential } from '../../src/injectors/placement.ts'
+import { hostsOf } from '../../src/services/hosts.ts'
+import { services } from '../../src/services/index.ts'
+import type { Service } from '../../src/services/service.ts'
+import { codeOf, madeUp, type Ask, type Held, type Login } from '../e2e/gateway/harness.ts'
+import { attack, fronts, open, type Front } from './attack.ts'
+import { openScene, type Scene } from './scene.ts'
+
+/** R14: calls whose answer is a credential that nobody could know, so that nobody could find it there. */
+
+let scene: Scene
+let issuer: Held
+const held = new Map<string, Held>()
+const withSeals: readonly Service[] = services.filter((service: Service) => service.sealed !== undefined)
+
+beforeAll(async () => {
+  scene = await openScene()
+  scene.answer((_request, response) => {
+    response.writeHead(200, { 'content-type': 'application/json' })
+    response.end(JSON.stringify({ access_token: madeUp(), token_type: 'bearer', refresh_token: madeUp() }))
+  })
+  for (const service of withSeals) {
+    const values = Object.fromEntries(
+      Object.entries(service.fields).map(([field, kind]) => [field, kind === 'public' ? 'tenant' : madeUp()]),
+    )
+    held.set(
+      service.id,
+      await scene.stage.hold({
+        ...service,
+        hosts: service.hosts,
+        endpoint: scene.upstream.origin,
+        values,
+      }),
+    )
+  }
+  issuer = await scene.stage.hold({
+    id: 'issuer',
+    endpoint: scene.upstream.origin,
+    operations: [{ name: 'token.create', match: 'POST /oauth/token' }],
+    sealed: ['* /oauth/**', 'POST /keys'],
+    allow: ['token.create', 'POST /oauth/token', 'POST /keys', '*'],
+  })
+})
+afterAll(() => scene.close())
+
+/** Requests that the pattern means: its method, or several where it says any; its variables and rest filled in. */
+function requestsOf(pattern: string): { method: string; target: string }[] {
+  const [verb = '', path = ''] = pattern.split(' ')
+  const methods = verb === '*' ? ['GET', 'POST', 'DELETE'] : [verb]
+  const plain = path.replaceAll(/\{[^}]*\}|(?<=\/)\*(?=\/|$)/g, 'some')
+  const targets = plain.endsWith('/**') ? ['a', 'a/b'].map((rest) => plain.replace(/\*\*$/, rest)) : [plain]
+  return methods.flatMap((method) => targets.map((target) => ({ method, target })))
+}
+
+/** The request with a placeholder in the first place of the service, as its SDK would send it. */
+function asking(front: Front, service: Service, login: Login, one: { method: string; target: string }): Ask {
+  const [rule] = service.inject
+  const target = held.get(service.id)
+  if (rule === undefined || target === undefined) throw new Error(`${service.id} is not held`)
+  const fields = Object.fromEntries(
+    Object.entries(service.fields).map(([field, kind]) => [
+      field,
+      kind === 'secret' ? login.placeholder(target, field) : 'tenant',
+    ]),
+  )
+  const [host = ''] = hostsOf(service, fields)
+  const head = injectCredential({ ...one, scheme: 'https', host, port: 443, headers: [] }, rule, fields)
+  return {
+    ...front,
+    held: { id: service.id, host },
+    login,
+    method: one.method,
+    target: head.target,
+    headers: head.headers,
+  }
+}
+
+for (const service of withSeals)
+  attack('R14', `every call that ${service.id} seals`, fronts, async (front) => {
+    const before = scene.upstream.received().length
+    const seals = service.sealed ?? []
+    expect(seals.length).toBeGreaterThan(0)
+    await Promise.all(
+      seals.map(async (pattern) => {
+        // One session for each: the refusals of a session are bounded.
+        const login = await scene.stage.login('triage')
+        for (const { method, target } of requestsOf(pattern)) {
+          for (const spelling of [target, `${target}/`, `${target}?x=1`, target.toUpperCase()]) {
+            const answer = await scene.stage.request(asking(front, service, login, { method, target: spelling }))
+            expect(codeOf(answer), `${method} ${spelling}`).toBe('operation_sealed')
+          }
+          // Escapes of plain letters are another reading, and refused as such.
+          const escaped = target.replace(/[a-z](?=[^/]*$)/, (letter) => `%${letter.charCodeAt(0).toString(16)}`)
+          const answer = await scene.stage.request(asking(front, service, login, { method, target: escaped }))
+          expect(['operation_sealed', 'path_not_canonical'], `${method} ${escaped}`).toContain(codeOf(answer))
+        }
+      }),
+    )
+    expect(scene.upstream.received().length, 'bytes that reached the service').toBe(before)
+  })
+
+attack('R14', 'what is sealed stays so, whatever a grant allows by name', fronts, async (front) => {
+  const before = scene.upstream.received().length
+  const who = await scene.stage.login('triage')
+  for (const [method, target] of [
+    ['POST', '/oauth/token'],
+    ['GET', '/oauth/token/info'],
+    ['HEAD', '/oauth/token'],
+    ['POST', '/keys'],
+    ['POST', '/Keys/'],
+  ] as const) {
+    const answer = await scene.stage.request({
+      ...front,
+      held: issuer,
+      login: who,
+      method,
+      target,
+      headers: [['Authorization', `Bearer ${who.placeholder(issuer)}`]],
+    })
+    expect(answer.status, `${method} ${target}`).toBe(403)
+    expect(answer.headers.find(([name]) => name === 'keyward-error')?.[1]).toBe('operation_sealed')
+  }
+  expect(scene.upstream.received().length).toBe(before)
+})
+
+open('R14', 'the answer of an OAuth token endpoint at a path that no row seals')
