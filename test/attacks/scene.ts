@@ -17,8 +17,11 @@ export interface Scene {
   close(): Promise<void>
 }
 
-export async function openScene(held: Partial<HeldOptions> = {}): Promise<Scene> {
-  const stage = await openStage()
+export async function openScene(
+  held: Partial<HeldOptions> = {},
+  options: Parameters<typeof openStage>[0] = {},
+): Promise<Scene> {
+  const stage = await openStage(options)
   let handler: Handler = (_request, response) => void response.end()
   const upstream = await startUpstream((request, response, got) => handler(request, response, got))
   const echo = await stage.hold({ id: 'echo', endpoint: upstream.origin, ...held })
