@@ -85,8 +85,9 @@ for (const service of withSeals)
       seals.map(async (pattern) => {
         // One session for each: the refusals of a session are bounded.
         const login = await scene.stage.login('triage')
-        for (const { method, target } of requestsOf(pattern)) {
-          for (const spelling of [target, `${target}/`, `${target}?x=1`, target.toUpperCase()]) {
+        for (const [index, { method, target }] of requestsOf(pattern).entries()) {
+          const spellings = [target, `${target}/`, `${target}?x=1`, target.toUpperCase()]
+          for (const spelling of index === 0 ? spellings : [target]) {
             const answer = await scene.stage.request(asking(front, service, login, { method, target: spelling }))
             expect(codeOf(answer), `${method} ${spelling}`).toBe('operation_sealed')
           }

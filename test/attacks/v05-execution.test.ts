@@ -50,6 +50,8 @@ async function expectNothingStarts(work: () => Promise<void>): Promise<void> {
   for (const place of [before, folder]) expect(existsSync(join(place, 'CANARY')), place).toBe(false)
 }
 
+/** Of the members that take a text, one in so many gets each. */
+const SHARE = 5
 const commands = [...hostileTexts, `touch ${tmpdir()}/CANARY`, '/bin/sh', '-c', '--require', 'node:child_process']
 
 /** One value for each kind of member that a route may ask for; the text stands wherever a text may stand. */
@@ -81,6 +83,12 @@ function serviceWith(inject: string): string {
   return `id: hostile\nname: Hostile\nhosts: [h.example.test]\nfields: { key: secret }\ninject: { kind: ${inject} }\n`
 }
 
+const json = (method: string, body: unknown): RequestInit => ({
+  method,
+  body: JSON.stringify(body),
+  headers: { 'content-type': 'application/json' },
+})
+
 attack('V5', 'the watch sees every way to start a process', inside, () => {
   for (const start of [
     () => childProcess.spawnSync('true'),
@@ -104,24 +112,17 @@ attack('V5', 'every route of the control API with commands in every member', ins
   await expectNothingStarts(async () => {
     for (const route of Object.keys(inputs)) {
       const [method = '', template = ''] = route.split(' ')
-      for (const text of commands) {
-        const paths = [
-          template.replaceAll(/:[a-z]+/g, 'dev'),
-          template.replaceAll(/:[a-z]+/g, encodeURIComponent(text)),
-        ]
-        for (const path of paths) {
-          if (method === 'GET') {
-            const response = await api.request(`http://keyward${path}?text=${encodeURIComponent(text)}`)
-            await response.body?.cancel()
-          } else if (path === paths[0]) {
-            for (const body of bodiesWith(text))
-              await api.request(`http://keyward${path}`, {
-                method,
-                body: JSON.stringify(body),
-                headers: { 'content-type': 'application/json' },
-              })
-          }
+      for (const [index, text] of commands.entries()) {
+        const path = `http://keyward${template.replaceAll(/:[a-z]+/g, 'dev')}`
+        const named = `http://keyward${template.replaceAll(/:[a-z]+/g, encodeURIComponent(text))}`
+        for (const target of method === 'GET' ? [`${path}?text=${encodeURIComponent(text)}`, named] : [named]) {
+          const response = await api.request(target, method === 'GET' ? {} : json(method, {}))
+          await response.body?.cancel()
         }
+        if (method === 'GET') continue
+        // Each text in a share of the members, so that every member has had many of them.
+        const bodies = bodiesWith(text).filter((_, member) => (member + index) % SHARE === 0)
+        for (const body of bodies) await api.request(path, json(method, body))
       }
     }
   })
