@@ -17,7 +17,7 @@ export const fronts: readonly Front[] = (['http/1.1', 'h2'] as const).flatMap((p
 )
 
 /** What the gateway speaks so far. A front in another protocol is open, and the rows that it belongs to are not held. */
-const spoken: readonly Front['protocol'][] = ['http/1.1']
+const spoken: readonly Front['protocol'][] = ['http/1.1', 'h2']
 
 /** For attacks that come through no door: on the store, the process, the machine. */
 export const inside = 'inside'

@@ -92,5 +92,5 @@ attack('R3', 'one byte at a time', fronts, async (front) => {
   expect(answer.body.toString()).toBe(`data: <${scene.login.placeholder(scene.echo)}>\n\n`)
 })
 
-open('R3', 'frames of HTTP/2 (DATA) on the side of the service')
+open('R3', 'frames of HTTP/2 (DATA) from the service, to which HTTP/1.1 alone is spoken')
 open('R3', 'a secret divided over two events, whose reader joins what they carry')

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { requestBytes, type Held } from '../e2e/gateway/harness.ts'
+import { answerOf } from '../e2e/gateway/h2-wire.ts'
+import { requestBytes, requestFields, type Ask, type Held } from '../e2e/gateway/harness.ts'
 import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
 import { attack, fronts } from './attack.ts'
@@ -107,19 +108,37 @@ attack('R6', 'interim answers', fronts, async (front) => {
     `HTTP/1.1 103 Early Hints\r\nLink: </${encodeURIComponent(secret)}>; rel=preload\r\nX-Echo: Bearer ${secret}\r\n\r\n`,
     'HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok',
   ].join('')
-  const wire = await scene.stage.open(front.door, loud.host, login)
-  wire.write(requestBytes(scene.stage, { ...front, held: loud, login, headers: [bearer(login.placeholder(loud))] }))
-  const bytes: Buffer[] = []
-  while (!Buffer.concat(bytes).toString('latin1').endsWith('\r\n\r\nok')) {
-    const more = await wire.more()
-    if (more === null) throw new Error('The connection ended before the answer.')
-    bytes.push(more)
-  }
-  wire.close()
-  const text = Buffer.concat(bytes).toString('latin1')
-  expect(text).toMatch(/^HTTP\/1\.1 103 [^]*HTTP\/1\.1 200 /m)
+  const ask: Ask = { ...front, held: loud, login, headers: [bearer(login.placeholder(loud))] }
+  const text = await (front.protocol === 'h2' ? everythingOverH2(ask) : everythingOverHttp1(ask))
+  // It came, and without the secret.
+  expect(text).toMatch(/103[^]*x-echo[^]*200[^]*ok$/i)
   for (const reading of readings(text)) expectNoPiece(reading, secret)
 })
+
+/** All bytes of the answer up to its body, as they came. */
+async function everythingOverHttp1(ask: Ask): Promise<string> {
+  const wire = await scene.stage.open(ask.door, loud.host, ask.login ?? scene.login)
+  wire.write(requestBytes(scene.stage, ask))
+  let text = ''
+  while (!text.endsWith('\r\n\r\nok')) {
+    const more = await wire.more()
+    if (more === null) throw new Error('The connection ended before the answer.')
+    text += more.toString('latin1')
+  }
+  wire.close()
+  return text
+}
+
+/** All fields of all blocks of headers, and the body. */
+async function everythingOverH2(ask: Ask): Promise<string> {
+  const wire = await scene.stage.openH2(ask.door, loud.host, ask.login ?? scene.login)
+  const stream = wire.stream(requestFields(scene.stage, ask))
+  const said: string[] = []
+  stream.on('headers', (_headers: unknown, _flags: number, raw: readonly string[]) => said.push(...raw))
+  const answer = await answerOf(stream)
+  wire.close()
+  return [...said, answer.status, allOf(answer), answer.body.toString()].join('\n')
+}
 
 /** A secret of letters and digits alone, which may stand in the name of a header. */
 async function lettersOnly(): Promise<{ text: string }> {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { eventually, requestBytes } from '../e2e/gateway/harness.ts'
+import { eventually, requestBytes, requestFields } from '../e2e/gateway/harness.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 
@@ -42,9 +42,7 @@ attack('R11', 'six megabytes, with and without a length, the secret across every
   }
 })
 
-const overHttp1 = (front: Front): boolean => front.protocol === 'http/1.1'
-
-attack('R11', 'an answer without an end, which ends with its reader', fronts.filter(overHttp1), async (front) => {
+attack('R11', 'an answer without an end, which ends with its reader', fronts, async (front) => {
   const secret = scene.echo.secret()
   const service = { stopped: false }
   scene.answer((_request, response) => {
@@ -57,25 +55,37 @@ attack('R11', 'an answer without an end, which ends with its reader', fronts.fil
     response.on('close', () => (service.stopped = true))
     go()
   })
-  const wire = await scene.stage.open(front.door, scene.echo.host, scene.login)
-  wire.write(
-    requestBytes(scene.stage, {
-      ...front,
-      held: scene.echo,
-      login: scene.login,
-      headers: [bearer(scene.login.placeholder(scene.echo))],
-    }),
-  )
+  const { more, close } = await reading(front)
   let seen = ''
   let read = 0
   while (read < READ_BYTES) {
-    const bytes = await wire.more()
+    const bytes = await more()
     if (bytes === null) break
     read += bytes.length
     seen = seen.slice(-secret.length) + bytes.toString('latin1')
     expectNoPiece(seen, secret)
   }
   expect(read).toBeGreaterThanOrEqual(READ_BYTES)
-  wire.close()
+  close()
   await eventually(() => service.stopped)
 })
+
+/** A request whose answer is read as it comes, at this front. */
+async function reading(front: Front): Promise<{ more: () => Promise<Buffer | null>; close: () => void }> {
+  const { stage, echo, login } = scene
+  const ask = { ...front, held: echo, login, headers: [bearer(login.placeholder(echo))] }
+  if (front.protocol === 'http/1.1') {
+    const wire = await stage.open(front.door, echo.host, login)
+    wire.write(requestBytes(stage, ask))
+    return wire
+  }
+  const wire = await stage.openH2(front.door, echo.host, login)
+  const pieces: AsyncIterator<Buffer> = wire.stream(requestFields(stage, ask))[Symbol.asyncIterator]()
+  return {
+    more: async () => {
+      const next = await pieces.next()
+      return next.done === true ? null : next.value
+    },
+    close: () => wire.close(),
+  }
+}

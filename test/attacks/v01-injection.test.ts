@@ -4,6 +4,7 @@ import fc from 'fast-check'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createControlApi } from '../../src/api/control.ts'
 import { codeOf, connectHead, proxyCredentials, type Ask } from '../e2e/gateway/harness.ts'
+import type { Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, inside, type Front } from './attack.ts'
 import { hostileText, hostileTexts } from './hostile.ts'
 import { allOf, bearer, openScene, type Scene } from './scene.ts'
@@ -46,14 +47,27 @@ function placesOf(front: Front, text: string): Partial<Ask>[] {
   ]
 }
 
+async function answerOf(ask: Ask): Promise<Answer | null> {
+  try {
+    return await scene.stage.request(ask)
+  } catch (error) {
+    if (ask.protocol === 'h2' && error instanceof Error && error.message.startsWith('The stream was reset')) return null
+    throw error
+  }
+}
+
 attack('V1', 'in the place of a token or placeholder: a plain no that repeats nothing', fronts, async (front) => {
   const before = everything()
   const heard = scene.upstream.received().length
   const errors = scene.stage.errors.length
   await fc.assert(
-    fc.asyncProperty(hostileText, async (text) => {
-      for (const place of placesOf(front, text)) {
-        const answer = await scene.stage.request({ ...front, held: scene.echo, login: scene.login, ...place })
+    fc.asyncProperty(hostileText, async (given) => {
+      // HTTP/2 allows no space at either end of a value; its codec leaves such a header out.
+      const text = front.protocol === 'h2' ? given.trim() : given
+      for (const place of text === '' ? [] : placesOf(front, text)) {
+        const answer = await answerOf({ ...front, held: scene.echo, login: scene.login, ...place })
+        // A value that HTTP/2 does not allow (RFC 9113 section 8.2.1) ends its stream without an answer.
+        if (answer === null) continue
         expect([400, 401, 407, 413]).toContain(answer.status)
         expect(ANSWERS).toContain(codeOf(answer))
         // Short texts stand in any answer by chance.

@@ -142,7 +142,9 @@ attack('V10', 'what says how the request came, or speaks to proxies, does not go
       ['X-Forwarded-Host', 'evil.example.test'],
       ['X-Forwarded-For', '127.0.0.1'],
       ['Forwarded', 'host=evil.example.test'],
-      ['Proxy-Connection', 'keep-alive'],
+      // HTTP/2 has no connection header, and a stream with one is reset before anything is read of it.
+      ...(front.protocol === 'h2' ? [] : [['Proxy-Connection', 'keep-alive'] as const]),
+      ['Proxy-Echo', thief.origin],
       ['Keyward-Endpoint', thief.origin],
     ],
   })

@@ -164,8 +164,8 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
     return elsewhere(front, 'inner.example.net')
   },
   host_mismatch: async () => {
-    const where = await place()
-    return { ask: { ...where.own, headers: [...(where.own.headers ?? []), ['Host', 'other.example.net']] } }
+    const { own } = await place()
+    return { ask: { ...own, headers: [...(own.headers ?? []), ['Host', 'other.example.net']] } }
   },
   port_refused: (front) => elsewhere(front, 'nowhere.example.net:8080'),
   loop_refused: (front) => elsewhere(front, `127.0.0.1:${scene.stage.port}`),
@@ -330,11 +330,20 @@ async function answerTo(front: Front, { ask, connect }: Case, canary: string): P
   })
 }
 
-/** Whether the error is met at this front. An upgrade is a matter of HTTP/1.1. */
+/**
+ * What is met in another way over HTTP/2: there is no upgrade; a stream with so many headers is reset; and the
+ * authority says which door it is, so that only a tunnel can have another.
+ */
+const notOverH2: Readonly<Record<string, readonly Front['door'][]>> = {
+  upgrade_refused: ['base-url', 'absolute', 'tunnel'],
+  request_too_large: ['base-url', 'absolute', 'tunnel'],
+  host_mismatch: ['base-url', 'absolute'],
+}
+
 const isMetAt =
   (code: string) =>
   ({ door, protocol }: Front): boolean =>
-    (onlyAt[code]?.includes(door) ?? true) && (code !== 'upgrade_refused' || protocol === 'http/1.1')
+    (onlyAt[code]?.includes(door) ?? true) && !(protocol === 'h2' && notOverH2[code]?.includes(door) === true)
 
 for (const [code, prepare] of Object.entries(cases))
   attack('V12', code, fronts.filter(isMetAt(code)), async (front) => {

@@ -147,7 +147,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
   }
 
   async function dial(): Promise<Wire> {
-    const socket = connectTcp(port, '127.0.0.1')
+    const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true })
     await once(socket, 'connect')
     const wire = wireOf(socket)
     wires.add(wire)
