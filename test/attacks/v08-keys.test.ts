@@ -76,9 +76,11 @@ attack('V8', 'a key of the keyring put into the place of another is refused', in
       if (one === other) continue
       const moved = terms.get(one)
       if (moved === undefined) throw new Error('no such term')
-      // The same bytes under another name, and the same name with another purpose.
-      const swapped = new Map([...terms, [other, { ...moved, purpose: other }] as const])
-      expect(() => openKeyring(master, 'store', swapped), `${one} for ${other}`).toThrow('does not open')
+      // Under another name, and under its own with another purpose.
+      for (const id of [other, one]) {
+        const swapped = new Map([...terms, [id, { ...moved, purpose: other }] as const])
+        expect(() => openKeyring(master, 'store', swapped), `${one} as ${other}, id ${id}`).toThrow('does not open')
+      }
     }
   }
 })
