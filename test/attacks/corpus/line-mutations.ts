@@ -240,8 +240,6 @@ const SEGMENTS = [
 ]
 const QUERIES = [
   '',
-  '',
-  '',
   '?',
   '??',
   '?a=b',
@@ -271,16 +269,24 @@ const QUERIES = [
   '?&&',
 ]
 
-/** Paths are drawn, since what matters is how the pieces stand together. */
-const path: Family = Array.from({ length: 130 }, (_, i) => ({
-  name: `path ${i}`,
-  apply(draft: Draft, random: Random) {
-    const segments = Array.from({ length: 1 + random.below(4) }, () =>
-      random.chance(0.25) ? random.pick(SEGMENTS) + random.pick(SEGMENTS) : random.pick(SEGMENTS),
-    )
-    draft.path = `${draft.root}/${segments.join('/')}${random.pick(QUERIES)}`
-  },
-}))
+const path: Family = [
+  ...each('segment', SEGMENTS, (draft, value) => {
+    draft.path = `${draft.root}/${value}/end`
+  }),
+  ...each('query', QUERIES, (draft, value) => {
+    draft.path = `${draft.root}/plain${value}`
+  }),
+  // What matters as well is how the pieces stand together.
+  ...Array.from({ length: 60 }, (_, i) => ({
+    name: `path ${i}`,
+    apply(draft: Draft, random: Random) {
+      const segments = Array.from({ length: 1 + random.below(4) }, () =>
+        random.chance(0.25) ? random.pick(SEGMENTS) + random.pick(SEGMENTS) : random.pick(SEGMENTS),
+      )
+      draft.path = `${draft.root}/${segments.join('/')}${random.pick(QUERIES)}`
+    },
+  })),
+]
 
 const target: Family = [
   ...each(
