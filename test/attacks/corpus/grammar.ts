@@ -1,7 +1,10 @@
 import { bodyFamilies } from './body-mutations.ts'
 import { bareScene, bytesOf, plainDraft, type Scene } from './draft.ts'
 import { headerFamilies } from './header-mutations.ts'
-import { lineFamilies, type Family } from './line-mutations.ts'
+import { chunks } from './chunk-mutations.ts'
+import { lineFamilies } from './line-mutations.ts'
+import type { Family } from './mutation.ts'
+import { targetFamilies } from './target-mutations.ts'
 import { randomFrom } from './random.ts'
 
 export interface HostileRequest {
@@ -11,7 +14,7 @@ export interface HostileRequest {
   readonly bytes: Buffer
 }
 
-const families: readonly Family[] = [...lineFamilies, ...headerFamilies, ...bodyFamilies]
+const families: readonly Family[] = [...lineFamilies, ...targetFamilies, ...headerFamilies, ...bodyFamilies, chunks]
 const alone = families.flat()
 
 /** How many requests have a single thing wrong; the rest of a corpus are mixtures. */

@@ -1,4 +1,4 @@
-import { each, type Family } from './line-mutations.ts'
+import { each, type Family } from './mutation.ts'
 
 /** Header lines that two parsers could read in two ways, or that speak of more than they should. */
 
