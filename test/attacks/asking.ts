@@ -1,3 +1,5 @@
+import { Socket } from 'node:net'
+import { connect as connectTls } from 'node:tls'
 import { expect } from 'vitest'
 import {
   codeOf,
@@ -8,7 +10,7 @@ import {
   type Login,
   type Stage,
 } from '../e2e/gateway/harness.ts'
-import type { Answer } from '../e2e/gateway/wire.ts'
+import { wireOf, type Answer, type Wire } from '../e2e/gateway/wire.ts'
 import { fronts, type Front } from './attack.ts'
 
 /** The fronts that speak HTTP/1.1: for attacks on its bytes. */
@@ -104,4 +106,32 @@ export async function tunnelled(
   } finally {
     wire.close()
   }
+}
+
+/** Opens TLS inside a CONNECT with a server name of the caller's choosing; null: it was not let in. */
+export async function secureInside(
+  stage: Stage,
+  authority: string,
+  login: Login,
+  serverName: string | null,
+): Promise<Wire | null> {
+  const wire = await stage.dial()
+  wire.write(connectHead(authority, login.token))
+  const first = await wire.answer({ method: 'HEAD' })
+  if (first.status !== 200) throw new Error(`CONNECT was answered ${outcomeOf(first)}`)
+  const { socket } = wire
+  if (!(socket instanceof Socket)) throw new Error('The wire is no socket.')
+  socket.removeAllListeners('data')
+  const secure = connectTls({
+    socket,
+    ca: stage.app.caCertificate,
+    // Without a name to check against: whose certificate comes back is not what is tried here.
+    checkServerIdentity: () => undefined,
+    ALPNProtocols: ['http/1.1'],
+    ...(serverName === null ? {} : { servername: serverName }),
+  })
+  return new Promise((done) => {
+    secure.once('secureConnect', () => done(wireOf(secure)))
+    for (const event of ['error', 'close', 'end']) secure.once(event, () => done(null))
+  })
 }
