@@ -117,6 +117,7 @@ function authorities(): string[] {
 }
 
 attack('D11', 'no byte in an authority makes one host look like another', textFronts, async (front) => {
+  const before = upstream.received().length
   for (const [index, authority] of authorities().entries()) {
     // Whoever is refused too often is told less; what is tried here is what each single one is told.
     if (index % 50 === 0) stage.advance(61_000)
@@ -141,7 +142,7 @@ attack('D11', 'no byte in an authority makes one host look like another', textFr
     expect(['request_malformed', 'host_mismatch', 'closed'], `${shown}: ${outcome}`).toContain(outcome)
   }
   expect(resolved).toEqual([])
-  if (front.door !== 'absolute') expect(upstream.received().length).toBe(0)
+  if (front.door !== 'absolute') expect(upstream.received().length).toBe(before)
 })
 
 attack('D11', 'whoever speaks SOCKS is turned away', textFronts.slice(0, 1), async () => {
