@@ -17,10 +17,12 @@ export interface Conversation {
 const PATIENCE_MILLISECONDS = 15_000
 /** After the last answer that is owed: what is not whole must not be acted on, so there is nothing to wait for. */
 const GRACE_MILLISECONDS = 30
+/** What one parser refuses, a stricter one may take for a head that has not ended yet, and wait. */
+const UNDECIDED_MILLISECONDS = 400
 
 /**
  * Writes the bytes and reads answers until as many have come as are owed, or the other side has closed.
- * `ends`: the other side owes the end of the connection as well.
+ * `ends`: nothing more than these answers may come, but a refusal may.
  */
 export async function converse(
   wire: Wire,
@@ -31,19 +33,28 @@ export async function converse(
   let closed = false
   const until = Date.now() + PATIENCE_MILLISECONDS
   wire.write(bytes)
-  const enough = (): boolean => !owed.ends && answersIn(held, owed.methods).answers.length >= owed.answers
-  while (!closed && !enough()) {
+  const come = (): number => answersIn(held, owed.methods).answers.length
+  let quiet = false
+  while (!closed && (come() < owed.answers || (owed.ends && !quiet))) {
     if (Date.now() > until)
       throw new Error(`Neither answered nor closed; what came: ${held.toString('latin1').slice(0, 300)}`)
-    const piece = await Promise.race([wire.more(), wire.closed.then(() => null)])
+    const more = wire.more().catch(() => null)
+    const piece = await Promise.race([
+      more,
+      wire.closed.then(() => null),
+      ...(come() < owed.answers ? [] : [undecided()]),
+    ])
     if (piece === null) closed = true
+    else if (piece === 'quiet') quiet = true
     else held = Buffer.concat([held, piece])
   }
-  if (!closed) {
-    await Promise.race([wire.closed, new Promise((done) => setTimeout(done, GRACE_MILLISECONDS))])
-  }
+  if (!closed && !quiet) await Promise.race([wire.closed, new Promise((done) => setTimeout(done, GRACE_MILLISECONDS))])
   wire.close()
   return { ...answersIn(held, owed.methods), closed }
+}
+
+function undecided(): Promise<'quiet'> {
+  return new Promise((done) => setTimeout(() => done('quiet'), UNDECIDED_MILLISECONDS))
 }
 
 function answersIn(bytes: Buffer, methods: readonly string[]): { answers: Told[]; rest: string } {

@@ -89,7 +89,7 @@ export async function readWithNode(
 }
 
 /** Everything here happens in memory, in ticks: nothing is left to come after a few turns of the event loop. */
-async function quiet(): Promise<void> {
+export async function quiet(): Promise<void> {
   for (let turn = 0; turn < 3; turn++) await new Promise<void>((done) => setImmediate(done))
 }
 
