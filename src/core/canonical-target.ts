@@ -60,7 +60,18 @@ function pathFault(path: string, encodedSlash: boolean): string | undefined {
     else if ('"<>^`{}'.includes(character))
       return `The path holds ${character}, which stands in a path only as a percent escape.`
   }
-  return undefined
+  // An overlong form of a dot or a slash is one to a decoder that is not strict.
+  return isUtf8(path) ? undefined : 'The path holds escapes that are not UTF-8.'
+}
+
+function isUtf8(path: string): boolean {
+  if (!path.includes('%')) return true
+  try {
+    decodeURIComponent(path)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function escapeFault(path: string, at: number, encodedSlash: boolean): string | undefined {
