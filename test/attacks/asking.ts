@@ -30,7 +30,12 @@ export function ask(
   front: Front,
   wanted: Omit<Ask, 'door'> & { readonly held: Held; readonly login: Login },
 ): Promise<Answer> {
-  return stage.request({ headers: [bearer(wanted.login, wanted.held)], ...wanted, door: front.door })
+  return stage.request({
+    headers: [bearer(wanted.login, wanted.held)],
+    ...wanted,
+    door: front.door,
+    protocol: front.protocol,
+  })
 }
 
 /** The code of a refusal; of an answer that is none, its status, so that a failure says what came instead. */

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
-import { attack } from './attack.ts'
-import { ask, bearer, expectNothingOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, bearer, expectNothingOf } from './asking.ts'
 import { openInternet, PUBLIC, type Internet } from './internet.ts'
 
 let internet: Internet
@@ -34,7 +34,7 @@ afterAll(async () => {
   internet.close()
 })
 
-attack('D1', 'no redirect is followed, whatever its status', textFronts, async (front) => {
+attack('D1', 'no redirect is followed, whatever its status', fronts, async (front) => {
   for (const status of [301, 302, 303, 307, 308]) {
     const before = service.got.length
     const answer = await ask(stage, front, { held: echo, login, method: 'POST', target: `/to/${status}`, body: 'x' })
@@ -49,10 +49,11 @@ attack('D1', 'no redirect is followed, whatever its status', textFronts, async (
 attack(
   'D1',
   'the agent that follows by itself brings a placeholder and nothing else',
-  textFronts.filter(({ door }) => door === 'absolute'),
-  async () => {
+  fronts.filter(({ door }) => door === 'absolute'),
+  async (front) => {
     const answer = await stage.request({
       door: 'absolute',
+      protocol: front.protocol,
       held: { id: 'attacker', host: 'attacker.example.net' },
       login,
       target: '/loot',

@@ -5,8 +5,8 @@ import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
 import { connectHead } from '../e2e/gateway/harness.ts'
 import { wireOf } from '../e2e/gateway/wire.ts'
-import { attack } from './attack.ts'
-import { ask, bearer, expectNothingOf, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, bearer, expectNothingOf, outcomeOf } from './asking.ts'
 import { openInternet, PUBLIC, type Internet } from './internet.ts'
 
 let internet: Internet
@@ -44,7 +44,7 @@ afterAll(async () => {
   internet.close()
 })
 
-attack('D2', 'a redirect to http of the same host gets nothing, followed or not', textFronts, async (front) => {
+attack('D2', 'a redirect to http of the same host gets nothing, followed or not', fronts, async (front) => {
   if (front.door !== 'absolute') {
     const redirected = await ask(stage, front, { held: api, login, target: '/v1' })
     expect([redirected.status, header(redirected, 'location')]).toEqual([302, `http://${HOST}/v1`])

@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { createAuthority } from '../fakes/authority.ts'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { ask, bearer, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts, type Front } from './attack.ts'
+import { ask, bearer, outcomeOf } from './asking.ts'
 import { openInternet, PUBLIC, SECOND_PUBLIC, type Internet } from './internet.ts'
 
 let internet: Internet
@@ -39,13 +39,18 @@ afterAll(async () => {
 })
 
 /** At the absolute form a service with TLS is refused anyway, so the name there is one that nobody lists. */
-function askAgain(front: { readonly door: 'base-url' | 'absolute' | 'tunnel' }) {
-  if (front.door !== 'absolute')
-    return ask(stage, { name: front.door, protocol: 'http/1.1', ...front }, { held: api, login })
-  return stage.request({ door: 'absolute', held: { id: 'x', host: UNLISTED }, login, headers: [bearer(login, api)] })
+function askAgain(front: Front) {
+  if (front.door !== 'absolute') return ask(stage, front, { held: api, login })
+  return stage.request({
+    door: 'absolute',
+    protocol: front.protocol,
+    held: { id: 'x', host: UNLISTED },
+    login,
+    headers: [bearer(login, api)],
+  })
 }
 
-attack('D3', 'each connection goes to the address that was checked for it', textFronts, async (front) => {
+attack('D3', 'each connection goes to the address that was checked for it', fronts, async (front) => {
   const name = front.door === 'absolute' ? UNLISTED : HOST
   for (const [index, second] of ['169.254.169.254', '127.0.0.1', '10.0.0.1', 'fd00:ec2::254', '::1'].entries()) {
     // A name of its own for each pool, so that no connection is left from the one before.
@@ -59,7 +64,7 @@ attack('D3', 'each connection goes to the address that was checked for it', text
   }
 })
 
-attack('D3', 'a name is resolved once for each connection, and never by the socket', textFronts, async (front) => {
+attack('D3', 'a name is resolved once for each connection, and never by the socket', fronts, async (front) => {
   const name = front.door === 'absolute' ? UNLISTED : HOST
   stage.names.set(name, [[PUBLIC], [SECOND_PUBLIC]])
   const before = internet.dialled.length

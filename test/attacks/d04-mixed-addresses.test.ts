@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { codeOf, connectHead, openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
-import { attack } from './attack.ts'
-import { ask, bearer, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, bearer, outcomeOf } from './asking.ts'
 import { openInternet, PUBLIC, SECOND_PUBLIC, type Internet } from './internet.ts'
 
 let internet: Internet
@@ -36,7 +36,7 @@ const answers: readonly string[][] = [
   Array.from({ length: 33 }, (_, i) => `93.184.216.${i}`),
 ]
 
-attack('D4', 'one address that may not be dialled refuses the whole name', textFronts, async (front) => {
+attack('D4', 'one address that may not be dialled refuses the whole name', fronts, async (front) => {
   for (const addresses of answers) {
     stage.names.set(HOST, [addresses])
     stage.names.set(UNLISTED, [addresses])
@@ -45,6 +45,7 @@ attack('D4', 'one address that may not be dialled refuses the whole name', textF
       front.door === 'absolute'
         ? await stage.request({
             door: 'absolute',
+            protocol: front.protocol,
             held: { id: 'x', host: UNLISTED },
             login,
             headers: [bearer(login, api)],

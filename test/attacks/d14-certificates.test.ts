@@ -2,12 +2,14 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { createAuthority } from '../fakes/authority.ts'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts, type Front } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 import { openInternet, PUBLIC, SECOND_PUBLIC, type Internet } from './internet.ts'
 
 /** At the absolute form a service with TLS is refused before anybody is dialled, which D2 shows. */
-const tlsFronts = textFronts.filter(({ door }) => door !== 'absolute')
+const tlsFronts = fronts.filter(({ door }) => door !== 'absolute')
+
+const slug = ({ name }: Front): string => name.replace(' ', '-')
 
 let internet: Internet
 let stage: Stage
@@ -86,9 +88,9 @@ attack('D14', 'a poisoned name leads to a server that cannot prove itself', tlsF
   if (victim === undefined) throw new Error('There is no case.')
   const [, , attacker] = victim
   expect(outcomeOf(await ask(stage, front, { held: good, login }))).toBe('answered 200')
-  const poisoned = await stage.hold({ id: `poisoned-${front.door}`, hosts: [`${front.door}.good.test`] })
+  const poisoned = await stage.hold({ id: `poisoned-${slug(front)}`, hosts: [`${slug(front)}.good.test`] })
   const who = await stage.login('triage')
-  stage.names.set(`${front.door}.good.test`, ['93.184.217.1'])
+  stage.names.set(`${slug(front)}.good.test`, ['93.184.217.1'])
   expect(outcomeOf(await ask(stage, front, { held: poisoned, login: who }))).toBe('upstream_untrusted')
   expect(attacker.received().length).toBe(0)
 })
@@ -97,8 +99,8 @@ attack('D14', 'a server without TLS where TLS is due gets nothing', tlsFronts, a
   const clear = await startUpstream(always(200, {}, 'ok'))
   stage.names.set('api.good.test', ['93.184.217.99'])
   internet.route('93.184.217.99', 443, clear.port)
-  const held = await stage.hold({ id: `clear-${front.door}`, hosts: [`clear-${front.door}.good.test`] })
-  stage.names.set(`clear-${front.door}.good.test`, ['93.184.217.99'])
+  const held = await stage.hold({ id: `clear-${slug(front)}`, hosts: [`clear-${slug(front)}.good.test`] })
+  stage.names.set(`clear-${slug(front)}.good.test`, ['93.184.217.99'])
   const who = await stage.login('triage')
   const answer = await ask(stage, front, { held, login: who })
   expect(answer.status).toBe(502)

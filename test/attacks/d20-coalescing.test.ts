@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack, open } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { bearer, outcomeOf, rawRequest, textFronts } from './asking.ts'
 
 let stage: Stage
@@ -50,4 +50,27 @@ attack('D20', 'each request of one connection is judged and sent by itself', tex
   wire.close()
 })
 
-open('D20', 'a second stream of HTTP/2 with another :authority')
+attack(
+  'D20',
+  'each stream of one connection is judged and sent by itself',
+  fronts.filter(({ protocol }) => protocol === 'h2'),
+  async (front) => {
+    const wire = await stage.openH2(front.door, one.host, login)
+    const send = (held: Held, target: string): Promise<string> =>
+      wire
+        .request(requestFields(stage, { door: front.door, held, login, target, headers: [bearer(login, held)] }))
+        .then(outcomeOf, () => 'reset')
+    const before = [first.got.length, second.got.length]
+    const outcomes = await Promise.all([send(one, '/a'), send(two, '/b'), send(two, '/closed'), send(one, '/c')])
+    if (front.door === 'tunnel')
+      expect(outcomes).toEqual(['answered 200', 'host_mismatch', 'host_mismatch', 'answered 200'])
+    else expect(outcomes).toEqual(['answered 200', 'answered 200', 'operation_denied', 'answered 200'])
+    expect([first.got.length, second.got.length]).toEqual([
+      (before[0] ?? 0) + 2,
+      (before[1] ?? 0) + (front.door === 'tunnel' ? 0 : 1),
+    ])
+    expect(first.received().includes(two.secret())).toBe(false)
+    expect(second.received().includes(one.secret())).toBe(false)
+    wire.close()
+  },
+)

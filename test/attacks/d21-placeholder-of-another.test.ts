@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { ask, expectNothingOf, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, expectNothingOf, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -52,7 +52,7 @@ function placed(service: Held, text: string): { target: string; headers: [string
   }
 }
 
-attack('D21', 'the placeholder of one service opens no other', textFronts, async (front) => {
+attack('D21', 'the placeholder of one service opens no other', fronts, async (front) => {
   const received = upstream.received().length
   for (const service of held) {
     for (const other of held) {
@@ -65,33 +65,28 @@ attack('D21', 'the placeholder of one service opens no other', textFronts, async
   expect(upstream.received().length).toBe(received)
 })
 
-attack('D21', 'nor does the placeholder of another field', textFronts, async (front) => {
+attack('D21', 'nor does the placeholder of another field', fronts, async (front) => {
   const pair = held.at(-1)
   if (pair === undefined) throw new Error('There is no service.')
   const { target, headers } = placed(pair, login.placeholder(pair, 'key'))
   expect(outcomeOf(await ask(stage, front, { held: pair, login, target, headers }))).toBe('placeholder_elsewhere')
 })
 
-attack(
-  'D21',
-  'in its own place each is good, and beside it the others stay what they are',
-  textFronts,
-  async (front) => {
-    for (const service of held) {
-      const other = held.find((candidate) => candidate !== service)
-      if (other === undefined) throw new Error('There is no other service.')
-      const field = service.id === 'pair' ? 'user' : 'key'
-      const { target, headers } = placed(service, login.placeholder(service, field))
-      const answer = await ask(stage, front, {
-        held: service,
-        login,
-        target,
-        headers: [...headers, ['X-Other', login.placeholder(other)]],
-      })
-      expect(outcomeOf(answer), service.id).toBe('answered 200')
-      const got = upstream.got.at(-1)
-      expect(got?.headers['x-other']).toBe(login.placeholder(other))
-      expectNothingOf(other, JSON.stringify([got?.target, got?.rawHeaders]))
-    }
-  },
-)
+attack('D21', 'in its own place each is good, and beside it the others stay what they are', fronts, async (front) => {
+  for (const service of held) {
+    const other = held.find((candidate) => candidate !== service)
+    if (other === undefined) throw new Error('There is no other service.')
+    const field = service.id === 'pair' ? 'user' : 'key'
+    const { target, headers } = placed(service, login.placeholder(service, field))
+    const answer = await ask(stage, front, {
+      held: service,
+      login,
+      target,
+      headers: [...headers, ['X-Other', login.placeholder(other)]],
+    })
+    expect(outcomeOf(answer), service.id).toBe('answered 200')
+    const got = upstream.got.at(-1)
+    expect(got?.headers['x-other']).toBe(login.placeholder(other))
+    expectNothingOf(other, JSON.stringify([got?.target, got?.rawHeaders]))
+  }
+})

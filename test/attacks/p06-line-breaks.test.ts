@@ -4,8 +4,8 @@ import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts
 import { KeywardError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { parseService } from '../../src/services/definition.ts'
-import { attack, inside } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, inside, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -55,7 +55,7 @@ attack('P6', 'a secret with a line break or a control character is not taken in'
     }
 })
 
-attack('P6', 'a secret that is a file is never put into a header', textFronts, async (front) => {
+attack('P6', 'a secret that is a file is never put into a header', fronts, async (front) => {
   const before = upstream.received().length
   expect(outcomeOf(await ask(stage, front, { held: pem, login }))).toBe('secret_not_injectable')
   expect(upstream.received().length).toBe(before)

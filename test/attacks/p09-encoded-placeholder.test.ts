@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack, open } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, open, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -30,7 +30,7 @@ afterAll(async () => {
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64')
 
-attack('P9', 'Basic: either half, any user, padded or not, is undone and written anew', textFronts, async (front) => {
+attack('P9', 'Basic: either half, any user, padded or not, is undone and written anew', fronts, async (front) => {
   const placeholder = login.placeholder(basic)
   const wanted = `Basic ${base64(`x-access-token:${basic.secret()}`)}`
   for (const value of [
@@ -49,7 +49,7 @@ attack('P9', 'Basic: either half, any user, padded or not, is undone and written
   }
 })
 
-attack('P9', 'Basic that holds two, a damaged one or a coded one is refused', textFronts, async (front) => {
+attack('P9', 'Basic that holds two, a damaged one or a coded one is refused', fronts, async (front) => {
   const placeholder = login.placeholder(basic)
   const before = upstream.received().length
   for (const value of [
@@ -77,7 +77,7 @@ const everyEscaped = (text: string): string =>
 const someEscaped = (text: string): string =>
   [...text].map((letter, index) => (index % 2 === 0 ? letter : `%${letter.charCodeAt(0).toString(16)}`)).join('')
 
-attack('P9', 'a query with percent escapes is undone and written anew', textFronts, async (front) => {
+attack('P9', 'a query with percent escapes is undone and written anew', fronts, async (front) => {
   const placeholder = login.placeholder(queried)
   for (const text of [placeholder, everyEscaped(placeholder), someEscaped(placeholder)])
     for (const name of ['key', '%6bey', 'k%65y', 'KEY']) {
@@ -96,7 +96,7 @@ attack('P9', 'a query with percent escapes is undone and written anew', textFron
 attack(
   'P9',
   'a path with needless escapes is refused, and so is a placeholder escaped twice',
-  textFronts,
+  fronts,
   async (front) => {
     const before = upstream.received().length
     const cases: readonly [Held, string][] = [
@@ -119,7 +119,7 @@ attack(
   },
 )
 
-attack('P9', 'a header holds a placeholder as it is or none', textFronts, async (front) => {
+attack('P9', 'a header holds a placeholder as it is or none', fronts, async (front) => {
   const placeholder = login.placeholder(bearing)
   const before = upstream.received().length
   for (const value of [

@@ -4,8 +4,8 @@ import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/har
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { looksLikePlaceholder, makePlaceholder, type RandomText } from '../../src/core/placeholder.ts'
 import { detectors } from '../../src/detectors/index.ts'
-import { attack, inside } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, inside, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -26,7 +26,7 @@ afterAll(async () => {
   await upstream.close()
 })
 
-attack('P10', 'a placeholder with something before or behind it is none', textFronts, async (front) => {
+attack('P10', 'a placeholder with something before or behind it is none', fronts, async (front) => {
   const before = upstream.received().length
   const [one, two] = [login.placeholder(first), login.placeholder(second)]
   for (const text of [

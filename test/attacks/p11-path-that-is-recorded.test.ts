@@ -2,8 +2,8 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { RECORDED_PATH_CHARACTERS } from '../../src/gateway/record.ts'
-import { attack } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -37,7 +37,7 @@ afterAll(async () => {
   await upstream.close()
 })
 
-attack('P11', 'a path longer than what is recorded is judged to its end', textFronts, async (front) => {
+attack('P11', 'a path longer than what is recorded is judged to its end', fronts, async (front) => {
   const long = 'a'.repeat(RECORDED_PATH_CHARACTERS + 100)
   const before = upstream.got.length
   const since = Date.now()
@@ -51,7 +51,7 @@ attack('P11', 'a path longer than what is recorded is judged to its end', textFr
   expect(upstream.got.at(-1)?.target).toBe(`/files/${long}`)
 })
 
-attack('P11', 'a path of which the journal hides a part is judged and sent as it is', textFronts, async (front) => {
+attack('P11', 'a path of which the journal hides a part is judged and sent as it is', fronts, async (front) => {
   const placeholder = login.placeholder(bot)
   const before = upstream.got.length
   for (const target of [
@@ -76,7 +76,7 @@ attack('P11', 'a path of which the journal hides a part is judged and sent as it
   expect(JSON.stringify(event)).not.toContain(bot.secret())
 })
 
-attack('P11', 'what the journal says was decided is what arrived', textFronts, async (front) => {
+attack('P11', 'what the journal says was decided is what arrived', fronts, async (front) => {
   for (const target of ['/files/x', '/files/x%20y', '/files/%C3%A9', "/files/a:b@c!$&'()*+,=", '/files/x?secret=1']) {
     const since = Date.now()
     expect(outcomeOf(await ask(stage, front, { held: echo, login, target }))).toBe('answered 200')

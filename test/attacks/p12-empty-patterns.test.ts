@@ -3,8 +3,8 @@ import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/har
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { KeywardError } from '../../src/core/errors.ts'
 import { parseService } from '../../src/services/definition.ts'
-import { attack, inside } from './attack.ts'
-import { ask, outcomeOf, textFronts } from './asking.ts'
+import { attack, inside, fronts } from './attack.ts'
+import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -100,7 +100,7 @@ attack('P12', 'a service without hosts, places or with empty ones is an error', 
     expect(() => parseService(`id: mine\n${text}\n`, () => '', []), text).toThrow(/./)
 })
 
-attack('P12', 'after all that was refused, the grant is as wide as before', textFronts, async (front) => {
+attack('P12', 'after all that was refused, the grant is as wide as before', fronts, async (front) => {
   for (const pattern of empty.slice(0, 8)) await codeOfAdding([pattern])
   const before = upstream.got.length
   for (const [method, target] of [
