@@ -11,6 +11,7 @@ import {
   type Stage,
 } from '../e2e/gateway/harness.ts'
 import { wireOf, type Answer, type Wire } from '../e2e/gateway/wire.ts'
+import { frame } from '../e2e/gateway/h2-wire.ts'
 import { fronts, type Front } from './attack.ts'
 
 /** The fronts that speak HTTP/1.1: for attacks on its bytes. */
@@ -119,6 +120,7 @@ export async function secureInside(
   authority: string,
   login: Login,
   serverName: string | null,
+  protocol: 'http/1.1' | 'h2' = 'http/1.1',
 ): Promise<Wire | null> {
   const wire = await stage.dial()
   wire.write(connectHead(authority, login.token))
@@ -132,11 +134,20 @@ export async function secureInside(
     ca: stage.app.caCertificate,
     // Without a name to check against: whose certificate comes back is not what is tried here.
     checkServerIdentity: () => undefined,
-    ALPNProtocols: ['http/1.1'],
+    ALPNProtocols: [protocol],
     ...(serverName === null ? {} : { servername: serverName }),
   })
   return new Promise((done) => {
     secure.once('secureConnect', () => done(wireOf(secure)))
     for (const event of ['error', 'close', 'end']) secure.once(event, () => done(null))
   })
+}
+
+/** A connection of this front on which frames of HTTP/2 may be written as they are; the preface and empty SETTINGS are sent. */
+export async function rawH2(stage: Stage, front: Front, host: string, login: Login): Promise<Wire> {
+  const wire =
+    front.door === 'tunnel' ? await secureInside(stage, `${host}:443`, login, host, 'h2') : await stage.dial()
+  if (wire === null) throw new Error('The tunnel does not speak HTTP/2.')
+  wire.write(Buffer.concat([Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1'), frame(4, 0, 0)]))
+  return wire
 }
