@@ -3,7 +3,7 @@ import { each, type Family } from './mutation.ts'
 
 /** Sizes, ends and trailers of chunks. */
 
-const SIZES = [
+export const CHUNK_SIZES: readonly string[] = [
   '5',
   '05',
   '0005',
@@ -61,7 +61,7 @@ const SIZES = [
 ]
 
 export const chunks: Family = [
-  ...each('chunk size', SIZES, (draft, value) => {
+  ...each('chunk size', CHUNK_SIZES, (draft, value) => {
     draft.method = 'POST'
     draft.lines.push('Transfer-Encoding: chunked')
     draft.body = `${value}\r\n${HELLO}\r\n0\r\n\r\n`
