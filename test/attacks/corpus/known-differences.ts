@@ -18,3 +18,16 @@ const KNOWN_IN_MIXTURES = /upgrade \[|meaning "Upgrade/
 export function isKnown(name: string): boolean {
   return KNOWN.some((known) => name.includes(known)) || KNOWN_IN_MIXTURES.test(name)
 }
+
+/** The same, told by the bytes: for requests that nobody has named. */
+const KNOWN_BYTES: readonly RegExp[] = [
+  /(?:^|\n)[A-Z-]+ [A-Za-z]+:\/\/[^/?\r\n ]*[\\#|^"<>{}`]/,
+  /\ntransfer-encoding:[^\r\n]*\t/i,
+  /\r\n0+(?:;[^\r\n]*)?\r\n(?:[^\r\n]+\r\n)*(?:content-length|transfer-encoding):/i,
+  /\nupgrade:/i,
+]
+
+export function isKnownIn(bytes: Uint8Array): boolean {
+  const text = Buffer.from(bytes).toString('latin1')
+  return KNOWN_BYTES.some((pattern) => pattern.test(text))
+}
