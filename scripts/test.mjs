@@ -1,5 +1,5 @@
 // `npm test`: set up if need be, then every check, each one named, the first failure last on the screen.
-//   npm test -- --only types,lint,unit,e2e,attacks,clients,pack
+//   npm test -- --only types,lint,unit,e2e,attacks,load,clients,pack
 import { join } from 'node:path'
 import { root, run, say, setUp, setUpFolder } from './setup.mjs'
 
@@ -16,6 +16,7 @@ const steps = [
   ['unit', () => vitest('--project', 'unit')],
   ['e2e', () => vitest('--project', 'e2e')],
   ['attacks', () => run(node, ['--disable-warning=ExperimentalWarning', join(root, 'scripts/attacks.ts')])],
+  ['load', () => vitest('--project', 'load')],
   ['clients', () => (setUpFolder(join(root, 'test/clients')), vitest('--project', 'clients'))],
   ['pack', () => vitest('--project', 'pack')],
 ]

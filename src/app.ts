@@ -53,6 +53,10 @@ export interface AppOptions {
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
+  /** For tests: whether this node may still act on the policy that it knows; always, unless given. */
+  readonly lease?: { held(): boolean }
+  /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
+  readonly journalFiles?: URL
 }
 
 export type App = Awaited<ReturnType<typeof openApp>>
@@ -63,6 +67,10 @@ export async function openApp(options: AppOptions) {
   const now = options.now ?? Date.now
   const startedAt = now()
   prepareHome(config.home)
+  const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
+  // With a long home the sockets lie in the temporary directory, in folders that nobody else may have made.
+  ownFolder(dirname(dirname(gatewaySocket)))
+  ownFolder(dirname(gatewaySocket))
 
   const store = await openSqliteStore(join(config.home, 'keyward.db'))
   const { records, vault, created } = await openOrCreate(store, options, now)
@@ -73,6 +81,7 @@ export async function openApp(options: AppOptions) {
     node: config.node,
     ...keys,
     now,
+    ...(options.journalFiles === undefined ? {} : { filesModule: options.journalFiles }),
   }).catch(async (error: unknown) => {
     await records.close()
     throw error
@@ -141,10 +150,6 @@ export async function openApp(options: AppOptions) {
           bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
         }),
   })
-  const gatewaySocket = socketPath(config.home, 'gateway/gateway.sock', tmpdir(), process.getuid?.() ?? 0)
-  // With a long home the sockets lie in the temporary directory, in folders that nobody else may have made.
-  ownFolder(dirname(dirname(gatewaySocket)))
-  ownFolder(dirname(gatewaySocket))
   const gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
@@ -166,7 +171,7 @@ export async function openApp(options: AppOptions) {
       needles: createNeedleSource({ credentials, services: directory, records }),
       journal: { append: (event, options) => journal.append(event, { ...options, sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.
-      lease: { held: () => true },
+      lease: options.lease ?? { held: () => true },
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
       now,
       newId,
@@ -301,7 +306,11 @@ async function anchorToJournal(records: Records, journal: Journal, directory: st
   })
 }
 
-/** What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent, credential, version or grant. */
+/**
+ * What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent,
+ * credential, version or grant, exchanges of a service that is another now, and all that reaches hosts
+ * without a service from an environment that is closed now.
+ */
 function endWhatChanged(
   changes: readonly Change<TableName>[],
   records: Records,
@@ -312,6 +321,21 @@ function endWhatChanged(
       inflight.endWhere((entry) => entry.agentId === change.id, 'agent_suspended')
     if (change.table === 'credential' && change.body?.state !== 'active')
       inflight.endWhere((entry) => entry.credentialId === change.id, 'credential_suspended')
+    if (change.table === 'service') {
+      const { id } = change
+      inflight.endWhere(
+        ({ credentialId }) => credentialId !== null && records.get('credential', credentialId)?.service === id,
+        'service_changed',
+      )
+    }
+    if (change.table === 'environment' && change.body?.egress !== 'open') {
+      const { id } = change
+      // A tunnel of listed hosts goes too: its next one is judged anew like every other.
+      inflight.endWhere(
+        ({ credentialId, agentId }) => credentialId === null && records.get('agent', agentId)?.environment === id,
+        'host_not_listed',
+      )
+    }
     if (change.table === 'grant' && change.body === null) {
       inflight.endWhere(
         (entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records),

@@ -25,6 +25,7 @@ export const errors = {
   placeholder_ambiguous: { status: 400, exit: 1, title: 'The place of the credential is filled more than once.', next: 'Send exactly one credential.' },
   // Where it goes
   service_unknown: { status: 404, exit: 1, title: 'No such service.', next: '`keyward service list` shows those that exist; `keyward service add FILE.yaml` adds one.' },
+  service_changed: { status: 503, exit: 1, title: 'The service was changed while the request was under way.', next: 'Send the request again: it is judged by the service as it is now.' },
   host_not_listed: { status: 403, exit: 1, title: 'No service lists this host, and the environment does not allow other hosts.', next: 'Add the host to a service, or run with `--egress open` in dev.' },
   host_sibling: { status: 403, exit: 1, title: 'The host is a sibling of a listed host, and siblings are refused.', next: 'If the host belongs to the service, list it in the service.' },
   host_refused: { status: 403, exit: 1, title: 'The host resolves to an address that Keyward does not dial.', next: 'Private, link-local and metadata addresses are dialled only when a service names them in its endpoint.' },

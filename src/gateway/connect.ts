@@ -29,31 +29,33 @@ export function connector(
   service: Service | null,
   options: { readonly resolve: Resolve; readonly protocols: readonly string[] },
 ): Connector {
+  // Not the head itself: a connector outlives the request that it was made for, whose head holds a credential.
+  const { scheme, host, port } = head
   const endpoint = service?.endpoint === undefined ? null : new URL(service.endpoint)
-  const tls = endpoint === null ? head.scheme === 'https' : endpoint.protocol === 'https:'
+  const tls = endpoint === null ? scheme === 'https' : endpoint.protocol === 'https:'
   const ca = service?.trust === undefined ? undefined : [...rootCertificates, service.trust]
   /** Resumed by later connections: the connector is made for one origin and one trust, so what was verified then holds. */
   let session: Buffer | undefined
 
   async function target(): Promise<{ host: string; port: number }> {
     if (endpoint !== null) return { host: bare(endpoint.hostname), port: Number(endpoint.port || (tls ? 443 : 80)) }
-    const checked = await checkedAddress(head.host, options.resolve)
+    const checked = await checkedAddress(host, options.resolve)
     if ('refusal' in checked) throw new NotConnected(checked)
-    return { host: checked.address, port: head.port }
+    return { host: checked.address, port }
   }
 
   function begin(where: { host: string; port: number }): Socket {
     if (!tls) return connectTcp(where)
     const socket = connectTls({
       ...where,
-      servername: isName(head.host) ? head.host : '',
+      servername: isName(host) ? host : '',
       ca,
       minVersion: 'TLSv1.2',
       rejectUnauthorized: true,
       ALPNProtocols: [...options.protocols],
       ...(session === undefined ? {} : { session }),
       checkServerIdentity: (_name, certificate) => {
-        const mismatch = checkServerIdentity(head.host, certificate)
+        const mismatch = checkServerIdentity(host, certificate)
         return mismatch !== undefined && endpoint !== null
           ? checkServerIdentity(bare(endpoint.hostname), certificate)
           : mismatch

@@ -193,7 +193,7 @@ function changedSince({ arrival, place, ports, grants }: Performance): Refusal |
   return isRefusal(again) ? again : null
 }
 
-/** Session, agent, credential and lease, as they are at this instant. */
+/** Session, agent, credential, service and lease, as they are at this instant. */
 function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
   if (!ports.lease.held()) return { refusal: 'lease_lost' }
   const caller = ports.sessions.live(place.caller.sessionId)
@@ -202,6 +202,7 @@ function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
   if (credential === undefined) return { refusal: 'credential_missing' }
   if (credential.environment !== place.caller.environment) return { refusal: 'environment_mismatch' }
   if (credential.state === 'suspended') return { refusal: 'credential_suspended' }
+  if (ports.services.get(place.service.id) !== place.service) return { refusal: 'service_changed' }
   return null
 }
 

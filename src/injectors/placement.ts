@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { KeywardError } from '../core/errors.ts'
 import type { RequestHead } from '../core/request.ts'
+import { soleHeader } from './header-place.ts'
 import { injectors } from './index.ts'
 import type { FieldValues, Found, PreparedInjector, RegisteredInjector } from './injector.ts'
 
@@ -44,10 +45,15 @@ export function preparedRule(rule: PlacementRule): PreparedInjector {
   }
 }
 
+/** What a program without a key sends: a scheme at most. */
+const EMPTY_CREDENTIAL = /^(?:bearer|basic|token)?\s*$/i
+
 /**
  * Where the request presents something in the place of a credential: which rule, which field, and
  * the text, which the caller looks up. Null when every place of the service is empty. Throws
- * KeywardError `placeholder_ambiguous` when more than one place is filled.
+ * KeywardError `placeholder_ambiguous` when more than one place is filled, and `placeholder_required`
+ * when a header that the service reads credentials from holds something in a form of its own: it would
+ * either go out beside the injected credential or be replaced without a word.
  */
 export function findPlaceholder<Rule extends PlacementRule>(
   head: RequestHead,
@@ -65,7 +71,20 @@ export function findPlaceholder<Rule extends PlacementRule>(
     }
     only = { rule, ...found }
   }
+  if (only === null || service.inject.length > 1) refuseUnread(head, service.inject, only?.rule)
   return only
+}
+
+function refuseUnread(head: RequestHead, rules: readonly PlacementRule[], read: PlacementRule | undefined): void {
+  const readPlace = read === undefined ? null : preparedRule(read).place
+  for (const rule of rules) {
+    const { place } = preparedRule(rule)
+    if (place.in !== 'header' || (readPlace?.in === 'header' && readPlace.name === place.name)) continue
+    const value = soleHeader(head, place.name)
+    if (value === null || EMPTY_CREDENTIAL.test(value)) continue
+    const detail = `The header ${place.name} is filled in a form that the service does not read.`
+    throw new KeywardError('placeholder_required', detail)
+  }
 }
 
 /** The head with the credential in the rule's place, and nowhere else. Throws `field_missing` or `secret_not_injectable`. */

@@ -1,7 +1,7 @@
 /**
  * For tests: `files` over a disk that can be made to fail. What it does is read, before every
  * operation, from the file named by `?control=` in this module's URL: `ok`, `hang`, `write EIO`,
- * `half ENOSPC` (takes half of the bytes, then fails), `sync EIO`, `sync hang`.
+ * `write ENOSPC`, `half ENOSPC` (takes half of the bytes, then fails), `sync EIO`, `sync hang`.
  */
 import { readFileSync } from 'node:fs'
 import { setTimeout as pause } from 'node:timers/promises'
@@ -26,6 +26,7 @@ export const files: Files = {
   write(descriptor, bytes) {
     while (mood() === 'hang') Atomics.wait(never, 0, 0, POLL_MILLISECONDS)
     if (mood() === 'write EIO') throw failure('EIO')
+    if (mood() === 'write ENOSPC') throw failure('ENOSPC')
     if (mood() === 'half ENOSPC') {
       half = !half
       if (!half) throw failure('ENOSPC')

@@ -43,13 +43,15 @@ function prepare(database: DatabaseSync, path: string): Store {
   database.exec('PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL')
   // In exclusive mode the lock that this takes is kept until the database is closed.
   database.exec('BEGIN EXCLUSIVE; COMMIT')
-  return sqliteStore(database)
+  return sqliteStore(database, [path, `${path}-wal`])
 }
 
-function sqliteStore(database: DatabaseSync): Store {
+function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
   let initialised = readMarker(database) !== null
+  const stillThere = filesAsOpened(paths)
 
   function transaction(work: () => void): void {
+    stillThere()
     database.exec('BEGIN IMMEDIATE')
     try {
       work()
@@ -112,6 +114,24 @@ function sqliteStore(database: DatabaseSync): Store {
     async close() {
       if (database.isOpen) database.close()
     },
+  }
+}
+
+/**
+ * A database that was removed or replaced while it was open takes writes as before, and they are gone
+ * with the process: a suspension that nobody finds again. Gives a check that throws instead.
+ */
+function filesAsOpened(paths: readonly string[]): () => void {
+  const identityOf = (path: string): string | null => {
+    const found = lstatSync(path, { throwIfNoEntry: false, bigint: true })
+    return found === undefined ? null : `${found.dev}:${found.ino}`
+  }
+  const opened = paths.map((path) => ({ path, identity: identityOf(path) }))
+  return () => {
+    for (const { path, identity } of opened) {
+      if (identity !== null && identityOf(path) !== identity)
+        throw new KeywardError('store_unreadable', 'The database was removed or replaced while it was in use.')
+    }
   }
 }
 

@@ -139,7 +139,8 @@ export class ClientConnection {
   }
 
   readonly #onData = (chunk: Buffer): void => {
-    this.movedAt = this.#clock.now
+    // A head has its time as a whole: one that comes a byte at a time would never end.
+    if (this.#state !== 'head') this.movedAt = this.#clock.now
     // Nobody asked: whatever this is, it is not the answer to the next request.
     if (this.#state === 'idle') return this.destroy()
     if (this.#state === 'gone') return
@@ -203,6 +204,7 @@ export class ClientConnection {
       return this.#state === 'head'
     }
     this.#state = 'body'
+    this.movedAt = this.#clock.now
     this.#keepAlive = answer.keepAlive
     this.#keptMilliseconds = keptMilliseconds(headers)
     this.#untilClose = framing.kind === 'close'

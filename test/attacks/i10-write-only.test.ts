@@ -1,0 +1,146 @@
+import { afterAll, expect } from 'vitest'
+import { createControlApi } from '../../src/api/control.ts'
+import { inputs } from '../../src/api/schema.ts'
+import type { RouteName } from '../../src/api/schema.ts'
+import { findLeaks } from '../e2e/canary/secrets.ts'
+import { codeOf, connectHead, madeUp, proxyCredentials } from '../e2e/gateway/harness.ts'
+import { attack, fronts, inside } from './attack.ts'
+import { usePlaces } from './place.ts'
+
+const places = usePlaces()
+const secrets = { first: `first-${madeUp()}`, replaced: `replaced-${madeUp()}`, second: `second-${madeUp()}` }
+const leaks: string[] = []
+afterAll(() => expect(leaks).toEqual([]))
+
+/** One call of every route in an order that makes sense; `ID` stands for the id that the list of the route before gave. */
+const calls: readonly (readonly [route: RouteName, input?: object])[] = [
+  ['GET /status'],
+  ['GET /environments'],
+  ['GET /services'],
+  ['POST /services', { definition: 'id: mine\nname: Mine\nhosts: [mine.example.test]\ninject: { kind: bearer }\n' }],
+  ['GET /services/:service'],
+  ['POST /environments/:environment/credentials', { name: 'mine', service: 'mine', fields: { key: secrets.first } }],
+  ['POST /environments/:environment/credentials', { name: 'mine', service: 'mine', fields: { key: secrets.second } }],
+  ['PUT /environments/:environment/credentials/:name', { fields: { key: secrets.replaced } }],
+  ['PUT /environments/:environment/credentials/:name', { fields: { key: `${secrets.second}\n\u0000` } }],
+  ['PUT /environments/:environment/credentials/:name', { fields: { [secrets.second]: secrets.second } }],
+  ['GET /credentials'],
+  ['GET /environments/:environment/credentials/:name'],
+  ['POST /environments/:environment/credentials/:name/suspend'],
+  ['POST /environments/:environment/credentials/:name/resume'],
+  ['POST /environments/:environment/credentials/:name/reveal', { confirmation: 'something else' }],
+  ['POST /environments/:environment/agents', { name: 'mine' }],
+  ['GET /agents'],
+  ['GET /environments/:environment/agents/:name'],
+  ['POST /environments/:environment/agents/:name/suspend'],
+  ['POST /environments/:environment/agents/:name/resume'],
+  ['POST /environments/:environment/grants', { agent: 'mine', credential: 'mine', allow: ['*'] }],
+  ['GET /grants'],
+  ['GET /grants/:id'],
+  ['POST /environments/:environment/sessions', { agent: 'mine' }],
+  ['POST /environments/:environment/runs', { agent: 'mine', contain: 'none' }],
+  ['GET /sessions'],
+  ['POST /sessions/:id/extend', { ttlSeconds: 3_600 }],
+  ['POST /sessions/:id/suspend'],
+  ['POST /sessions/:id/resume'],
+  ['DELETE /sessions/:id'],
+  ['POST /occurrences', { texts: [secrets.first, secrets.replaced, 'nothing'], environment: 'dev' }],
+  ['GET /journal', { last: '1000' }],
+  ['GET /journal/verification'],
+  ['GET /grants'],
+  ['DELETE /grants/:id'],
+  ['DELETE /environments/:environment/credentials/:name', { cascade: true }],
+  ['DELETE /environments/:environment/agents/:name'],
+  ['DELETE /services/:service'],
+  ['POST /shutdown'],
+]
+
+attack('I10', 'no answer of any route of the control API holds a secret', inside, async () => {
+  expect([...new Set(calls.map(([route]) => route))].toSorted()).toEqual(Object.keys(inputs).toSorted())
+  const seen: string[] = []
+  const api = createControlApi(
+    { ...places.stage.app, stop: () => undefined },
+    { actor: 'operator:test', onError: (_reference, error) => void seen.push(String(error)) },
+  )
+  const worked = new Set<string>()
+  let id = ''
+  for (const [route, input = {}] of calls) {
+    const [method = 'GET', template = '/'] = route.split(' ')
+    const path = template
+      .replace(':environment', 'dev')
+      .replace(':service', 'mine')
+      .replace(':name', 'mine')
+      .replace(':id', id)
+    const reads = method === 'GET'
+    const query = reads
+      ? `?${new URLSearchParams(Object.entries(input).map(([key, value]): [string, string] => [key, String(value)]))}`
+      : ''
+    const response = await api.request(`http://keyward${path}${query}`, {
+      method,
+      ...(reads ? {} : { body: JSON.stringify(input), headers: { 'content-type': 'application/json' } }),
+    })
+    const text = await response.text()
+    if (response.ok) worked.add(route)
+    for (const leak of findLeaks(Buffer.from(`${JSON.stringify([...response.headers])}${text}`), secrets))
+      leaks.push(`${route}: ${leak}`)
+    const listed: unknown = route === 'GET /journal' ? null : JSON.parse(text)
+    if (Array.isArray(listed) && typeof listed[0]?.id === 'string') id = listed[0].id
+  }
+  expect(leaks).toEqual([])
+  expect(seen).toEqual([])
+  // A route that only ever refused has shown nothing; this one is meant to refuse.
+  const silent = calls.map(([route]) => route).filter((route) => !worked.has(route))
+  expect(silent).toEqual(['POST /environments/:environment/credentials/:name/reveal'])
+})
+
+attack(
+  'I10',
+  'an agent has no way to read at all: its token opens no route through any door',
+  fronts,
+  async (front) => {
+    const where = await places.place()
+    const before = places.upstream.received().length
+    const own = `127.0.0.1:${places.stage.port}`
+    const { token } = where.login
+    if (front.door === 'tunnel') {
+      const wire = await places.stage.dial()
+      wire.write(connectHead(own, token))
+      expect(codeOf(await wire.answer())).toBe('loop_refused')
+      return
+    }
+    for (const route of Object.keys(inputs)) {
+      const [method = 'GET', template = '/'] = route.split(' ')
+      const target = template.replace(':environment', 'dev').replaceAll(/:[a-z]+/g, where.held.id)
+      const credentials = [
+        ['Proxy-Authorization', proxyCredentials(token)],
+        ['Authorization', `Bearer ${token}`],
+      ] as const
+      if (front.protocol === 'h2') {
+        const wire = await places.stage.openH2(front.door, own, where.login)
+        const fields = [
+          [':method', method],
+          [':scheme', 'http'],
+          [':authority', own],
+          [':path', target],
+          ...credentials.map(([name, value]) => [name.toLowerCase(), value] as const),
+        ] as const
+        expect(['service_unknown', 'loop_refused', 'port_refused'], route).toContain(codeOf(await wire.request(fields)))
+        wire.close()
+        continue
+      }
+      const wire = await places.stage.dial()
+      const line = front.door === 'absolute' ? `http://${own}${target}` : target
+      const lines = [
+        `${method} ${line} HTTP/1.1`,
+        `Host: ${own}`,
+        ...credentials.map((pair) => pair.join(': ')),
+        '',
+        '',
+      ]
+      wire.write(lines.join('\r\n'))
+      expect(codeOf(await wire.answer()), route).toBe(front.door === 'absolute' ? 'loop_refused' : 'service_unknown')
+      wire.close()
+    }
+    expect(places.upstream.received().length).toBe(before)
+  },
+)
