@@ -18,9 +18,15 @@ export interface Scrubber {
   readonly hits: number
 }
 
-export function createScrubber(needles: NeedleSet): Scrubber {
-  return new StreamScrubber(needles)
+/** What is written over a secret whose place must keep its length. */
+const FILL = 0x78
+
+/** `sameLength`: each place is overwritten instead of replaced, for what counts its bytes elsewhere. */
+export function createScrubber(needles: NeedleSet, options: { readonly sameLength: boolean } = replaced): Scrubber {
+  return new StreamScrubber(needles, options.sameLength)
 }
+
+const replaced = { sameLength: false }
 
 /** The whole of `text`, one byte a character (as header values are), scrubbed. */
 export function scrubText(needles: NeedleSet, text: string): { text: string; hits: number } {
@@ -43,13 +49,15 @@ const empty = new Uint8Array(0)
 class StreamScrubber implements Scrubber {
   hits = 0
   readonly #needles: NeedleSet
+  readonly #sameLength: boolean
   readonly #view: UnescapedView
   #held: Uint8Array = empty
   /** How many bytes at the beginning of `#held` belong to a place that is already replaced. */
   #replaced = 0
 
-  constructor(needles: NeedleSet) {
+  constructor(needles: NeedleSet, sameLength = false) {
     this.#needles = needles
+    this.#sameLength = sameLength
     this.#view = new UnescapedView(needles)
   }
 
@@ -86,9 +94,10 @@ class StreamScrubber implements Scrubber {
         const end = found[at + 1] ?? 0
         if (start >= done) {
           if (start > done) pieces.push(text.subarray(done, start))
-          pieces.push(this.#needles.replacement(found[at + 2] ?? 0, found[at + 3] ?? 0))
+          if (!this.#sameLength) pieces.push(this.#needles.replacement(found[at + 2] ?? 0, found[at + 3] ?? 0))
           this.hits++
         }
+        if (this.#sameLength && end > done) pieces.push(new Uint8Array(end - Math.max(start, done)).fill(FILL))
         done = Math.max(done, end)
       }
     }

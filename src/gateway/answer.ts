@@ -5,6 +5,7 @@ import { headerValues } from '../core/request.ts'
 import { createScrubber, scrubText, type Scrubber } from '../core/scrub.ts'
 import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
+import { isGrpc, messageCoding, MessageScrubber, type MessageCoding } from './grpc/messages.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
@@ -39,6 +40,8 @@ export interface AnswerHead {
   readonly hits: number
   /** Null: no body follows. */
   readonly decoder: ContentDecoder | null
+  /** The compression of its messages, if the body is one of gRPC. */
+  readonly messages: MessageCoding | null
   /** The body is announced as small: gather it and send its length, instead of chunks. */
   readonly gather: boolean
 }
@@ -70,11 +73,25 @@ export function answerHead(
     decoder?.destroy()
     return { refusal: 'answer_withheld', detail: 'A part of a coded body cannot be decoded.' }
   }
+  const grpc = hasBody && isGrpc(upstream.headers)
+  const messages = grpc ? messageCoding(upstream.headers) : null
+  if (grpc && (messages === null || coded)) {
+    decoder?.destroy()
+    return {
+      refusal: 'answer_withheld',
+      detail: 'The messages of the answer are coded in a way that cannot be undone.',
+    }
+  }
   if (!hasBody) decoder?.destroy()
   const length = lengthOf(upstream.headers)
   const { headers, hits } = scrubHeaders(
     withoutHopByHop(upstream.headers).filter(
-      ([name]) => !DROPPED.has(name) && !name.startsWith('keyward-') && !(coded && OF_THE_CODED_BODY.has(name)),
+      ([name]) =>
+        !DROPPED.has(name) &&
+        !name.startsWith('keyward-') &&
+        !(coded && OF_THE_CODED_BODY.has(name)) &&
+        // Compressed messages go on without compression.
+        !(grpc && name === 'grpc-encoding'),
     ),
     needles,
   )
@@ -85,6 +102,7 @@ export function answerHead(
     headers: keepsLength ? [...headers, ['content-length', String(length)]] : headers,
     hits,
     decoder: hasBody ? decoder : null,
+    messages,
     gather: hasBody && length !== null && length <= WHOLE_BODY_BYTES && !isEventStream(upstream.headers),
   }
 }
@@ -140,7 +158,9 @@ export interface BodyScrubber {
 }
 
 export function bodyScrubber(head: AnswerHead, needles: NeedleSet, sink: Sink): BodyScrubber {
-  return new DecodingScrubber(head.decoder, needles, sink)
+  return head.messages === null
+    ? new DecodingScrubber(head.decoder, needles, sink)
+    : new MessageScrubber(needles, head.messages, sink)
 }
 
 /** A class, because an object literal with a getter gets a shape of its own each time, which V8 keeps, with all that the getter sees, until the next full collection. */

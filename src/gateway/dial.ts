@@ -1,5 +1,6 @@
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
+import type { Protocol } from './arrival.ts'
 import type { UpstreamBody } from './body.ts'
 import type { Resolve } from './egress.ts'
 import { createLibraryDialler } from './library-dialler.ts'
@@ -35,8 +36,17 @@ export interface Flow {
 }
 
 export interface Dialler {
-  /** `service` null: a host that no service lists; no credential is in `head`. Returns a way to break off before the answer begins. */
-  send(head: RequestHead, body: UpstreamBody, service: Service | null, listener: AnswerListener): { abort(): void }
+  /**
+   * `service` null: a host that no service lists; no credential is in `head`. `protocol`: what the request
+   * came over; HTTP/2 is offered to the service where it is that. Returns a way to break off before the answer begins.
+   */
+  send(
+    head: RequestHead,
+    body: UpstreamBody,
+    service: Service | null,
+    listener: AnswerListener,
+    protocol: Protocol,
+  ): { abort(): void }
   close(): Promise<void>
 }
 
@@ -58,7 +68,7 @@ export function createDialler(options: DiallerOptions): Dialler {
   if (options.codec === 'library') return createLibraryDialler(options.resolve, times)
   const origins = createOrigins({ resolve: options.resolve, times })
   return {
-    send: (head, body, service, listener) => origins.send(head, body, service, listener),
+    send: (head, body, service, listener, protocol) => origins.send(head, body, service, listener, protocol),
     close: async () => origins.close(),
   }
 }

@@ -131,6 +131,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       reply,
       service: place.service,
       dialler: ports.dialler,
+      protocol: p.arrival.protocol,
       needles,
       watch: (end) =>
         ports.inflight.add({
@@ -231,6 +232,7 @@ async function passUnlisted(
     reply,
     service: null,
     dialler: ports.dialler,
+    protocol: arrival.protocol,
     needles: null,
     watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
   })

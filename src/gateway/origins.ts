@@ -1,11 +1,14 @@
 import { hash } from 'node:crypto'
+import type { Socket } from 'node:net'
 import type { RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
+import type { Protocol } from './arrival.ts'
 import type { UpstreamBody } from './body.ts'
 import { connector, NotConnected, type Connector } from './connect.ts'
 import { CONNECTIONS_MAXIMUM, ORIGINS_MAXIMUM, type AnswerListener } from './dial.ts'
 import type { Resolve } from './egress.ts'
 import { ClientConnection, type ClientTimes } from './http1/client.ts'
+import { Http2Pool } from './http2/pool.ts'
 
 /** How long an unused connection is kept where the service does not say; most servers keep it for five seconds or more. */
 export const IDLE_MILLISECONDS = 4_000
@@ -18,7 +21,7 @@ const trustIds = new WeakMap<Service, string>()
 
 /** Tells the authorities of two services apart, so that no connection outlives the trust that allowed it. */
 export function originKey(head: Pick<RequestHead, 'scheme' | 'host' | 'port'>, service: Service | null): string {
-  return `${service?.id ?? ''} ${service?.endpoint ?? ''} ${trustId(service)} ${head.scheme}://${head.host}:${head.port}`
+  return `${service?.id ?? ''} ${service?.endpoint ?? ''} ${trustId(service)} ${service?.http2 ?? false} ${head.scheme}://${head.host}:${head.port}`
 }
 
 function trustId(service: Service | null): string {
@@ -38,6 +41,15 @@ interface Waiting {
   abort: () => void
 }
 
+interface OriginOptions {
+  readonly connect: Connector
+  /** Offers HTTP/2 as well. */
+  readonly connectHttp2: Connector
+  readonly http2Only: boolean
+  readonly times: ClientTimes
+  readonly clock: { readonly now: number }
+}
+
 /** The connections to one origin. */
 class Origin {
   readonly #connect: Connector
@@ -47,15 +59,29 @@ class Origin {
   readonly #idle: { readonly connection: ClientConnection; readonly until: number }[] = []
   readonly #waiting: Waiting[] = []
   #opening = 0
+  readonly #http2: Http2Pool
+  /** Requests go over HTTP/2 whatever they came over. */
+  readonly #http2Only: boolean
   #closed = false
 
-  constructor(connect: Connector, times: ClientTimes, clock: { readonly now: number }) {
-    this.#connect = connect
-    this.#times = times
-    this.#clock = clock
+  constructor(options: OriginOptions) {
+    this.#connect = options.connect
+    this.#times = options.times
+    this.#clock = options.clock
+    this.#http2Only = options.http2Only
+    this.#http2 = new Http2Pool(options.connectHttp2, this.#http2Only, options.times, options.clock, {
+      sendHttp1: (...request) => this.#sendHttp1(...request),
+      adopt: (socket) => this.#adopt(socket),
+    })
   }
 
-  send(head: RequestHead, body: UpstreamBody, listener: AnswerListener): { abort(): void } {
+  send(head: RequestHead, body: UpstreamBody, listener: AnswerListener, protocol: Protocol): { abort(): void } {
+    return protocol === 'h2' || this.#http2Only
+      ? this.#http2.send(head, body, listener)
+      : this.#sendHttp1(head, body, listener)
+  }
+
+  #sendHttp1(head: RequestHead, body: UpstreamBody, listener: AnswerListener): { abort(): void } {
     const free = this.#takeIdle()
     if (free !== null) return free.send(head, body, listener)
     const request: Waiting = { head, body, listener, aborted: false, abort: () => void (request.aborted = true) }
@@ -65,6 +91,7 @@ class Origin {
   }
 
   look(): void {
+    this.#http2.look()
     for (const connection of this.#all) connection.look()
     for (let at = this.#idle.length - 1; at >= 0; at--) {
       const entry = this.#idle[at]
@@ -75,12 +102,15 @@ class Origin {
   }
 
   get unused(): boolean {
-    return this.#all.size === this.#idle.length && this.#opening === 0 && this.#waiting.length === 0
+    return (
+      this.#all.size === this.#idle.length && this.#opening === 0 && this.#waiting.length === 0 && this.#http2.unused
+    )
   }
 
   /** Lets go of what is unused; what is in use ends by itself, unless `now`. */
   close(now: boolean): void {
     this.#closed = true
+    this.#http2.close(now)
     for (const connection of this.#all) if (now || connection.idle) connection.destroy()
     this.#idle.length = 0
   }
@@ -98,18 +128,8 @@ class Origin {
     this.#opening += 1
     try {
       const socket = await this.#connect()
-      const connection = new ClientConnection(
-        socket,
-        {
-          free: (free, kept) => this.#free(free, kept),
-          gone: (gone) => this.#gone(gone),
-        },
-        this.#times,
-        this.#clock,
-      )
-      this.#all.add(connection)
       this.#opening -= 1
-      this.#free(connection, null)
+      this.#adopt(socket)
     } catch (error) {
       this.#opening -= 1
       const refusal = error instanceof NotConnected ? error.refusal : { refusal: 'upstream_broken' as const }
@@ -117,6 +137,20 @@ class Origin {
       next?.listener.onFailure(refusal)
       this.#openFurther()
     }
+  }
+
+  #adopt(socket: Socket): void {
+    const connection = new ClientConnection(
+      socket,
+      {
+        free: (free, kept) => this.#free(free, kept),
+        gone: (gone) => this.#gone(gone),
+      },
+      this.#times,
+      this.#clock,
+    )
+    this.#all.add(connection)
+    this.#free(connection, null)
   }
 
   #free(connection: ClientConnection, keptMilliseconds: number | null): void {
@@ -155,7 +189,14 @@ class Origin {
 
 /** Every origin with open connections, the one used longest ago first. */
 export interface Origins {
-  send(head: RequestHead, body: UpstreamBody, service: Service | null, listener: AnswerListener): { abort(): void }
+  /** `protocol`: what the request came over. */
+  send(
+    head: RequestHead,
+    body: UpstreamBody,
+    service: Service | null,
+    listener: AnswerListener,
+    protocol: Protocol,
+  ): { abort(): void }
   close(): void
 }
 
@@ -177,11 +218,15 @@ export function createOrigins(options: { readonly resolve: Resolve; readonly tim
     const known = origins.get(key)
     if (known !== undefined) return known
     if (origins.size >= ORIGINS_MAXIMUM) makeRoom()
-    const origin = new Origin(
-      connector(head, service, { resolve: options.resolve, protocols: ['http/1.1'] }),
-      options.times,
+    const http2Only = service?.http2 ?? false
+    const { resolve, times } = options
+    const origin = new Origin({
+      connect: connector(head, service, { resolve, protocols: ['http/1.1'] }),
+      connectHttp2: connector(head, service, { resolve, protocols: http2Only ? ['h2'] : ['h2', 'http/1.1'] }),
+      http2Only,
+      times,
       clock,
-    )
+    })
     origins.set(key, origin)
     return origin
   }
@@ -201,7 +246,7 @@ export function createOrigins(options: { readonly resolve: Resolve; readonly tim
   }
 
   return {
-    send: (head, body, service, listener) => originFor(head, service).send(head, body, listener),
+    send: (head, body, service, listener, protocol) => originFor(head, service).send(head, body, listener, protocol),
     close() {
       clearInterval(sweeper)
       for (const origin of origins.values()) origin.close(true)

@@ -1,6 +1,7 @@
 import { KeywardError, problemOf, type ErrorCode } from '../core/errors.ts'
 import type { HeaderPair } from '../core/request.ts'
 import type { Caller } from '../identity/sessions.ts'
+import { grpcRefusal } from './grpc/refusal.ts'
 import type { Reply } from './reply.ts'
 
 /** A stage's no: the code, a sentence about this very case, and the rule that said so. */
@@ -33,6 +34,7 @@ export const REFUSAL_HEADER = 'keyward-error'
 
 /** Answers with problem JSON (RFC 9457), or breaks the answer off if it has begun. */
 export function sendRefusal(reply: Reply, refusal: Refusal): void {
+  if (reply.grpc === true) return refuseGrpc(reply, refusal)
   if (reply.started) {
     reply.destroy()
     return
@@ -50,4 +52,12 @@ export function sendRefusal(reply: Reply, refusal: Refusal): void {
   if (problem.status === 407) headers.push(['proxy-authenticate', 'Basic realm="keyward"'])
   if (refusal.retryAfterSeconds !== undefined) headers.push(['retry-after', String(refusal.retryAfterSeconds)])
   reply.respond(problem.status, headers, body)
+}
+
+/** Trailers alone, or at the end of what has begun: without a status of zero no cut answer is taken for a whole one. */
+function refuseGrpc(reply: Reply, refusal: Refusal): void {
+  const trailers = grpcRefusal(refusal)
+  if (reply.started) return reply.end([...trailers, [REFUSAL_HEADER, refusal.refusal]])
+  const head: HeaderPair[] = [['content-type', 'application/grpc'], ...trailers, [REFUSAL_HEADER, refusal.refusal]]
+  reply.respond(200, head, new Uint8Array(0))
 }

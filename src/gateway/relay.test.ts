@@ -72,6 +72,7 @@ function between(options: { readonly guarded?: boolean } = {}) {
     service: null,
     needles: options.guarded === false ? null : needles,
     dialler,
+    protocol: 'http/1.1',
     watch(given) {
       stop = given
       watched = true

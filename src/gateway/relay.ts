@@ -11,6 +11,7 @@ import {
   type AnswerHead,
   type BodyScrubber,
 } from './answer.ts'
+import type { Protocol } from './arrival.ts'
 import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
@@ -26,6 +27,8 @@ export interface RelayOptions {
   readonly service: Service | null
   readonly needles: NeedleSet | null
   readonly dialler: Dialler
+  /** What the request came over. */
+  readonly protocol: Protocol
   /** Registers how to end this exchange from outside; returns how to take that back. */
   readonly watch: (end: (code: ErrorCode) => void) => () => void
 }
@@ -72,7 +75,7 @@ class Relay implements AnswerListener {
   }
 
   start(): void {
-    const { head, body, service, dialler, reply, watch } = this.#options
+    const { head, body, service, dialler, protocol, reply, watch } = this.#options
     this.#unwatch = watch((code) => this.#finish('ended', code, { refusal: code }))
     reply.onClose(() => this.#finish('aborted', null, null))
     reply.onDrain(() => {
@@ -80,7 +83,7 @@ class Relay implements AnswerListener {
       this.#wakeWriter = null
     })
     if (this.#over) return
-    this.#abortRequest = dialler.send(head, body, service, this).abort
+    this.#abortRequest = dialler.send(head, body, service, this, protocol).abort
   }
 
   onSent(byteLength: number): void {
@@ -115,6 +118,8 @@ class Relay implements AnswerListener {
   onData(chunk: Uint8Array): void {
     if (this.#over) return
     if (this.#scrubber === null) {
+      // A body before its head could not be looked through.
+      if (this.#options.needles !== null) return this.onFailure({ refusal: 'upstream_broken' })
       const waiting = this.#write(chunk)
       if (waiting !== undefined) this.#pauseUntil(waiting)
       return

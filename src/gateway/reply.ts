@@ -6,6 +6,8 @@ import type { HeaderPair } from '../core/request.ts'
  */
 export interface Reply {
   readonly started: boolean
+  /** The agent speaks gRPC, so a refusal is told in its way. */
+  readonly grpc?: boolean
   /** An interim answer (1xx), before `start`. */
   inform(status: number, headers: readonly HeaderPair[]): void
   start(status: number, headers: readonly HeaderPair[]): void

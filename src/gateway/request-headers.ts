@@ -1,4 +1,5 @@
 import type { HeaderPair } from '../core/request.ts'
+import { MESSAGE_CODINGS } from './grpc/messages.ts'
 import { CODINGS } from './codings.ts'
 import { END_TO_END, HOP_BY_HOP, namedByConnection } from './hop-by-hop.ts'
 import type { Refusal } from './refusal.ts'
@@ -110,7 +111,7 @@ export function requestHeadersForUpstream(
       named?.has(name) !== true &&
       !(options.whole === true && OF_PARTS.has(name))
     )
-      kept.push(pair)
+      kept.push(name === 'grpc-accept-encoding' ? [name, undoable(pair[1])] : pair)
   }
   if (accepted !== null) kept.push(['accept-encoding', acceptable(accepted)])
   return { headers: kept }
@@ -169,6 +170,12 @@ function framingFault(transfer: string | null, length: string | null): Refusal |
 
 /** Programs send the same few values all the time. */
 const acceptables = new Map<string, string>()
+
+/** The compressions of gRPC messages that can be undone again. */
+function undoable(value: string): string {
+  const kept = value.split(',').filter((coding) => MESSAGE_CODINGS.includes(coding.trim().toLowerCase()))
+  return kept.length === 0 ? 'identity' : kept.join(',')
+}
 
 /** RFC 9110 section 12.5.3: only codings that can be undone again, with the weights that the agent gave them. */
 function acceptable(value: string): string {

@@ -18,6 +18,7 @@ const definition = z.strictObject({
   hosts: hostList.exactOptional(),
   endpoint: z.string().exactOptional(),
   trust: z.string().exactOptional(),
+  http2: z.boolean().exactOptional(),
   fields: fieldKinds.exactOptional(),
   inject: z
     .preprocess((rule) => (Array.isArray(rule) || rule === undefined ? rule : [rule]), injectionRules)

@@ -37,6 +37,7 @@ export const serviceRow: z.ZodType<Service> = z.strictObject({
   hosts: hostList,
   endpoint: z.string().exactOptional(),
   trust: z.string().exactOptional(),
+  http2: z.boolean().exactOptional(),
   fields: fieldKinds,
   inject: injectionRules,
   variables: z.strictObject({

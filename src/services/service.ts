@@ -15,6 +15,8 @@ export interface Service {
   readonly endpoint?: string
   /** PEM text of an extra certificate authority, for this service alone. */
   readonly trust?: string
+  /** It is spoken to in HTTP/2 and nothing else, without TLS as well. Otherwise HTTP/2 is offered to it (ALPN) for requests that came over HTTP/2. */
+  readonly http2?: boolean
   /** Name of each field of a credential, and whether its value is secret. */
   readonly fields: Readonly<Record<string, FieldKind>>
   /** The places where the credential may be put, most usual first. A request uses the place in which it presents its placeholder; a request that presents none uses the first. */

@@ -61,7 +61,13 @@ export function flatFields(headers: readonly HeaderPair[], first: readonly strin
   return flat
 }
 
-/** The same where the library takes nothing but an object: trailers and interim answers. */
+/** Whether something that is sent once is there twice. */
+export function isDoubled(headers: readonly HeaderPair[]): boolean {
+  const seen = new Set<string>()
+  return headers.some(([name]) => ONCE.has(name) && seen.size === seen.add(name).size)
+}
+
+/** As `flatFields`, where the library takes nothing but an object: trailers and interim answers. */
 export function fieldRecord(headers: readonly HeaderPair[]): OutgoingHttpHeaders {
   const record: Record<string, string | string[]> = Object.create(null)
   const flat = flatFields(headers)

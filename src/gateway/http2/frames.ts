@@ -44,11 +44,6 @@ export class FrameReader {
     this.#skip = skipBytes
   }
 
-  /** Whether a frame has begun whose head is not there yet. */
-  get within(): boolean {
-    return this.#filled > 0
-  }
-
   push(bytes: Uint8Array): void {
     let at = 0
     while (at < bytes.length) {

@@ -6,14 +6,18 @@ import { fieldRecord, flatFields } from './fields.ts'
 /** One answer on its stream. */
 export class Http2Reply implements Reply {
   started = false
+  readonly grpc: boolean
   readonly #stream: ServerHttp2Stream
   readonly #method: string
   #over = false
   #bodiless = false
+  /** Waits for what comes in the same tick. */
+  #head: { readonly status: number; readonly headers: readonly HeaderPair[] } | null = null
   #trailers: readonly HeaderPair[] = []
   #onClose: (() => void) | null = null
 
-  constructor(stream: ServerHttp2Stream, method: string) {
+  constructor(stream: ServerHttp2Stream, method: string, grpc: boolean) {
+    this.grpc = grpc
     this.#stream = stream
     this.#method = method
     stream.on('wantTrailers', this.#onWantTrailers)
@@ -29,11 +33,13 @@ export class Http2Reply implements Reply {
     this.started = true
     if (this.#gone()) return
     this.#bodiless = this.#method === 'HEAD' || status === 204 || status === 304
-    this.#respond(status, headers, this.#bodiless)
+    this.#head = { status, headers }
+    process.nextTick(() => this.#flushHead(this.#bodiless))
   }
 
   write(chunk: Uint8Array): boolean {
     if (this.#bodiless || chunk.byteLength === 0 || this.#gone()) return true
+    this.#flushHead(false)
     return this.#stream.write(chunk)
   }
 
@@ -41,7 +47,11 @@ export class Http2Reply implements Reply {
     if (this.#over) return
     this.#over = true
     this.#onClose = null
-    if (this.#stream.destroyed || this.#bodiless) return
+    if (this.#stream.destroyed) return
+    // Ended with its head: for gRPC that is how a status is told without any message.
+    const withHead = this.#head !== null && trailers.length === 0
+    this.#flushHead(withHead || this.#bodiless)
+    if (withHead || this.#bodiless) return
     this.#trailers = trailers
     this.#stream.end()
   }
@@ -72,6 +82,13 @@ export class Http2Reply implements Reply {
     else this.#onClose = listener
   }
 
+  #flushHead(endStream: boolean): void {
+    const head = this.#head
+    this.#head = null
+    if (head !== null && !this.#stream.destroyed && !this.#stream.closed)
+      this.#respond(head.status, head.headers, endStream)
+  }
+
   #gone(): boolean {
     return this.#over || this.#stream.destroyed || this.#stream.closed
   }
@@ -79,7 +96,15 @@ export class Http2Reply implements Reply {
   #respond(status: number, headers: readonly HeaderPair[], endStream: boolean): void {
     this.#stream.respond(flatFields(headers, [':status', String(status)]), {
       endStream,
-      waitForTrailers: !endStream && !this.#over,
+      waitForTrailers: !endStream,
+    })
+    if (endStream) this.#refuseRest()
+  }
+
+  /** RFC 9113 section 8.1: who is answered before the body was read need not send the rest. */
+  #refuseRest(): void {
+    process.nextTick(() => {
+      if (!this.#stream.readableEnded && !this.#stream.destroyed) this.#stream.close(constants.NGHTTP2_NO_ERROR)
     })
   }
 
@@ -87,6 +112,7 @@ export class Http2Reply implements Reply {
     // Broken off in the meantime: what was cut must not look whole.
     if (!this.#over || this.#stream.destroyed || this.#stream.closed) return
     this.#stream.sendTrailers(fieldRecord(this.#trailers))
+    this.#refuseRest()
   }
 
   readonly #onStreamClose = (): void => {

@@ -6,6 +6,7 @@ import type { Arrival, Door } from '../arrival.ts'
 import { noBody, type RequestBody } from '../body.ts'
 import type { Connection } from '../codec.ts'
 import { isLoopback } from '../egress.ts'
+import { HEAD_MAXIMUM_BYTES } from '../http1/head.ts'
 import { isRefusal, type Refusal } from '../refusal.ts'
 import { CONNECTION_FIELDS, readFields } from './fields.ts'
 
@@ -20,6 +21,8 @@ function malformed(detail: string): Refusal {
  * the same thing; or why there is none. The library has checked the grammar of RFC 9113 section 8.3 already.
  */
 export function readArrival(raw: readonly string[], connection: Connection): Arrival | Refusal {
+  // The library knows the same bound, but only once the client has acknowledged it.
+  if (raw.reduce((sum, text) => sum + text.length, 0) > HEAD_MAXIMUM_BYTES) return { refusal: 'request_too_large' }
   const { pseudo, headers } = readFields(raw)
   const { tunnel, peer } = connection
   const method = pseudo.get(':method') ?? ''

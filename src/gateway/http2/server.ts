@@ -3,6 +3,8 @@ import type { Codec, Connection, Front } from '../codec.ts'
 import { HEAD_MAXIMUM_BYTES, HEADERS_MAXIMUM_COUNT } from '../http1/head.ts'
 import { defaultTimes, type Http1Times } from '../http1/server.ts'
 import { isRefusal, sendRefusal, type Refusal } from '../refusal.ts'
+import { isGrpc } from '../grpc/messages.ts'
+import { readFields } from './fields.ts'
 import { FloodGauge } from './flood.ts'
 import { frameFlag, frameType, type Frame } from './frames.ts'
 import { Http2Reply } from './reply.ts'
@@ -76,7 +78,7 @@ class ServerConnection {
     this.#times = times
     this.#movedAt = now
     this.#gauge = new FloodGauge(now)
-    const tap = new Tap(connection.stream, { received: this.#onReceived, sent: this.#onSent })
+    const tap = new Tap(connection.stream, { received: this.#onReceived, sent: this.#onSent }, 'server')
     this.#session = performServerHandshake(tap, options)
     this.#session.on('stream', this.#onStream)
     this.#session.on('error', this.#onError)
@@ -121,6 +123,8 @@ class ServerConnection {
 
   readonly #onStream = (stream: ServerHttp2Stream, _headers: unknown, _flags: number, raw: readonly string[]): void => {
     if (stream.id !== undefined) this.#announced.delete(stream.id)
+    // Taken back in the same breath.
+    if (stream.destroyed || stream.closed) return
     this.#openStreams += 1
     stream.once('close', () => {
       this.#openStreams -= 1
@@ -130,11 +134,15 @@ class ServerConnection {
     const arrival = readArrival(raw, this.#connection)
     if (isRefusal(arrival)) {
       stream.resume()
-      const reply = new Http2Reply(stream, '')
+      const reply = new Http2Reply(stream, '', isGrpc(readFields(raw).headers))
       void this.#front.malformed(this.#connection, arrival).then((told) => sendRefusal(reply, told))
       return
     }
-    this.#front.request(arrival, bodyOf(stream, arrival), new Http2Reply(stream, arrival.method))
+    this.#front.request(
+      arrival,
+      bodyOf(stream, arrival),
+      new Http2Reply(stream, arrival.method, isGrpc(arrival.headers)),
+    )
   }
 
   readonly #onError = (error: NodeJS.ErrnoException): void => {

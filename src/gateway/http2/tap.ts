@@ -13,20 +13,15 @@ export class Tap extends Duplex {
   readonly #received: FrameReader
   readonly #sent: FrameReader
 
-  constructor(inner: Duplex, listener: TapListener) {
+  constructor(inner: Duplex, listener: TapListener, side: 'server' | 'client') {
     super({ allowHalfOpen: true, autoDestroy: true })
     this.#inner = inner
-    this.#received = new FrameReader((frame) => listener.received(frame), PREFACE.length)
-    this.#sent = new FrameReader((frame) => listener.sent(frame))
+    this.#received = new FrameReader((frame) => listener.received(frame), side === 'server' ? PREFACE.length : 0)
+    this.#sent = new FrameReader((frame) => listener.sent(frame), side === 'client' ? PREFACE.length : 0)
     inner.on('data', this.#onData)
     inner.once('end', () => this.push(null))
     inner.on('error', () => this.destroy())
     inner.once('close', () => this.destroy())
-  }
-
-  /** Whether a frame has begun and not gone on. */
-  get withinFrame(): boolean {
-    return this.#received.within
   }
 
   readonly #onData = (chunk: Buffer): void => {

@@ -38,6 +38,7 @@ export interface HeldOptions {
   readonly endpoint?: string
   readonly hosts?: readonly string[]
   readonly trust?: string
+  readonly http2?: boolean
   readonly inject?: readonly InjectionRule[]
   readonly fields?: Service['fields']
   readonly values?: Readonly<Record<string, string>>
@@ -197,6 +198,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         source: 'test',
         ...(wanted.endpoint === undefined ? {} : { endpoint: wanted.endpoint }),
         ...(wanted.trust === undefined ? {} : { trust: wanted.trust }),
+        ...(wanted.http2 === undefined ? {} : { http2: wanted.http2 }),
         ...(wanted.sealed === undefined ? {} : { sealed: wanted.sealed }),
         ...(wanted.encodedSlash === undefined ? {} : { encodedSlash: wanted.encodedSlash }),
       }
@@ -362,6 +364,9 @@ export function requestFields(stage: Pick<Stage, 'port'>, ask: Ask): Fields {
       ? [['proxy-authorization', proxyCredentials(login.token)] as const]
       : []),
     ...lower.filter(([name]) => !name.startsWith(':')),
+    ...(ask.body === undefined || named(lower, 'content-length')
+      ? []
+      : [['content-length', String(Buffer.from(ask.body).length)] as const]),
   ]
 }
 
