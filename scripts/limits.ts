@@ -18,6 +18,7 @@ import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import { HELLO_TIMEOUT_MILLISECONDS, TUNNEL_IDLE_MILLISECONDS } from '../src/gateway/tunnel.ts'
+import { LOOK_DESCRIPTORS_MAXIMUM, LOOK_PROCESSES_MAXIMUM } from '../src/identity/socket-owners.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -63,6 +64,11 @@ export function limitsPage(): string {
       '`too_many_attempts`',
     ],
     ['characters of a path in the journal', String(RECORDED_PATH_CHARACTERS), 'cut, with its length'],
+    [
+      'processes and descriptors looked at to tell who calls',
+      `${LOOK_PROCESSES_MAXIMUM}; ${LOOK_DESCRIPTORS_MAXIMUM}`,
+      '`session_elsewhere`',
+    ],
     ['live sessions; placeholders of one', `${maximumLiveSessions}; ${maximumPlaceholdersPerSession}`, '`overloaded`'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],

@@ -8,6 +8,7 @@ import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
 import type { TableName } from './core/records.ts'
+import { scrubText } from './core/scrub.ts'
 import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
@@ -19,11 +20,14 @@ import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
+import { createPeerGate } from './gateway/peer-gate.ts'
 import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
 import { createGrants } from './identity/grants.ts'
 import { createSessions } from './identity/sessions.ts'
+import { createPeerCheck } from './identity/peer.ts'
+import { tellsHolders } from './identity/socket-owners.ts'
 import { isProcessAlive } from './identity/process.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
@@ -37,6 +41,8 @@ import { checkEpoch, type Change, type Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
 
+/** Where the kernel shows processes and sockets. */
+const PROC = '/proc'
 /** How often sessions are looked over for children that are gone. */
 const SWEEP_MILLISECONDS = 1_000
 
@@ -132,6 +138,7 @@ export async function openApp(options: AppOptions) {
   }
 
   const inflight = createInflight()
+  const needles = createNeedleSource({ credentials, services: directory, records })
   const authority = createAuthority({
     privateKey: vault.caKey(),
     leafKey: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey,
@@ -168,7 +175,11 @@ export async function openApp(options: AppOptions) {
       inflight,
       holds: createHolds({ ledger: noBudget, now }),
       refusalLimits: createRefusalLimits({ now }),
-      needles: createNeedleSource({ credentials, services: directory, records }),
+      needles,
+      peers: createPeerGate({
+        check: createPeerCheck({ platform: process.platform, proc: PROC, tells: () => tellsHolders(PROC) }),
+        needles,
+      }),
       journal: { append: (event, options) => journal.append(event, { ...options, sync: config.strictJournal }) },
       // One process, one store on this very disk: what memory holds is the policy.
       lease: options.lease ?? { held: () => true },
@@ -211,6 +222,7 @@ export async function openApp(options: AppOptions) {
     gatewaySocket,
     caCertificate: authority.certificate,
     now,
+    holdsSecret: (text: string) => scrubText(needles.of('', null), text).hits > 0,
     async close() {
       clearInterval(sweeper)
       sessions.close()

@@ -1,3 +1,5 @@
+import { scrubText } from '../core/scrub.ts'
+import { createNeedleSource } from '../gateway/needle-source.ts'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -64,13 +66,15 @@ beforeAll(async () => {
   })
   const services = createDirectory({ builtIn, own: () => records.all('service') })
   const grants = createGrants({ records, now, newId, operationsOf: () => [] })
+  const credentials = createCredentials({ records, vault, service: services.get, now, newId })
+  const needles = createNeedleSource({ credentials, services, records })
   const parts = {
     config: { home, node: 'test', ephemeral: false },
     version: '0.0.0',
     startedAt: now(),
     records,
     vault,
-    credentials: createCredentials({ records, vault, service: services.get, now, newId }),
+    credentials,
     agents: createAgents({ records, now, newId }),
     grants,
     sessions: createSessions({
@@ -91,6 +95,7 @@ beforeAll(async () => {
     gatewaySocket: null,
     caCertificate: 'PEM',
     now,
+    holdsSecret: (text: string) => scrubText(needles.of('', null), text).hits > 0,
     stop: () => {
       stopped = true
     },
@@ -181,10 +186,10 @@ test('a credential is added, set, shown, suspended, resumed and revealed', async
     confirmation: 'openai',
   })
   expect(shown).toEqual({ field: 'key', value: canary })
-  const texts = ['plain', `Bearer ${canary}`, '']
+  const texts = ['plain', `Bearer ${canary}`, '', Buffer.from(`x${canary}y`).toString('base64')]
   expect(await client.call('POST /occurrences', {}, { texts })).toEqual({
-    found: [false, true, false],
-    holders: [null, null, null],
+    found: [false, true, false, true],
+    holders: [null, null, null, null],
   })
   const here = { texts: [canary, `Bearer ${canary}`], environment: 'dev' }
   expect(await client.call('POST /occurrences', {}, here)).toMatchObject({ holders: ['openai', null] })

@@ -30,6 +30,8 @@ export interface ControlParts {
   /** PEM text. */
   readonly caCertificate: string
   now(): number
+  /** Whether a secret of the vault stands in the text, in any form that answers are searched for. */
+  holdsSecret(text: string): boolean
   /** Ends the server once the answer is out. */
   stop(): void
 }

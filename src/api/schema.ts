@@ -38,6 +38,7 @@ const binding = z.strictObject({
     .max(2 ** 31),
   startTicks: z.string().regex(/^[0-9]{1,20}$/, 'must be a count of ticks'),
 })
+const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address')
 const whole = (most: number) =>
   z
     .string()
@@ -110,6 +111,8 @@ export const inputs = {
     ttlSeconds: ttlSeconds.optional(),
     egress: egress.optional(),
     process: binding.optional(),
+    /** The one address from which it may call. */
+    address: address.optional(),
   }),
   'POST /sessions/:id/extend': z.strictObject({ ttlSeconds }),
   'POST /sessions/:id/suspend': nothing,

@@ -1,167 +1,35 @@
-import { spawn, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
-import {
-  chmodSync,
-  chownSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  mkdtempSync,
-  readdirSync,
-  realpathSync,
-  rmSync,
-  symlinkSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
-import { dirname, join } from 'node:path'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import {
+  asRoot,
+  attackFromInside,
+  base,
+  excusedUncontained,
+  expectedIn,
+  node,
+  ordinary,
+  removeTrial,
+  runTrial,
+  skipped,
+} from './trial/ordinary-user.ts'
 
-/** An ordinary user: containment is never judged as root. */
-const ordinary = 65534
-const asRoot = process.getuid?.() === 0
-const base = mkdtempSync(join(realpathSync(tmpdir()), 'keyward-trial-'))
-const secret = `trial-${randomUUID()}`
-const node = realpathSync(process.execPath)
-const prefix = asRoot ? ['setpriv', `--reuid=${ordinary}`, `--regid=${ordinary}`, '--clear-groups'] : []
-
-const skipped = process.platform === 'linux' ? prepare() : 'containment by namespaces needs Linux'
-if (skipped !== '') console.warn(`skipped: containment as an ordinary user: ${skipped}`)
-
-afterAll(() => rmSync(base, { recursive: true, force: true }))
-
-/** Copies what the ordinary user needs to where that user can read it. Says why it cannot be done, or nothing. */
-function prepare(): string {
-  chmodSync(base, 0o755)
-  const source = join(import.meta.dirname, '..')
-  for (const folder of ['containment', 'core']) {
-    cpSync(join(source, folder), join(base, 'src', folder), {
-      recursive: true,
-      filter: (path) => !path.endsWith('.test.ts'),
-    })
-  }
-  const zod = dirname(realpathSync(join(source, '../node_modules/zod/package.json')))
-  cpSync(zod, join(base, 'node_modules/zod'), { recursive: true })
-  for (const name of ['home', 'work', 'runtime', 'agent', 'tmp']) {
-    mkdirSync(join(base, name), { mode: 0o700 })
-    if (asRoot) chownSync(join(base, name), ordinary, ordinary)
-  }
-  symlinkSync(join(base, 'home/.keyward/keyward.db'), join(base, 'work/link'))
-  symlinkSync(join(base, 'home/.keyward'), join(base, 'work/directory-link'))
-  if (asRoot && !existsSync('/usr/bin/setpriv')) return 'setpriv is missing'
-  const [command = '', ...rest] = [
-    ...prefix,
-    node,
-    '-e',
-    "import(process.argv[1]).then((m) => process.stdout.write(JSON.stringify(['files', 'full'].map(m.containmentAvailable))))",
-    join(base, 'src/containment/probe.ts'),
-  ]
-  const probe = spawnSync(command, rest, { encoding: 'utf8' })
-  if (probe.status !== 0) return `the ordinary user cannot run ${node}`
-  return probe.stdout.includes('"available":false') ? probe.stdout : ''
-}
-
-interface Ended {
-  readonly out: string
-  readonly err: string
-  readonly code: number | null
-  readonly signal: NodeJS.Signals | null
-}
-
-interface Trial {
-  readonly mode: 'files' | 'full' | 'none'
-  readonly command: readonly string[]
-  readonly attacks?: boolean
-  readonly input?: string
-  /** Runs the server under this command line, given as shell text with `"$@"` for it. */
-  readonly under?: string
-  readonly onError?: (text: string, processId: number) => void
-  readonly onOutput?: (text: string, processId: number, input: NodeJS.WritableStream) => void
-}
-
-function runTrial(trial: Trial): Promise<Ended> {
-  const settings = JSON.stringify({ base, mode: trial.mode, command: trial.command, attacks: trial.attacks === true })
-  const line = [
-    ...prefix,
-    ...(trial.under === undefined ? [] : ['sh', '-c', trial.under, 'sh']),
-    node,
-    '--no-warnings',
-    join(base, 'src/containment/trial/server.ts'),
-    settings,
-  ]
-  const [command = '', ...args] = line
-  const child = spawn(command, args, {
-    env: {
-      PATH: '/usr/sbin:/usr/bin:/sbin:/bin',
-      TRIAL_SECRET: secret,
-      TRIAL_ANNOUNCE: trial.onError === undefined ? '' : '1',
-      TMPDIR: join(base, 'tmp'),
-    },
-    cwd: base,
-  })
-  let out = ''
-  let err = ''
-  child.stdout.on('data', (chunk: Buffer) => {
-    out += chunk.toString()
-    trial.onOutput?.(out, child.pid ?? 0, child.stdin)
-  })
-  child.stderr.on('data', (chunk: Buffer) => {
-    err += chunk.toString()
-    trial.onError?.(err, child.pid ?? 0)
-  })
-  if (trial.input !== undefined) child.stdin.end(trial.input)
-  return new Promise((done) => child.on('close', (code, signal) => done({ out, err, code, signal })))
-}
-
-/** Open in every mode, because the agent needs it. */
-const needed = ['gateway', 'ownSession', 'runtimeDirectoryUsable']
-/** What `files` leaves open by design: the network. */
-const network = ['abstractSocket', 'loopbackTcp', 'loopbackIpv6', 'outwardRoute', 'datagram']
-/** Attempts that do not succeed even uncontained, because the kernel itself stands in the way. */
-const closedAnyway = [
-  'ownDescriptors',
-  'leftovers',
-  'namespaceMove',
-  'namespaceProc',
-  'namespaceOverlay',
-  'namespaceUnmount',
-  'namespaceUnmountParent',
-  'unmount',
-  'enterNamespaces',
-  'outwardRoute',
-  'loopbackIpv6',
-  'namespaceBindRecursive',
-  'namespaceBind',
-]
+afterAll(removeTrial)
 
 describe.skipIf(skipped !== '')('an agent run by an ordinary user', () => {
-  const attack = async (mode: Trial['mode']): Promise<Record<string, string>> => {
-    const { out, err } = await runTrial({
-      mode,
-      attacks: true,
-      command: [node, join(base, 'src/containment/trial/attacks.cjs')],
-      under: 'umask 077; printf %s "$TRIAL_SECRET" >work/opened; exec 8<work/opened; rm work/opened; exec "$@"',
-    })
-    if (mode !== 'none') expect(err).toBe('')
-    return JSON.parse(out)
-  }
-
   test('reaches nearly everything when it is not contained (so the attempts are real)', async () => {
-    const said = await attack('none')
-    const closed = Object.keys(said).filter((name) => said[name] === 'closed')
-    expect(closed.filter((name) => !closedAnyway.includes(name))).toEqual([])
+    const { closed } = await attackFromInside('none')
+    expect(closed.filter((name) => !excusedUncontained.includes(name))).toEqual([])
   })
 
-  test('reaches nothing of Keyward under files', async () => {
-    const { identity, ...said } = await attack('files')
-    const open = Object.keys(said).filter((name) => said[name] === 'open')
-    expect(open.filter((name) => !network.includes(name)).toSorted()).toEqual(needed.toSorted())
+  test.each(['files', 'full'] as const)('reaches nothing that is promised under %s', async (mode) => {
+    const { open, said, identity } = await attackFromInside(mode)
+    const { must, may } = expectedIn(mode)
+    expect(open.filter((name) => !may.includes(name))).toEqual(must)
+    expect(said).toBe('')
     expect(identity).toBe(asRoot ? `${ordinary}:${ordinary}` : `${process.getuid?.()}:${process.getgid?.()}`)
-  })
-
-  test('reaches nothing of Keyward, and no network but the gateway, under full', async () => {
-    const { identity: _, ...said } = await attack('full')
-    const open = Object.keys(said).filter((name) => said[name] === 'open')
-    expect(open.toSorted()).toEqual(needed.toSorted())
   })
 
   test('leaves nothing behind', () => {

@@ -7,10 +7,12 @@ import { aliasesOf, contains, lockedOptions } from './mounts.ts'
 
 export interface CoverRequest {
   readonly hide: HiddenPaths
-  /** Sockets of other programs. They are made anew wherever their program likes, so nothing is gained by pinning the folders above them. */
+  /** Sockets and terminals of other programs. They are made anew wherever their program likes, so nothing is gained by pinning the folders above them. */
   readonly sockets: readonly string[]
   /** Directories that become empty and the agent's own. */
   readonly own: readonly string[]
+  /** Where programs share memory: empty and the agent's own as well. */
+  readonly memory: readonly string[]
   readonly readOnly: readonly string[]
   readonly keep: readonly string[]
   readonly mounts: readonly Mount[]
@@ -26,7 +28,7 @@ export interface Cover {
 
 interface Entry {
   readonly path: string
-  readonly kind: 'directory' | 'file' | 'own'
+  readonly kind: 'directory' | 'file' | 'own' | 'memory'
   readonly pinned: boolean
 }
 
@@ -41,18 +43,19 @@ export function coverSteps(request: CoverRequest): Cover {
   const entries = new Map<string, Entry>()
   const linked: string[] = []
   const wanted = [
-    ...request.own.map((path) => ({ path, own: true, pinned: false })),
-    ...[...request.hide.directories, ...request.hide.files].map((path) => ({ path, own: false, pinned: true })),
-    ...request.sockets.map((path) => ({ path, own: false, pinned: false })),
+    ...request.own.map((path) => ({ path, kind: 'own' as const, pinned: false })),
+    ...request.memory.map((path) => ({ path, kind: 'memory' as const, pinned: false })),
+    ...[...request.hide.directories, ...request.hide.files].map((path) => ({ path, kind: null, pinned: true })),
+    ...request.sockets.map((path) => ({ path, kind: null, pinned: false })),
   ]
-  for (const { path, own, pinned } of wanted) {
+  for (const { path, kind, pinned } of wanted) {
     const found = existing(path)
     if (found === undefined) continue
     if (!found.directory && found.links > 1) linked.push(found.path)
     for (const alias of aliasesOf(found.path, mounts)) {
       const seen = existing(alias)
       if (seen === undefined || entries.has(alias) || keep.some((kept) => kept.path === alias)) continue
-      entries.set(alias, { path: alias, kind: own ? 'own' : seen.directory ? 'directory' : 'file', pinned })
+      entries.set(alias, { path: alias, kind: kind ?? (seen.directory ? 'directory' : 'file'), pinned })
     }
   }
   const sorted = [...entries.values()].toSorted((a, b) => a.path.length - b.path.length)

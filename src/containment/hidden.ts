@@ -1,5 +1,6 @@
-import { existsSync, readFileSync, readdirSync } from 'node:fs'
+import { accessSync, constants, existsSync, readFileSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
+import { contains } from './mounts.ts'
 
 /** What a contained agent must not see (`directories`, `files`) and must not change (`readOnly`). Absolute paths. */
 export interface HiddenPaths {
@@ -94,12 +95,19 @@ const systemSockets = [
   '/run/podman',
   '/run/crio/crio.sock',
   '/run/buildkit',
+  '/run/k3s/containerd/containerd.sock',
+  '/run/cri-dockerd.sock',
   '/run/dbus/system_bus_socket',
   '/run/systemd/private',
   '/run/libvirt',
   '/run/screen',
   '/run/snapd.socket',
   '/run/nscd',
+  // Smart cards and tokens sign for whoever speaks here.
+  '/run/pcscd',
+  // Who may speak to the display types into every window. The same goes for session managers.
+  '/tmp/.X11-unix',
+  '/tmp/.ICE-unix',
   '/var/lib/incus/unix.socket',
   '/var/lib/lxd/unix.socket',
   '/var/snap/lxd/common/lxd/unix.socket',
@@ -107,6 +115,24 @@ const systemSockets = [
 ]
 
 const homeSockets = ['.colima', '.lima', '.rd', '.orbstack', '.1password', '.emacs.d/server']
+
+/** Variables by which programs find the socket of something that runs commands, opens windows or answers with passwords. */
+const socketVariables = [
+  'SSH_AUTH_SOCK',
+  'GPG_AGENT_INFO',
+  'GNOME_KEYRING_CONTROL',
+  'TMUX',
+  'VSCODE_IPC_HOOK_CLI',
+  'VSCODE_GIT_IPC_HANDLE',
+  'NVIM',
+  'NVIM_LISTEN_ADDRESS',
+  'EMACS_SOCKET_NAME',
+  'KITTY_LISTEN_ON',
+  'WEZTERM_UNIX_SOCKET',
+  'ALACRITTY_SOCKET',
+  'SWAYSOCK',
+  'I3SOCK',
+] as const
 
 /** Files that a program of the user's own will run later: who may write them acts outside the containment. */
 const startupFiles = [
@@ -178,8 +204,8 @@ export function defaultHidden(home: string, environment: Variables): HiddenPaths
   for (const path of [...systemSockets, ...systemSockets.map((path) => path.replace(/^\/run\//, '/var/run/'))])
     add(path, files)
   for (const name of homeSockets) add(join(home, name), files)
-  for (const name of ['SSH_AUTH_SOCK', 'GPG_AGENT_INFO', 'TMUX']) {
-    const path = (environment[name] ?? '').split(/[:,]/)[0]
+  for (const name of socketVariables) {
+    const path = (environment[name] ?? '').replace(/^unix:/, '').split(/[:,]/)[0]
     if (path) add(path, files)
   }
   for (const address of [environment['DBUS_SESSION_BUS_ADDRESS'] ?? '', environment['DOCKER_HOST'] ?? '']) {
@@ -188,6 +214,16 @@ export function defaultHidden(home: string, environment: Variables): HiddenPaths
   }
   for (const path of temporarySockets(environment['TMUX_TMPDIR'] ?? '/tmp')) add(path, directories)
   return { directories: [...directories], files: [...files] }
+}
+
+/**
+ * The folders in which the user's own shell finds programs, as far as this user may write there: who puts
+ * a program into one of them is run by the next shell outside. What lies in the working directory is the
+ * agent's to change.
+ */
+export function programFolders(environment: Variables, workingDirectory: string): string[] {
+  const folders = (environment['PATH'] ?? '').split(':').filter((path) => path.startsWith('/'))
+  return [...new Set(folders)].filter((path) => !contains(workingDirectory, path) && isWritable(path))
 }
 
 /** What exists of the files that the user's own shell and desktop will run later, for `readOnly`. */
@@ -229,13 +265,22 @@ function privateKeys(directory: string): string[] {
     })
 }
 
-/** Folders in the temporary directory in which terminal multiplexers, ssh and editors keep sockets. */
+/** Where in the temporary directory terminal multiplexers, ssh and editors keep sockets. */
 function temporarySockets(directory: string): string[] {
   return ['/tmp', directory].flatMap((folder) =>
     entries(folder)
-      .filter((name) => /^(tmux-|ssh-|emacs\d|screens?$|keyring-|dbus-)/.test(name))
+      .filter((name) => /^(tmux-|ssh-|emacs\d|screens?$|keyring-|dbus-|vscode-|cursor-|zellij-|nvim\.)/.test(name))
       .map((name) => join(folder, name)),
   )
+}
+
+function isWritable(path: string): boolean {
+  try {
+    accessSync(path, constants.W_OK)
+    return true
+  } catch {
+    return false
+  }
 }
 
 function entries(directory: string): string[] {

@@ -14,10 +14,12 @@ export type LaunchStep =
   | { readonly kind: 'directory'; readonly path: string }
   /** Covers a file or socket with an empty file that nobody can write. */
   | { readonly kind: 'file'; readonly path: string }
-  /** The same for a socket that some program listens on now. It may be gone, or lie where this user cannot look: then the agent, with fewer rights, has nothing to reach either. */
+  /** The same for a socket that some program listens on now, or a terminal. It may be gone, or lie where this user cannot look: then the agent, with fewer rights, has nothing to reach either. */
   | { readonly kind: 'socket'; readonly path: string }
   /** Covers a directory with an empty one of the agent's own (the runtime directory). */
   | { readonly kind: 'own'; readonly path: string }
+  /** Covers a directory for shared memory with an empty one of the agent's own. */
+  | { readonly kind: 'memory'; readonly path: string }
   /** Makes a folder a mount point of its own, so that it cannot be renamed. */
   | { readonly kind: 'pin'; readonly path: string }
   /** Makes a path read-only; `options` are the flags that its mount already has and must keep. */
@@ -69,6 +71,7 @@ while [ "$1" != -- ]; do
     socket) mount -n --bind "$scratch/file" "$2" 2>/dev/null || [ ! -e "$2" ] ;;
     pin) mount -n --rbind "$2" "$2" ;;
     own) mount -n -t tmpfs -o mode=0700,size=64m,nosuid,nodev keyward "$2" ;;
+    memory) mount -n -t tmpfs -o mode=1777,nosuid,nodev keyward "$2" ;;
     ro*) mount -n --rbind "$2" "$2" && mount -n -o "remount,bind,$1" "$2" ;;
     keepDirectory) kept=$((kept + 1)); mkdir "$scratch/$kept" && mount -n --rbind "$2" "$scratch/$kept" ;;
     keepFile) kept=$((kept + 1)); : >"$scratch/$kept" && mount -n --bind "$2" "$scratch/$kept" ;;

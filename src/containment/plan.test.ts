@@ -1,9 +1,9 @@
-import { linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { existsSync, linkSync, mkdirSync, mkdtempSync, realpathSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { coverSteps } from './cover.ts'
-import { defaultHidden, defaultReadOnly, listeningSockets } from './hidden.ts'
+import { defaultHidden, defaultReadOnly, listeningSockets, programFolders } from './hidden.ts'
 import type { ContainmentRequest } from './plan.ts'
 import { planContainment } from './plan.ts'
 import type { PlatformFacts } from './platform.ts'
@@ -25,6 +25,9 @@ const facts: PlatformFacts = {
   freshProc: true,
   terminalInjection: false,
   rawDevices: [],
+  freshKeyring: ['/usr/bin/perl', '-e', 'join', '--'],
+  vsock: false,
+  otherTerminals: [],
 }
 const request: ContainmentRequest = {
   mode: 'files',
@@ -51,7 +54,7 @@ beforeAll(() => {
 afterAll(() => rmSync(base, { recursive: true, force: true }))
 
 const cover = (hide: { directories?: string[]; files?: string[] }, keep: string[] = [], readOnly: string[] = []) =>
-  coverSteps({ sockets: [], hide: { ...nothing, ...hide }, own: [], keep, readOnly, mounts: [] })
+  coverSteps({ sockets: [], hide: { ...nothing, ...hide }, own: [], memory: [], keep, readOnly, mounts: [] })
 
 test('hides real paths, once, and leaves out what does not exist or lies below', () => {
   const { covered } = cover({
@@ -92,7 +95,7 @@ test('a hidden file with a second name is told', () => {
   expect(cover({ files: [join(base, 'home/key')] }).linked).toEqual([join(base, 'home/key')])
   const plan = planContainment({ ...request, hide: { directories: [], files: [join(base, 'home/key')] } })
   plan.cleanup()
-  expect(plan.open.join('\n')).toContain('hard link')
+  expect(plan.openHere.join('\n')).toContain('hard link')
 })
 
 test('the command is passed as arguments, never as shell text', () => {
@@ -113,6 +116,96 @@ test.each([
   expect(() => planContainment({ ...request, ...change })).toThrow(
     expect.objectContaining({ code: 'containment_unavailable' }),
   )
+})
+
+const planned = (change: Partial<ContainmentRequest>) => {
+  const plan = planContainment({ ...request, ...change })
+  plan.cleanup()
+  return plan
+}
+const withFacts = (change: Partial<PlatformFacts>) => planned({ facts: { ...facts, ...change } })
+
+test('files says that the network is open, full does not', () => {
+  expect(planned({}).open.join()).toContain('The network is open')
+  const full = planned({ mode: 'full', gateway: { port: 7071 } })
+  expect([full.open, full.openHere]).toEqual([[], []])
+})
+
+test.each<[string, Partial<PlatformFacts>, RegExp]>([
+  ['no fresh /proc', { freshProc: false }, /names and arguments of other processes can be read/],
+  ['no tool for a fresh keyring', { freshKeyring: null }, /session keyring is inherited.*perl/],
+])('what stays open for want of %s is said', (_, change, sentence) => {
+  expect(withFacts({}).openHere).toEqual([])
+  expect(withFacts(change).openHere.join()).toMatch(sentence)
+})
+
+test('vsock is said to be open where it stands out: under full', () => {
+  const full = { mode: 'full', gateway: { port: 7071 }, facts: { ...facts, vsock: true } } as const
+  expect(planned(full).openHere.join()).toContain('vsock')
+  expect(withFacts({ vsock: true }).openHere).toEqual([])
+})
+
+test('root is told to be weaker', () => {
+  expect(planned({ uid: 0, gid: 0 }).openHere.join()).toContain('runs as root')
+})
+
+test('macOS says that its profile is untested, and what it leaves open', () => {
+  const { open, mode } = withFacts({ platform: 'darwin' })
+  expect(mode).toBe('files')
+  for (const sentence of ['untested', 'network is open', 'Mach services']) expect(open.join()).toContain(sentence)
+})
+
+test('the agent starts with a keyring of its own, where the kernel keeps any', () => {
+  const { args } = withFacts({})
+  expect(args.slice(args.indexOf('/usr/bin/perl') - 1, args.indexOf('/bin/sh'))).toEqual([
+    '--',
+    '/usr/bin/perl',
+    '-e',
+    'join',
+    '--',
+  ])
+  expect(withFacts({ freshKeyring: [] }).openHere).toEqual([])
+})
+
+test.skipIf(process.platform !== 'linux')('other terminals are covered, and so is shared memory', () => {
+  const terminal = join(base, 'home/.netrc')
+  const { args } = withFacts({ otherTerminals: [terminal] })
+  expect(args[args.indexOf(terminal) - 1]).toBe('socket')
+  expect(args[args.indexOf('/dev/shm') - 1]).toBe('memory')
+  expect(args.filter((text, index) => text === '/sys/fs/cgroup' && args[index - 1]?.startsWith('ro'))).toHaveLength(
+    existsSync('/sys/fs/cgroup') ? 1 : 0,
+  )
+})
+
+test.skipIf(process.platform !== 'linux')('shared memory that the agent works in stays, and is said to', () => {
+  const { args, openHere } = planned({ cwd: '/dev/shm' })
+  expect(args.some((text, index) => text === '/dev/shm' && args[index - 1] === 'memory')).toBe(false)
+  expect(openHere.join()).toContain('/dev/shm is shared')
+})
+
+test('program folders are those that can be written and are not the agent’s own', () => {
+  const path = [
+    join(base, 'home'),
+    join(base, 'work/bin'),
+    join(base, 'work'),
+    join(base, 'none'),
+    'relative',
+    '',
+  ].join(':')
+  expect(programFolders({ PATH: path }, join(base, 'work'))).toEqual([join(base, 'home')])
+  expect(programFolders({}, join(base, 'work'))).toEqual([])
+})
+
+test('sockets that variables name are hidden, however they are spelled', () => {
+  const home = join(base, 'home')
+  const { files } = defaultHidden(home, {
+    KITTY_LISTEN_ON: `unix:${home}/key`,
+    VSCODE_IPC_HOOK_CLI: join(home, 'second-name'),
+    TMUX: `${home}/.bashrc,123,0`,
+    SWAYSOCK: '@abstract',
+    NVIM: '127.0.0.1:6666',
+  })
+  for (const name of ['key', 'second-name', '.bashrc']) expect(files).toContain(join(home, name))
 })
 
 test('none announces that nothing is contained', () => {

@@ -52,8 +52,10 @@ export interface ContainmentPlan {
   readonly gateway: GatewayPlace | null
   /** Real paths that are hidden, for `doctor`. */
   readonly covered: readonly string[]
-  /** What stays open on this machine in this mode, one sentence each, fit to be shown. */
+  /** What stays open in this mode wherever it runs, one sentence each, fit to be shown. */
   readonly open: readonly string[]
+  /** What stays open beside that because this machine or this run is as it is. */
+  readonly openHere: readonly string[]
   /** Removes what the plan laid down; call it when the child has ended. May be called twice. */
   cleanup(): void
 }
@@ -88,7 +90,8 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
   if (full && request.gateway === undefined)
     throw new KeywardError('containment_unavailable', 'full containment needs the gateway')
   const asRoot = request.uid === 0
-  const sockets = new Set(full ? listeningSockets(facts.unixSockets) : [])
+  const sockets = new Set([...(full ? listeningSockets(facts.unixSockets) : []), ...facts.otherTerminals])
+  const shared = sharedMemory(request)
   const cover = coverSteps({
     hide: {
       directories: [...request.hide.directories, sessionRoot()],
@@ -96,7 +99,9 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
     },
     sockets: [...sockets],
     own: runtimeDirectories(request.uid, request.environment),
-    readOnly: [...(request.readOnly ?? []), ...(asRoot ? ['/proc/sys', '/sys'] : [])],
+    memory: shared.private ? [SHARED_MEMORY] : [],
+    // Who may write to a control group freezes and kills the processes in it, wherever they run.
+    readOnly: [...(request.readOnly ?? []), CONTROL_GROUPS, ...(asRoot ? ['/proc/sys', '/sys'] : [])],
     keep: request.keep ?? [],
     mounts: parseMounts(facts.mountInfo),
   })
@@ -123,6 +128,7 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
       unshare,
       ...namespaces,
       '--',
+      ...(facts.freshKeyring ?? []),
       sh,
       '-c',
       launcherScript,
@@ -141,7 +147,8 @@ function planLinux(request: ContainmentRequest, facts: PlatformFacts): Containme
     variables: {},
     gateway: full ? (request.gateway ?? null) : null,
     covered: cover.covered,
-    open: openWays(request, facts, cover.linked),
+    open: request.mode === 'files' ? [openNetwork] : [],
+    openHere: openWaysHere(request, facts, cover.linked, shared.private),
     cleanup: () => rmSync(scratch, { recursive: true, force: true }),
   }
 }
@@ -189,6 +196,7 @@ function uncontained(request: ContainmentRequest): ContainmentPlan {
     open: [
       'Nothing is contained: the agent runs with your rights and can read whatever you can read, Keyward’s root key included.',
     ],
+    openHere: [],
     cleanup: () => undefined,
   }
 }
@@ -205,17 +213,28 @@ function refuseHiddenDirectory(request: ContainmentRequest, covered: readonly st
   }
 }
 
-function openWays(request: ContainmentRequest, facts: PlatformFacts, linked: readonly string[]): string[] {
+const SHARED_MEMORY = '/dev/shm'
+const CONTROL_GROUPS = '/sys/fs/cgroup'
+const openNetwork =
+  'The network is open: local ports, abstract sockets and other hosts are reached without the gateway; `--contain full` closes this.'
+
+/** Shared memory becomes the agent's own, unless something that it must see lies there. */
+function sharedMemory(request: ContainmentRequest): { readonly private: boolean } {
+  const seen = [request.cwd, tmpdir(), ...(request.keep ?? [])].flatMap(realPath)
+  return { private: !seen.some((path) => contains(SHARED_MEMORY, path)) }
+}
+
+function openWaysHere(
+  request: ContainmentRequest,
+  facts: PlatformFacts,
+  linked: readonly string[],
+  ownMemory: boolean,
+): string[] {
   const ways: string[] = []
   if (request.uid === 0)
     ways.push(
       'The agent runs as root: this is weaker than an ordinary user; root owns the files and devices of this machine.',
     )
-  if (request.mode === 'files') {
-    ways.push(
-      'The network is open: local ports, abstract sockets and other hosts are reached without the gateway; `--contain full` closes this.',
-    )
-  }
   if (!facts.freshProc)
     ways.push(
       'No fresh /proc can be mounted here: names and arguments of other processes can be read, their memory and variables cannot; and further user namespaces cannot be forbidden, from which hidden folders can be renamed.',
@@ -225,6 +244,13 @@ function openWays(request: ContainmentRequest, facts: PlatformFacts, linked: rea
       'This kernel lets a program type into its terminal; `sysctl dev.tty.legacy_tiocsti=0` (Linux 6.2 or newer) closes this.',
     )
   }
+  if (facts.freshKeyring === null)
+    ways.push('The kernel’s session keyring is inherited, for perl is not installed, which would leave it behind.')
+  if (facts.vsock && request.mode === 'full')
+    ways.push(
+      'The kernel speaks vsock, which namespaces do not hold back: services of the host of this virtual machine can be reached; `install vsock /bin/false` in /etc/modprobe.d closes this.',
+    )
+  if (!ownMemory) ways.push(`${SHARED_MEMORY} is shared with your other programs, because this run works there.`)
   for (const path of linked) ways.push(`${path} has a second name (hard link), which is not hidden; remove that name.`)
   return ways
 }

@@ -26,25 +26,37 @@ export function containmentAvailable(mode: 'files' | 'full'): Availability {
 }
 
 function tryContainment(mode: 'files' | 'full'): Availability {
-  if (process.platform === 'darwin') {
+  const { platform } = process
+  const { tools } = platformFacts()
+  const settled = withoutTrying(mode, platform, tools)
+  if (settled !== null) return settled
+  const { unshare = '', sh = '' } = tools
+  const first = attempt(unshare, sh, mode, true)
+  if (first === '') return available(true)
+  const second = attempt(unshare, sh, mode, false)
+  return second === '' ? available(false) : explain(second)
+}
+
+/** What platform and tools alone settle; null: it must be tried. */
+export function withoutTrying(
+  mode: 'files' | 'full',
+  platform: NodeJS.Platform,
+  tools: Readonly<Record<string, string | undefined>>,
+): Availability | null {
+  if (platform === 'darwin') {
     if (mode === 'full')
       return unavailable('macOS offers no network containment.', 'Use `--contain files`, or run the agent on Linux.')
     return existsSync('/usr/bin/sandbox-exec')
       ? available(true)
       : unavailable('sandbox-exec is missing.', 'It is part of macOS.')
   }
-  if (process.platform !== 'linux') return unavailable(`${process.platform} offers no containment.`, 'Use WSL 2.')
-  const { tools } = platformFacts()
+  if (platform !== 'linux') return unavailable(`${platform} offers no containment.`, 'Use WSL 2.')
   const lacking = ['unshare', 'setpriv', 'mount', 'sh'].filter((tool) => tools[tool] === undefined)
   if (lacking.length > 0) return unavailable(`Not installed: ${lacking.join(', ')}.`, 'Install util-linux.')
   if (mode === 'full' && tools['ip'] === undefined && tools['ifconfig'] === undefined) {
     return unavailable('Not installed: ip.', 'Install iproute2, or use `--contain files`.')
   }
-  const { unshare = '', sh = '' } = tools
-  const first = attempt(unshare, sh, mode, true)
-  if (first === '') return available(true)
-  const second = attempt(unshare, sh, mode, false)
-  return second === '' ? available(false) : explain(second)
+  return null
 }
 
 /** Empty when it worked, else what the tools said. */

@@ -19,6 +19,7 @@ export const errors = {
   session_revoked: { status: 401, exit: 1, title: 'The session was revoked.', next: 'Ask the operator; `keyward session list` shows when and by whom.' },
   session_suspended: { status: 403, exit: 1, title: 'The session is suspended.', next: 'Ask the operator to resume it.' },
   agent_suspended: { status: 403, exit: 1, title: 'The agent is suspended.', next: 'The operator resumes it with `keyward agent resume NAME`.' },
+  session_elsewhere: { status: 403, exit: 1, title: 'The session is bound to another process or address than the one that calls.', next: 'Start the program itself with `keyward run -- CMD`; tokens and placeholders do not work outside of the run that they were made for.' },
   placeholder_foreign: { status: 403, exit: 1, title: 'The placeholder belongs to another session.', next: 'Use the placeholder that this session was given; it is in the variables of `keyward run` or `keyward env`.' },
   placeholder_elsewhere: { status: 403, exit: 1, title: 'The placeholder belongs to another service.', next: 'Send it only to the hosts of its own service; `keyward service show ID` lists them.' },
   placeholder_required: { status: 401, exit: 1, title: 'The request brings a credential that is not a placeholder.', next: 'Remove the key from the program; Keyward puts the real one in.' },

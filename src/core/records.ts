@@ -105,6 +105,8 @@ export interface PlaceholderRecord {
 export type SessionBinding =
   | { readonly kind: 'unbound' }
   | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string }
+  /** An IP address in its canonical spelling. */
+  | { readonly kind: 'address'; readonly address: string }
 
 /** One way in: the master key, wrapped by a root key. */
 export interface SlotRecord {

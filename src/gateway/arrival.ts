@@ -1,4 +1,5 @@
 import type { HeaderPair } from '../core/request.ts'
+import type { Peer } from '../identity/peer.ts'
 import type { Caller } from '../identity/sessions.ts'
 
 /** The front doors of the gateway port. */
@@ -17,6 +18,8 @@ export interface Arrival {
   readonly headers: readonly HeaderPair[]
   /** Address of the other end of the connection. */
   readonly peer: string
+  /** The whole of it, one object a connection: what was found out about it is remembered with it. */
+  readonly remote: Peer
   /** Set for requests inside a CONNECT tunnel. */
   readonly tunnel: Tunnel | null
   /** The protocol that the client asks to go on with (Upgrade), in lower case. */

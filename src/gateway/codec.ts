@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import type { Peer } from '../identity/peer.ts'
 import type { Arrival, Tunnel } from './arrival.ts'
 import type { RequestBody } from './body.ts'
 import type { Refusal } from './refusal.ts'
@@ -9,6 +10,8 @@ export interface Connection {
   readonly stream: Duplex
   /** Address of the other end; empty for a Unix socket. */
   readonly peer: string
+  /** The whole of it; what comes out of a tunnel has that of the connection that the tunnel came on. */
+  readonly remote: Peer
   readonly tunnel: Tunnel | null
 }
 

@@ -38,6 +38,9 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
   const startedAt = ports.now()
   const place = identifyAndLocate(arrival, ports)
   if (isRefusal(place)) return refuse(arrival, null, place, reply, ports)
+  const looking = ports.peers.refusalOf(place.caller, arrival.remote)
+  const elsewhere = looking instanceof Promise ? await looking : looking
+  if (elsewhere !== null) return refuse(arrival, place, elsewhere, reply, ports)
   if (ports.inflight.countOf(place.caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) {
     return refuse(arrival, place, { refusal: 'overloaded', retryAfterSeconds: 1 }, reply, ports)
   }
@@ -121,7 +124,14 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
   try {
     // The key may have been replaced since the intent was written: what goes out is what is current now.
     const version = ports.credentials.current(place.credentialId)
-    if (version.number !== intended.number) await writeIntent(p, version)
+    if (version.number !== intended.number) {
+      await writeIntent(p, version)
+      const changed = changedSince(p)
+      if (changed !== null) {
+        sendRefusal(reply, changed)
+        return { ...nothingSent, outcome: 'refused', code: changed.refusal }
+      }
+    }
     const values = textOf(version)
     const head = injectCredential(place.head, place.rule, values)
     const needles = ports.needles.of(place.credentialId, place.presented)
@@ -226,16 +236,21 @@ async function passUnlisted(
     return
   }
   const { sessionId, agentId } = place.caller
-  const end = await relay({
-    head: place.head,
-    body: body.length === 0 ? null : body,
-    reply,
-    service: null,
-    dialler: ports.dialler,
-    protocol: arrival.protocol,
-    needles: null,
-    watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
-  })
+  // The journal took its time; until it is watched, nothing would end this request.
+  const live = ports.sessions.live(sessionId)
+  if (isRefusal(live)) sendRefusal(reply, live)
+  const end: RelayEnd = isRefusal(live)
+    ? { ...nothingSent, outcome: 'refused', code: live.refusal }
+    : await relay({
+        head: place.head,
+        body: body.length === 0 ? null : body,
+        reply,
+        service: null,
+        dialler: ports.dialler,
+        protocol: arrival.protocol,
+        needles: null,
+        watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
+      })
   void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 

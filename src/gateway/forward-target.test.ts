@@ -3,7 +3,15 @@ import { describe, expect, test } from 'vitest'
 import type { Arrival, Tunnel } from './arrival.ts'
 import { readForward } from './forward-target.ts'
 
-const caller = { sessionId: 's', agentId: 'a', agent: 'triage', environment: 'dev', egress: 'deny' } as const
+const caller = {
+  sessionId: 's',
+  agentId: 'a',
+  agent: 'triage',
+  environment: 'dev',
+  egress: 'deny',
+  binding: { kind: 'unbound' },
+} as const
+const remote = { address: '127.0.0.1', port: 1, localAddress: '127.0.0.1', localPort: 2 }
 const tunnel: Tunnel = { caller, host: 'api.example.test', port: 443, scheme: 'https' }
 const arrival = (rawTarget: string, through: Tunnel | null): Arrival => ({
   door: through === null ? 'absolute' : 'tunnel',
@@ -11,6 +19,7 @@ const arrival = (rawTarget: string, through: Tunnel | null): Arrival => ({
   rawTarget,
   headers: [],
   peer: '',
+  remote,
   tunnel: through,
   protocol: 'http/1.1',
   upgrade: null,

@@ -2,7 +2,14 @@ import { expect, test } from 'vitest'
 import type { Caller } from '../identity/sessions.ts'
 import { identifyProxy } from './identify.ts'
 
-const caller: Caller = { sessionId: 's', agentId: 'a', agent: 'triage', environment: 'dev', egress: 'deny' }
+const caller: Caller = {
+  sessionId: 's',
+  agentId: 'a',
+  agent: 'triage',
+  environment: 'dev',
+  egress: 'deny',
+  binding: { kind: 'unbound' },
+}
 const asked: string[] = []
 const sessions = {
   byToken(text: string) {

@@ -3,6 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net'
 import { parseAuthority } from '../core/canonical-target.ts'
 import { KeywardError } from '../core/errors.ts'
 import { scrubText } from '../core/scrub.ts'
+import type { Caller } from '../identity/sessions.ts'
 import type { Arrival } from './arrival.ts'
 import type { Authority } from './certificates.ts'
 import type { Codec, Connection, Front } from './codec.ts'
@@ -12,11 +13,12 @@ import { exchange, type ExchangePorts } from './exchange.ts'
 import { createHttp1Codec } from './http1/server.ts'
 import { createHttp2Codec } from './http2/server.ts'
 import { createNodeCodec } from './node-codec.ts'
+import { remoteOf } from './peer-gate.ts'
 import { recordRefusal } from './record.ts'
 import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { tellAndClose } from './refuse-connection.ts'
 import { openTunnel } from './open-tunnel.ts'
-import { passTunnel, planTunnel } from './tunnel.ts'
+import { passTunnel, planTunnel, type TunnelPlan } from './tunnel.ts'
 
 /** Sockets open at once on the gateway port. */
 export const SOCKETS_MAXIMUM = 20_000
@@ -75,12 +77,24 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   function connect(arrival: Arrival, connection: Connection, early: Uint8Array): void {
-    const { stream, peer } = connection
+    const { stream, remote } = connection
     if (connection.tunnel !== null) {
       void recordHere(connection, { refusal: 'method_refused' }).then((told) => tellAndClose(stream, told))
       return
     }
     const plan = planTunnel(arrival.rawTarget, arrival.headers, early.byteLength, ports)
+    const elsewhere = isRefusal(plan) ? plan : ports.peers.refusalOf(callerOf(plan), remote)
+    if (!(elsewhere instanceof Promise)) return settle(arrival, connection, elsewhere ?? plan)
+    void elsewhere.then((refusal) => {
+      // Looking took its time: what was true before is asked again.
+      const waiting = early.byteLength + stream.readableLength
+      if (!stream.destroyed)
+        settle(arrival, connection, refusal ?? planTunnel(arrival.rawTarget, arrival.headers, waiting, ports))
+    })
+  }
+
+  function settle(arrival: Arrival, connection: Connection, plan: TunnelPlan | Refusal): void {
+    const { stream, peer, remote } = connection
     if (isRefusal(plan)) {
       const asked = parseAuthority(arrival.rawTarget)
       const where = isRefusal(asked)
@@ -94,7 +108,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       return
     }
     if (plan.kind === 'open') return openTunnel(connection, plan.tunnel, options.authority, { http1, http2 }, ports)
-    passTunnel(stream, plan, options.resolve, ports).catch((error: unknown) => {
+    passTunnel(stream, plan, remote, options.resolve, ports).catch((error: unknown) => {
       options.onError(error)
       stream.destroy()
     })
@@ -109,7 +123,8 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     }
     sockets.add(socket)
     socket.once('close', () => sockets.delete(socket))
-    http1.serve({ stream: socket, peer: socket.remoteAddress ?? '', tunnel: null })
+    const remote = remoteOf(socket)
+    http1.serve({ stream: socket, peer: remote.address, remote, tunnel: null })
   }
 
   const servers: Server[] = []
@@ -153,6 +168,10 @@ function bind(server: Server, where: { host: string; port: number } | { path: st
     })
     server.listen(where, () => done())
   })
+}
+
+function callerOf(plan: TunnelPlan): Caller {
+  return plan.kind === 'open' ? plan.tunnel.caller : plan.caller
 }
 
 /** What asks for another protocol than the one that is spoken here. */

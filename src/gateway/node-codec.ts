@@ -7,6 +7,7 @@ import type { Codec, Connection, Front } from './codec.ts'
 import { HEAD_MAXIMUM_BYTES, HEADERS_MAXIMUM_COUNT } from './http1/head.ts'
 import { defaultTimes } from './http1/server.ts'
 import { tellAndClose } from './refuse-connection.ts'
+import { nowhere } from './peer-gate.ts'
 import type { Reply } from './reply.ts'
 
 /** Node's own HTTP/1.1 codec (llhttp, strict), as the exchange wants it. */
@@ -16,7 +17,7 @@ export function createNodeCodec(front: Front): Codec {
   const answering = new WeakMap<Duplex, number>()
 
   function connectionOf(stream: Duplex): Connection {
-    return connections.get(stream) ?? { stream, peer: '', tunnel: null }
+    return connections.get(stream) ?? { stream, peer: '', remote: nowhere, tunnel: null }
   }
 
   function onRequest(request: IncomingMessage, response: ServerResponse): void {
@@ -72,7 +73,10 @@ export function createNodeCodec(front: Front): Codec {
   }
 }
 
-function arrivalOf(request: IncomingMessage, { tunnel, peer }: Pick<Connection, 'tunnel' | 'peer'>): Arrival {
+function arrivalOf(
+  request: IncomingMessage,
+  { tunnel, peer, remote }: Pick<Connection, 'tunnel' | 'peer' | 'remote'>,
+): Arrival {
   const rawTarget = request.url ?? ''
   const door: Door = tunnel !== null ? 'tunnel' : rawTarget.startsWith('/') ? 'base-url' : 'absolute'
   return {
@@ -82,6 +86,7 @@ function arrivalOf(request: IncomingMessage, { tunnel, peer }: Pick<Connection, 
     rawTarget,
     headers: pairsOf(request.rawHeaders),
     peer,
+    remote,
     tunnel,
     upgrade: request.headers.upgrade?.toLowerCase() ?? null,
   }

@@ -12,7 +12,7 @@ import { CONNECTED, TUNNEL_IDLE_MILLISECONDS } from './tunnel.ts'
 
 /** Answers a CONNECT and reads what comes through it: in the clear, or behind TLS with a leaf for the tunnel's host. */
 export function openTunnel(
-  { stream, peer }: Connection,
+  { stream, peer, remote }: Connection,
   tunnel: Tunnel,
   authority: Authority,
   codecs: { readonly http1: Codec; readonly http2: Codec },
@@ -28,7 +28,7 @@ export function openTunnel(
   stream.once('close', remove)
   stream.setTimeout(TUNNEL_IDLE_MILLISECONDS, () => stream.destroy())
   stream.write(CONNECTED)
-  if (tunnel.scheme === 'http') return codecs.http1.serve({ stream, peer, tunnel })
+  if (tunnel.scheme === 'http') return codecs.http1.serve({ stream, peer, remote, tunnel })
   const secure = new TLSSocket(stream, {
     isServer: true,
     secureContext: authority.contextFor(tunnel.host),
@@ -48,6 +48,6 @@ export function openTunnel(
   secure.once('secure', () => {
     clearTimeout(timer)
     const codec = secure.alpnProtocol === 'h2' ? codecs.http2 : codecs.http1
-    codec.serve({ stream: secure, peer, tunnel })
+    codec.serve({ stream: secure, peer, remote, tunnel })
   })
 }

@@ -7,6 +7,7 @@ import type { Records } from '../vault/records.ts'
 import type { Arrival } from './arrival.ts'
 import type { Located, Unlisted } from './locate.ts'
 import type { NeedleSource } from './needle-source.ts'
+import type { PeerGate } from './peer-gate.ts'
 import type { RefusalLimits } from './refusal-limits.ts'
 import type { Refusal } from './refusal.ts'
 import type { RelayEnd } from './relay.ts'
@@ -16,6 +17,7 @@ export interface RecordPorts {
   readonly refusalLimits: RefusalLimits
   readonly needles: NeedleSource
   readonly records: Pick<Records, 'get'>
+  readonly peers: PeerGate
 }
 
 /** Characters of a path that the journal keeps. */
@@ -30,8 +32,8 @@ export const RECORDED_PATH_CHARACTERS = 1_024
 export function factsOf(
   arrival: Arrival,
   place: Located | Unlisted,
-  ports: Pick<RecordPorts, 'needles' | 'records'>,
-): Record<string, string> {
+  ports: Pick<RecordPorts, 'needles' | 'records' | 'peers'>,
+): Record<string, string | number> {
   const { caller, head } = place
   const credential = credentialOf(place, ports)
   return {
@@ -45,6 +47,7 @@ export function factsOf(
     peer: arrival.peer,
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     session: caller.sessionId,
+    ...ports.peers.factsOf(caller, arrival.remote),
   }
 }
 
@@ -59,7 +62,7 @@ export function recordIntent(
     readonly operation: string | null
     readonly version: number
   },
-  ports: Pick<RecordPorts, 'journal' | 'needles' | 'records'>,
+  ports: Pick<RecordPorts, 'journal' | 'needles' | 'records' | 'peers'>,
 ): Promise<void> {
   const { caller, head, service } = place
   const { grant, rule, operation, version } = decided
@@ -82,6 +85,7 @@ export function recordIntent(
     service: service.id,
     session: caller.sessionId,
     version,
+    ...ports.peers.factsOf(caller, arrival.remote),
   })
 }
 
@@ -141,6 +145,7 @@ export async function recordRefusal(
     kind: 'refusal',
     ...who,
     ...facts,
+    ...refusal.facts,
     decision: 'deny',
     code: told.refusal,
     ...(rule === undefined ? {} : { rule }),

@@ -39,6 +39,7 @@ test.each(Object.keys(errors).map((code) => [code]))('%s is told as problem JSON
     agent: 'hidden-agent',
     environment: 'hidden-environment',
     egress: 'deny',
+    binding: { kind: 'unbound' },
   } as const
   const { reply, said } = replyThat(false)
   sendRefusal(reply, { refusal: code, detail: 'About this case.', rule: 'GET /x', caller })

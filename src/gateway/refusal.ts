@@ -12,6 +12,8 @@ export interface Refusal {
   readonly retryAfterSeconds?: number
   /** Who was refused, once that is known: the journal names them, the answer does not. */
   readonly caller?: Caller
+  /** What the journal is told beside that, and the answer is not. */
+  readonly facts?: Readonly<Record<string, string | number>>
 }
 
 /** The same refusal, with the one whom it met. */

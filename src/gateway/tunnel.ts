@@ -4,6 +4,7 @@ import { pipeline } from 'node:stream/promises'
 import { parseAuthority } from '../core/canonical-target.ts'
 import type { HeaderPair } from '../core/request.ts'
 import { scrubText } from '../core/scrub.ts'
+import type { Peer } from '../identity/peer.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Tunnel } from './arrival.ts'
 import { CONNECT_TIMEOUT_MILLISECONDS } from './connect.ts'
@@ -63,6 +64,7 @@ export function planTunnel(
 export async function passTunnel(
   client: Duplex,
   plan: Extract<TunnelPlan, { kind: 'pass' }>,
+  remote: Peer,
   resolve: Resolve,
   ports: ExchangePorts,
 ): Promise<void> {
@@ -76,6 +78,7 @@ export async function passTunnel(
     environment: caller.environment,
     host: scrubText(ports.needles.of('', null), host).text,
     port,
+    ...ports.peers.factsOf(caller, remote),
   }
   const remove = ports.inflight.add({
     sessionId: caller.sessionId,

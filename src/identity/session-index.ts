@@ -1,4 +1,4 @@
-import type { PlaceholderRecord, SessionRecord } from '../core/records.ts'
+import type { PlaceholderRecord, SessionBinding, SessionRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
 import { isLive, refusalOf } from './session-state.ts'
 import type { SessionRefusal } from './session-state.ts'
@@ -11,6 +11,8 @@ export interface Caller {
   readonly environment: string
   /** `open` only where session and environment both say so. */
   readonly egress: 'open' | 'deny'
+  /** Where it may call from. */
+  readonly binding: SessionBinding
 }
 
 /** Who is calling, and what the placeholder stands for. */
@@ -110,6 +112,7 @@ export function createSessionIndex({
       agent: records.get('agent', entry.record.agentId)?.name ?? '',
       environment: entry.record.environment,
       egress: entry.record.egress === 'open' && egressOf(entry.record.environment) === 'open' ? 'open' : 'deny',
+      binding: entry.record.binding,
     }))
   }
 

@@ -1,6 +1,7 @@
 import type { ErrorCode } from '../core/errors.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { AgentRecord, SessionBinding, SessionRecord } from '../core/records.ts'
+import { canonicalAddress } from './peer.ts'
 
 export const minimumTtlSeconds = 15 * 60
 export const maximumTtlSeconds = 12 * 60 * 60
@@ -49,6 +50,11 @@ export function checkTtl(ttlSeconds: number): number {
 /** Throws KeywardError `usage`. */
 export function checkBinding(binding: SessionBinding): SessionBinding {
   if (binding.kind === 'unbound') return { kind: 'unbound' }
+  if (binding.kind === 'address') {
+    const address = canonicalAddress(binding.address)
+    if (address !== null) return { kind: 'address', address }
+    throw new KeywardError('usage', 'A session is bound to one IPv4 or IPv6 address.')
+  }
   const { processId, startTicks } = binding
   if (Number.isSafeInteger(processId) && processId > 0 && /^[0-9]{1,20}$/.test(startTicks)) {
     return { kind: 'process', processId, startTicks }

@@ -43,7 +43,7 @@ function createHouse(
       credentialsOf: grants.credentialsOf,
       secretFieldsOf: (credentialId) => (credentialId === 'aws' ? ['id', 'secret'] : ['key']),
       shapeOf: (_, field) => ({ prefix: `${field}-`, alphabet: base62, length: field === 'id' ? 20 : null }),
-      isAlive: (binding) => binding.kind === 'unbound' || !dead.has(binding.processId),
+      isAlive: (binding) => binding.kind !== 'process' || !dead.has(binding.processId),
       timer: (afterMilliseconds, run) => {
         const entry = { at: clock.now + afterMilliseconds, run }
         timers.push(entry)

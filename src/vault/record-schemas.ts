@@ -56,6 +56,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     binding: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('unbound') }),
       z.strictObject({ kind: z.literal('process'), processId: z.int().min(1), startTicks: z.string() }),
+      z.strictObject({ kind: z.literal('address'), address: z.string() }),
     ]),
     state: z.enum(['active', 'suspended', 'revoked']),
     createdAt: time,

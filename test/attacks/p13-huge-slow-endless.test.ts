@@ -7,6 +7,7 @@ import { openStage, requestFields, type Held, type Login, type Stage } from '../
 import { always, startRawUpstream, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts, inside, open, type Front } from './attack.ts'
 import { ask, askRaw, bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'
+import { nowhere } from '../../src/gateway/peer-gate.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -122,7 +123,7 @@ function connection(times: Partial<Http1Times>, front: Partial<CodecFront> = {})
     wire.once('close', () => done())
     wire.once('finish', () => done())
   })
-  codec.serve({ stream: wire, peer: '', tunnel: null })
+  codec.serve({ stream: wire, peer: '', remote: nowhere, tunnel: null })
   return { wire, closed, said: () => said, end: () => (wire.destroy(), codec.close()) }
 }
 

@@ -95,12 +95,12 @@ export const credentialRoutes: Handlers<
   },
 
   'POST /occurrences': (parts, { input }) => {
-    const held = parts.credentials
+    const here = parts.credentials
       .list()
+      .filter(({ record }) => record.environment === input.environment)
       .flatMap(({ id, record }) => secretsIn(parts, id).map((secret) => ({ record, text: secret.revealText() })))
-    const here = held.filter(({ record }) => record.environment === input.environment)
     return {
-      found: input.texts.map((text) => held.some((one) => text.includes(one.text))),
+      found: input.texts.map((text) => parts.holdsSecret(text)),
       holders: input.texts.map((text) => here.find((one) => one.text === text)?.record.name ?? null),
     }
   },

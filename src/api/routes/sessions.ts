@@ -14,6 +14,7 @@ interface Wanted {
   readonly ttlSeconds: number | undefined
   readonly egress: 'open' | 'deny' | undefined
   readonly process: { readonly processId: number; readonly startTicks: string } | undefined
+  readonly address?: string | undefined
 }
 
 async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promise<IssuedView> {
@@ -21,8 +22,7 @@ async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promis
   if (wanted.egress === 'open' && allowed === 'deny') {
     throw new KeywardError('usage', `Environment ${wanted.environment} does not allow open egress.`)
   }
-  const binding: SessionBinding =
-    wanted.process === undefined ? { kind: 'unbound' } : { kind: 'process', ...wanted.process }
+  const binding = bindingOf(wanted)
   const egress = wanted.egress ?? allowed
   const ttlSeconds = wanted.ttlSeconds ?? defaultTtlSeconds
   const issued = await parts.sessions.issue({ agentId: wanted.agentId, ttlSeconds, egress, binding }, actor)
@@ -38,6 +38,13 @@ async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promis
     gateway: { address: parts.gatewayAddress, socket: parts.gatewaySocket },
     caCertificate: parts.caCertificate,
   }
+}
+
+function bindingOf({ process, address }: Pick<Wanted, 'process' | 'address'>): SessionBinding {
+  if (process !== undefined && address !== undefined)
+    throw new KeywardError('usage', 'A session is bound to a process or to an address, not to both.')
+  if (process !== undefined) return { kind: 'process', ...process }
+  return address === undefined ? { kind: 'unbound' } : { kind: 'address', address }
 }
 
 function environmentEgress(parts: ControlParts, environment: string): 'open' | 'deny' {
@@ -184,6 +191,8 @@ function wishes(input: {
   ttlSeconds?: number | undefined
   egress?: 'open' | 'deny' | undefined
   process?: Wanted['process']
-}): Pick<Wanted, 'agent' | 'ttlSeconds' | 'egress' | 'process'> {
-  return { agent: input.agent, ttlSeconds: input.ttlSeconds, egress: input.egress, process: input.process }
+  address?: string | undefined
+}): Pick<Wanted, 'agent' | 'ttlSeconds' | 'egress' | 'process' | 'address'> {
+  const { agent, ttlSeconds, egress, process, address } = input
+  return { agent, ttlSeconds, egress, process, address }
 }

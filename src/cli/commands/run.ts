@@ -5,7 +5,7 @@ import process from 'node:process'
 import { agentFor } from '../../agents/index.ts'
 import type { IssuedView } from '../../api/schema.ts'
 import { defaultRootKeyFile, readConfig } from '../../config.ts'
-import { defaultHidden, defaultReadOnly } from '../../containment/hidden.ts'
+import { defaultHidden, defaultReadOnly, programFolders } from '../../containment/hidden.ts'
 import { planContainment } from '../../containment/plan.ts'
 import type { ContainmentMode, ContainmentRequest } from '../../containment/plan.ts'
 import { containmentAvailable } from '../../containment/probe.ts'
@@ -62,11 +62,13 @@ export async function run({ io, args, options }: Call<RunOptions>): Promise<numb
       cwd: io.workingDirectory,
       environment: io.environment,
       hide: hiddenPaths(io, prepared.hiddenFiles),
-      readOnly: [...prepared.readOnly, ...defaultReadOnly(homedir()), ...ownCode(io.workingDirectory)],
+      readOnly: readOnlyPaths(io, prepared.readOnly),
       keep: prepared.keep,
       gateway: gatewayPlace(session),
     })
     await announce(io, session, contain, prepared.agent.services)
+    if (io.stderr.isTTY === true)
+      for (const way of plan.openHere) note(io, paint(io, io.stderr, 'dim', printable(`keyward: open here: ${way}`)))
     return await exitCodeOf(io, runContained(plan, { variables: prepared.variables }), command)
   } finally {
     await renewal.end()
@@ -101,10 +103,20 @@ export function hiddenPaths(io: Io, files: readonly string[]): ContainmentReques
   }
 }
 
-export function gatewayPlace(session: IssuedView): { port: number; socketPath?: string } {
-  const { address, socket } = session.gateway
-  const port = Number(address.slice(address.lastIndexOf(':') + 1))
-  return socket === null ? { port } : { port, socketPath: socket }
+/** What runs later outside must not be the agent's to change. Root's own programs are: root may change anything. */
+export function readOnlyPaths(io: Io, prepared: readonly string[]): string[] {
+  return [
+    ...prepared,
+    ...defaultReadOnly(homedir()),
+    ...(userInfo().uid === 0 ? [] : programFolders(io.environment, io.workingDirectory)),
+    ...ownCode(io.workingDirectory),
+  ]
+}
+
+/** The port and not the socket: of a port the gateway can tell that it is this run which calls. */
+export function gatewayPlace(session: IssuedView): { port: number } {
+  const { address } = session.gateway
+  return { port: Number(address.slice(address.lastIndexOf(':') + 1)) }
 }
 
 /** The terminal belongs to the program; this is all that Keyward says before it. `services` are those that the program uses of itself. */

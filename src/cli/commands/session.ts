@@ -1,3 +1,4 @@
+import type { SessionView } from '../../api/schema.ts'
 import { parseDuration } from '../measures.ts'
 import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'
@@ -7,6 +8,7 @@ interface IssueOptions extends EnvironmentOption, JsonOption {
   readonly agent: string
   readonly ttl?: string
   readonly egress?: 'open' | 'deny'
+  readonly bind?: string
 }
 
 export async function issue({ io, options }: Call<IssueOptions>): Promise<void> {
@@ -17,6 +19,7 @@ export async function issue({ io, options }: Call<IssueOptions>): Promise<void> 
       agent: options.agent,
       ...(options.ttl === undefined ? {} : { ttlSeconds: parseDuration(options.ttl) }),
       ...(options.egress === undefined ? {} : { egress: options.egress }),
+      ...(options.bind === undefined ? {} : { address: options.bind }),
     },
   )
   if (options.json === true) return printJson(io, session)
@@ -25,7 +28,7 @@ export async function issue({ io, options }: Call<IssueOptions>): Promise<void> 
     ['agent', `${session.agent} in ${session.environment}`],
     ['token', session.token],
     ['expires', moment(session.expiresAt)],
-    ['bound', 'unbound: whoever holds the token is the agent'],
+    ['bound', options.bind === undefined ? 'unbound: whoever holds the token is the agent' : `address ${options.bind}`],
     ['gateway', session.gateway.address],
     ...session.credentials.flatMap((one) =>
       one.fields.map((field): [string, string] => [`${one.name} ${field.field}`, field.text]),
@@ -49,7 +52,7 @@ export async function list({
     one.agent,
     one.state,
     one.egress,
-    one.binding.kind === 'process' ? `process ${one.binding.processId}` : 'unbound',
+    boundTo(one.binding),
     moment(one.createdAt),
     moment(one.expiresAt),
   ])
@@ -59,6 +62,11 @@ export async function list({
     rows,
     'There is no live session.',
   )
+}
+
+function boundTo(binding: SessionView['binding']): string {
+  if (binding.kind === 'process') return `process ${binding.processId}`
+  return binding.kind === 'address' ? `address ${binding.address}` : 'unbound'
 }
 
 export async function suspend({ io, args }: Call): Promise<void> {

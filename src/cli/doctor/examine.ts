@@ -7,6 +7,7 @@ import { makeCanary } from './canary.ts'
 import { checkDebuggerRefused } from './checks/decoy.ts'
 import { checkMachine } from './checks/machine.ts'
 import { checkServer } from './checks/server.ts'
+import { checkBinding } from './checks/session.ts'
 import { checkVariables } from './checks/variables.ts'
 import type { ModeReport, Report } from './finding.ts'
 import { judgeTrial } from './judge.ts'
@@ -51,6 +52,7 @@ export async function examine(examination: Examination): Promise<Report> {
     const findings = [
       ...(await checkServer(io, status)),
       await refused,
+      await checkBinding(io, canary, stage.places.standIn),
       ...(await checkMachine(io, config, journal, trials[0]?.files ?? new Map())),
       ...(await checkVariables(io)),
     ]

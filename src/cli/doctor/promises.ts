@@ -66,6 +66,8 @@ export const promises: Readonly<Record<string, Promised>> = {
   'own-core-dump': files('processes', 'leave a core dump'),
   sockets: files('outside', 'connect to container engines, ssh-agent, gpg-agent or D-Bus'),
   'stored-logins': files('outside', 'read stored logins of other programs'),
+  'shared-memory': files('outside', 'read what your other programs keep in shared memory'),
+  'program-folder': files('outside', 'put a program where your shell would find it'),
   'network-tcp': full('network', 'connect to a port past the gateway'),
   'network-udp': full('network', 'exchange datagrams past the gateway'),
   'network-dns': full('network', 'ask a name server past the gateway'),

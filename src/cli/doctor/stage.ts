@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process'
 import { createHash, randomBytes } from 'node:crypto'
 import { createSocket } from 'node:dgram'
 import {
+  existsSync,
   mkdirSync,
   mkdtempSync,
   readdirSync,
@@ -19,7 +20,7 @@ import { join } from 'node:path'
 import process from 'node:process'
 import type { StatusView } from '../../api/schema.ts'
 import type { Config } from '../../config.ts'
-import { defaultHidden } from '../../containment/hidden.ts'
+import { defaultHidden, programFolders } from '../../containment/hidden.ts'
 import type { HiddenPaths } from '../../containment/hidden.ts'
 import { startTicksOf } from '../../identity/process.ts'
 import type { Io } from '../io.ts'
@@ -34,6 +35,7 @@ export interface Stage {
   readonly work: string
   /** The stand-ins, to be hidden like the real ones. */
   readonly hide: HiddenPaths
+  readonly readOnly: readonly string[]
   readonly places: Omit<Places, 'gateway' | 'service' | 'placeholder' | 'token' | 'forms'>
   remove(): void
 }
@@ -52,12 +54,20 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
     symlinkSync(database, join(work, 'link'))
     symlinkSync(io.home, join(work, 'directory-link'))
     const fileMark = randomBytes(16).toString('hex')
-    removeLeftBehind(io.home)
+    removeLeftBehind(io.home, /^doctor-[0-9a-f]{12}$/)
+    if (existsSync('/dev/shm')) removeLeftBehind('/dev/shm', /^keyward-doctor-[0-9a-f]{12}$/)
     const canaryFile = join(io.home, `doctor-${fileMark.slice(0, 12)}`)
     undo.push(() => rmSync(canaryFile, { force: true }))
     writeFileSync(canaryFile, fileMark, { mode: 0o600, flag: 'wx' })
     const login = join(scratch, 'login')
     writeFileSync(login, fileMark, { mode: 0o600 })
+    const programs = join(scratch, 'programs')
+    mkdirSync(programs, { mode: 0o700 })
+    const sharedFile = existsSync('/dev/shm') ? `/dev/shm/keyward-doctor-${fileMark.slice(0, 12)}` : null
+    if (sharedFile !== null) {
+      undo.push(() => rmSync(sharedFile, { force: true }))
+      writeFileSync(sharedFile, fileMark, { mode: 0o600, flag: 'wx' })
+    }
     const agentSocket = join(scratch, 'agent.sock')
     await listen({ path: agentSocket }, undo)
     const known = defaultHidden(homedir(), io.environment)
@@ -68,6 +78,7 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
     const all = [...known.files, ...known.directories]
     return {
       work,
+      readOnly: programFolders({ PATH: programs }, work),
       hide: { directories: [], files: hide.files.filter((path) => path.startsWith(scratch)) },
       places: {
         home: io.home,
@@ -85,6 +96,8 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
         standIn: processPlace(startStandIn(processMark, undo)),
         processMark,
         sockets: [agentSocket, ...all.filter((path) => statSync(path, { throwIfNoEntry: false })?.isSocket() === true)],
+        sharedFile,
+        programs,
         logins: [login, ...all.filter((path) => statSync(path, { throwIfNoEntry: false })?.isSocket() === false)],
         tcpPort: await listen({ host: '127.0.0.1', port: 0 }, undo),
         udpPort: await echoDatagrams((bytes) => bytes, undo),
@@ -100,11 +113,12 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
 }
 
 /** Files of a doctor that was killed. */
-function removeLeftBehind(home: string): void {
-  for (const name of readdirSync(home).filter((one) => /^doctor-[0-9a-f]{12}$/.test(one))) {
-    const path = join(home, name)
-    const { mtimeMs } = statSync(path)
-    if (mtimeMs < Date.now() - LEFT_BEHIND_AFTER_MILLISECONDS) rmSync(path, { force: true })
+function removeLeftBehind(folder: string, pattern: RegExp): void {
+  for (const name of readdirSync(folder).filter((one) => pattern.test(one))) {
+    const path = join(folder, name)
+    const { mtimeMs, uid } = statSync(path)
+    const own = uid === process.getuid?.()
+    if (own && mtimeMs < Date.now() - LEFT_BEHIND_AFTER_MILLISECONDS) rmSync(path, { force: true })
   }
 }
 

@@ -8,7 +8,7 @@ import type { ContainmentMode, planContainment } from '../../containment/plan.ts
 import { runContained } from '../../containment/run.ts'
 import { KeywardError } from '../../core/errors.ts'
 import { startTicksOf } from '../../identity/process.ts'
-import { gatewayPlace, hiddenPaths } from '../commands/run.ts'
+import { gatewayPlace, hiddenPaths, readOnlyPaths } from '../commands/run.ts'
 import type { Io } from '../io.ts'
 import { prepareChild } from '../prepare-child.ts'
 import { renewSession } from '../renewal.ts'
@@ -77,7 +77,7 @@ export async function runTrial(request: TrialRequest): Promise<Trial> {
         directories: [...hide.directories, ...stage.hide.directories],
         files: [...hide.files, ...stage.hide.files],
       },
-      readOnly: prepared.readOnly,
+      readOnly: [...readOnlyPaths(around, prepared.readOnly), ...stage.readOnly],
       keep: prepared.keep,
       gateway: gatewayPlace(session),
     })
@@ -91,7 +91,7 @@ export async function runTrial(request: TrialRequest): Promise<Trial> {
     }
     const files = filesIn(prepared.keep)
     const { lines, problem } = await attend(plan, prepared.variables, JSON.stringify(places), signal)
-    return { mode, lines, files, open: plan.open, problem }
+    return { mode, lines, files, open: [...plan.open, ...plan.openHere], problem }
   } finally {
     await renewal.end()
     remove()

@@ -203,6 +203,7 @@ export function declareSession(program: Command, stage: Stage): void {
     new Option('--agent <name>', 'the agent').makeOptionMandatory(),
     environmentOption(),
     new Option('--ttl <duration>', 'how long: 15m, 12h'),
+    new Option('--bind <address>', 'accept it from this IP address only'),
     egressOption(),
     jsonOption(),
   )

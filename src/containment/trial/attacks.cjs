@@ -4,46 +4,29 @@
  * got at what it wanted) or 'closed'. Argument: JSON with the places. Run uncontained, nearly all
  * must be open: that is how the test knows that the attempts are real.
  */
-const { spawnSync } = require('node:child_process')
-const dgram = require('node:dgram')
 const fs = require('node:fs')
 const net = require('node:net')
 const path = require('node:path')
+
+const calls = require('./system-calls.cjs')
 
 const place = JSON.parse(process.argv[2])
 const database = path.join(place.home, '.keyward/keyward.db')
 const rootKey = path.join(place.home, '.keyward.root-key')
 const said = {}
 
-const holds = (text) => String(text).includes(place.secret)
-const read = (file) => holds(fs.readFileSync(file, 'latin1'))
-const shell = (command) => {
-  const result = spawnSync('sh', ['-c', command], { encoding: 'latin1', timeout: 10_000 })
-  return holds(result.stdout) || holds(result.stderr)
-}
-const contact = (target) =>
-  new Promise((done) => {
-    const socket = net.connect(target, () => socket.end())
-    socket.setTimeout(2000, () => socket.destroy())
-    socket
-      .on('connect', () => done(true))
-      .on('error', () => done(false))
-      .on('close', () => done(false))
-  })
-const eachProcess = (use) =>
-  fs.readdirSync('/proc').some((id) => {
-    if (!/^\d+$/.test(id) || Number(id) === process.pid) return false
-    try {
-      return use(id)
-    } catch {
-      return false
-    }
-  })
-
+const { holds, read, shell, contact } = require('./tools.cjs')(place)
 const namespace = (command) => shell(`unshare -Urm sh -c '${command}'`)
+const leaves = (file) => {
+  fs.writeFileSync(file, '#!/bin/sh\n')
+  fs.rmSync(file)
+  return true
+}
 const m = fs.mkdtempSync(path.join(place.work, 'm-'))
 
 const attempts = {
+  ...require('./attack-processes.cjs')(place),
+  ...require('./attack-network.cjs')(place),
   home: () => read(database),
   homeListing: () => fs.readdirSync(path.dirname(database)).includes('keyward.db'),
   rootKey: () => read(rootKey),
@@ -73,27 +56,6 @@ const attempts = {
   otherSession: () => read(place.otherSession),
   ownSessionChanged: () => (fs.chmodSync(place.ownSession, 0o600), fs.appendFileSync(place.ownSession, '//'), true),
   ownSession: () => fs.readFileSync(place.ownSession, 'utf8').includes('mine'),
-  ownRoot: () => read(`/proc/self/root${database}`),
-  rootOfOthers: () => eachProcess((id) => read(`/proc/${id}/root${database}`)),
-  directoryOfOthers: () => eachProcess((id) => read(`/proc/${id}/cwd/home/.keyward/keyward.db`)),
-  variablesOfOthers: () => eachProcess((id) => read(`/proc/${id}/environ`)),
-  descriptorsOfOthers: () =>
-    eachProcess((id) =>
-      fs
-        .readdirSync(`/proc/${id}/fd`)
-        .some((fd) => Number(fd) > 2 && fs.statSync(`/proc/${id}/fd/${fd}`).isFile() && read(`/proc/${id}/fd/${fd}`)),
-    ),
-  memoryOfServer: () => (fs.closeSync(fs.openSync(`/proc/${place.server}/mem`, 'r')), true),
-  memoryOfOthers: () => eachProcess((id) => (fs.closeSync(fs.openSync(`/proc/${id}/mem`, 'r')), true)),
-  signalToServer: () => (process.kill(place.server, 'SIGUSR1'), true),
-  ownDescriptors: () =>
-    fs.readdirSync('/proc/self/fd').some((fd) => {
-      try {
-        return Number(fd) > 2 && fs.statSync(`/proc/self/fd/${fd}`).isFile() && read(`/proc/self/fd/${fd}`)
-      } catch {
-        return false
-      }
-    }),
   leftovers: () =>
     shell(`cat /tmp/keyward-contain-*/* /tmp/keyward-contain-*/*/* ${place.work}/../tmp/keyward-contain-*/*`),
   unmount: () => shell(`umount ${path.dirname(database)}; umount ${rootKey}; cat ${database} ${rootKey}`),
@@ -114,28 +76,26 @@ const attempts = {
     shell(
       `for p in /proc/[0-9]*; do nsenter -t "\${p#/proc/}" -U -m -p cat ${database}; nsenter -t "\${p#/proc/}" -m cat ${database}; done`,
     ),
+  relativePath: () => read(path.relative(process.cwd(), database)),
+  throughRing: () => holds(calls.ringOpen(database)),
+  swapOfGatewaySocket: async () => {
+    fs.renameSync(place.gatewaySocket, `${place.gatewaySocket}.moved`)
+    try {
+      const mine = net.createServer()
+      await new Promise((done, fail) => mine.once('error', fail).listen(place.gatewaySocket, done))
+      mine.close()
+      return true
+    } finally {
+      fs.renameSync(`${place.gatewaySocket}.moved`, place.gatewaySocket)
+    }
+  },
+  newStartupFile: () => leaves(path.join(place.home, '.zshrc')),
+  programInPath: () => leaves(path.join(place.programs, 'git')),
+  sharedFile: () => read(place.sharedFile),
   controlSocket: () => contact(path.join(place.home, '.keyward/control.sock')),
   containerSocket: () => contact(place.containerSocket),
   sshAgentSocket: () => contact(place.sshAgentSocket),
   runtimeSocket: () => contact(path.join(place.runtime, 'bus')),
-  abstractSocket: () => contact(place.abstractSocket),
-  loopbackTcp: () => contact({ host: '127.0.0.1', port: place.tcpPort }),
-  loopbackIpv6: () => contact({ host: '::1', port: place.tcpPort6 }),
-  outwardRoute: () =>
-    shell(
-      `[ "$(wc -l </proc/net/route)" -gt 1 ] || [ "$(grep -vc ' lo$' /proc/net/if_inet6)" -gt 0 ] && echo ${place.secret}`,
-    ),
-  datagram: () =>
-    new Promise((done) => {
-      const socket = dgram.createSocket('udp4')
-      socket.on('message', () => (socket.close(), done(true))).on('error', () => done(false))
-      socket.send('x', place.udpPort, '127.0.0.1')
-      setTimeout(() => done(false), 300).unref()
-    }),
-  capabilities: () =>
-    !/CapEff:\t0+\n/.test(fs.readFileSync('/proc/self/status', 'latin1')) ||
-    !/NoNewPrivs:\t1/.test(fs.readFileSync('/proc/self/status', 'latin1')),
-  coreDump: () => !/core file size +0 +0/.test(fs.readFileSync('/proc/self/limits', 'latin1')),
   gateway: () => contact({ host: '127.0.0.1', port: place.gatewayPort }),
   runtimeDirectoryUsable: () => (
     fs.writeFileSync(path.join(place.runtime, 'mine'), ''),

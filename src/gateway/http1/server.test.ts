@@ -6,6 +6,7 @@ import type { Front } from '../codec.ts'
 import type { Refusal } from '../refusal.ts'
 import type { Reply } from '../reply.ts'
 import { AHEAD_MAXIMUM_BYTES, createHttp1Codec, defaultTimes, type Http1Times } from './server.ts'
+import { nowhere } from '../peer-gate.ts'
 
 interface Seen {
   readonly arrival: Arrival
@@ -33,7 +34,7 @@ function dial(options: { readonly times?: Partial<Http1Times>; readonly onReques
     preface: ({ stream }) => void taken.push({ kind: 'preface', early: '', stream }),
   }
   const codec = createHttp1Codec(front, { ...defaultTimes, ...options.times })
-  codec.serve({ stream: server, peer: '192.0.2.1', tunnel: null })
+  codec.serve({ stream: server, peer: '192.0.2.1', remote: nowhere, tunnel: null })
   let heard = ''
   let ended = false
   client.on('data', (chunk: Buffer) => (heard += chunk.toString('latin1')))

@@ -191,7 +191,7 @@ class ServerConnection {
   }
 
   #begin(request: ReadRequest): void {
-    const { tunnel, peer } = this.#connection
+    const { tunnel, peer, remote } = this.#connection
     const { target, method } = request
     const arrival: Arrival = {
       door: tunnel !== null ? 'tunnel' : target.startsWith('/') ? 'base-url' : 'absolute',
@@ -200,6 +200,7 @@ class ServerConnection {
       rawTarget: target,
       headers: request.headers,
       peer,
+      remote,
       tunnel,
       upgrade: request.upgrade,
     }

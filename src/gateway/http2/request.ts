@@ -24,7 +24,7 @@ export function readArrival(raw: readonly string[], connection: Connection): Arr
   // The library knows the same bound, but only once the client has acknowledged it.
   if (raw.reduce((sum, text) => sum + text.length, 0) > HEAD_MAXIMUM_BYTES) return { refusal: 'request_too_large' }
   const { pseudo, headers } = readFields(raw)
-  const { tunnel, peer } = connection
+  const { tunnel, peer, remote } = connection
   const method = pseudo.get(':method') ?? ''
   if (method === 'CONNECT') return { refusal: 'method_refused', detail: 'CONNECT is spoken in HTTP/1.1.' }
   if (!methods.has(method)) return malformed('There is no such method.')
@@ -44,6 +44,7 @@ export function readArrival(raw: readonly string[], connection: Connection): Arr
     rawTarget: door === 'absolute' ? `http://${authority}${path}` : path,
     headers: [['host', authority], ...fields],
     peer,
+    remote,
     tunnel,
     upgrade: null,
   }

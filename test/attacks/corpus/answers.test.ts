@@ -113,6 +113,7 @@ function hear(dialler: Dialler, index: number, method: string): Promise<Heard> {
           over()
         },
       },
+      'http/1.1',
     )
   })
 }

@@ -4,6 +4,7 @@ import type { Front } from '../../../src/gateway/codec.ts'
 import { createHttp1Codec } from '../../../src/gateway/http1/server.ts'
 import type { HeaderPair } from '../../../src/core/request.ts'
 import { quiet, type ReadRequest, type Reading } from './reference.ts'
+import { nowhere } from '../../../src/gateway/peer-gate.ts'
 
 interface Taken {
   readonly arrival: Arrival
@@ -53,7 +54,7 @@ export async function readWithOwn(pieces: Uint8Array | readonly Uint8Array[]): P
   const codec = createHttp1Codec(front)
   const wire = new Duplex({ read: () => undefined, write: (_chunk, _coding, done) => done() })
   wire.on('error', () => undefined)
-  codec.serve({ stream: wire, peer: '', tunnel: null })
+  codec.serve({ stream: wire, peer: '', remote: nowhere, tunnel: null })
   for (const piece of pieces instanceof Uint8Array ? [pieces] : pieces) {
     if (wire.destroyed || error !== null) break
     wire.push(piece)

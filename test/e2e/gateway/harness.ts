@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { connect as connectTls } from 'node:tls'
 import { openApp, type App, type AppOptions } from '../../../src/app.ts'
 import { KeywardError } from '../../../src/core/errors.ts'
-import type { GrantRecord } from '../../../src/core/records.ts'
+import type { GrantRecord, SessionBinding } from '../../../src/core/records.ts'
 import { Secret } from '../../../src/core/secret.ts'
 import type { JournalEntry } from '../../../src/journal/entry.ts'
 import { searchJournal, type SearchFilter } from '../../../src/journal/search.ts'
@@ -60,6 +60,14 @@ export interface Login {
   placeholder(held: Held, field?: string): string
 }
 
+export interface LoginOptions {
+  readonly environment?: string
+  readonly egress?: 'open' | 'deny'
+  /** Nothing, unless it is given. */
+  readonly binding?: SessionBinding
+  readonly ttlSeconds?: number
+}
+
 export interface Ask {
   readonly door: Door
   readonly held: Pick<Held, 'id' | 'host'>
@@ -83,7 +91,9 @@ export interface Stage {
   advance(milliseconds: number): void
   hold(options: HeldOptions): Promise<Held>
   agent(name: string, environment?: string): Promise<string>
-  login(agent: string, options?: { readonly environment?: string; readonly egress?: 'open' | 'deny' }): Promise<Login>
+  login(agent: string, options?: LoginOptions): Promise<Login>
+  /** The port to which connections go from now on: that of a relay in another process, or null for the gateway's own. */
+  enterBy(port: number | null): void
   /** A connection on which requests of this door may be written. */
   open(door: Door, host: string, login: Login, port?: number): Promise<Wire>
   /** The same for HTTP/2: without TLS by prior knowledge, in a tunnel by ALPN. */
@@ -99,6 +109,7 @@ export interface Stage {
 }
 
 const actor = 'test'
+const unbound: SessionBinding = { kind: 'unbound' }
 const JOURNAL_WAIT_MILLISECONDS = 10_000
 const OUTCOME_WAIT_MILLISECONDS = 3_000
 /** In memory where the machine has such a place: a disk that is busy with other tests would break the journal’s deadline of one second. */
@@ -140,6 +151,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
   const port = Number(app.gatewayAddress.split(':').at(-1))
   const directory = join(app.journalDirectory, 'test')
   const wires = new Set<{ close(): void }>()
+  let entrance: number | null = null
 
   async function agent(name: string, environment = 'dev'): Promise<string> {
     const found = app.agents.find(environment, name)
@@ -148,7 +160,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
   }
 
   async function dial(): Promise<Wire> {
-    const socket = connectTcp({ port, host: '127.0.0.1', noDelay: true })
+    const socket = connectTcp({ port: entrance ?? port, host: '127.0.0.1', noDelay: true })
     await once(socket, 'connect')
     const wire = wireOf(socket)
     wires.add(wire)
@@ -241,12 +253,12 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         secret: (field = 'key') => values[field] ?? '',
       }
     },
-    async login(name, { environment = 'dev', egress } = {}) {
+    enterBy(port) {
+      entrance = port
+    },
+    async login(name, { environment = 'dev', egress, binding = unbound, ttlSeconds = 3_600 } = {}) {
       const agentId = await agent(name, environment)
-      const issued = await app.sessions.issue(
-        { agentId, ttlSeconds: 3_600, egress: egress ?? null, binding: { kind: 'unbound' } },
-        actor,
-      )
+      const issued = await app.sessions.issue({ agentId, ttlSeconds, egress: egress ?? null, binding }, actor)
       return {
         id: issued.id,
         token: issued.token,

@@ -47,6 +47,9 @@ let upstream: Upstream
 let outside: Upstream
 let authority: Authority
 let secureOutside: ReturnType<typeof createTlsServer>
+/** Goes on for as long as somebody listens. */
+let steady: ReturnType<typeof createTlsServer>
+let steadyPlain: Upstream
 let echo: Held
 let login: Login
 let prod: Login
@@ -65,6 +68,20 @@ beforeAll(async () => {
   login = await stage.login('triage')
   await stage.agent('worker', 'prod')
   prod = await stage.login('worker', { environment: 'prod' })
+  const steadyLeaf = await authority.issue(['steady.example.net'])
+  steady = createTlsServer(steadyLeaf, (socket) => {
+    const timer = setInterval(() => socket.write('tick'), 10)
+    socket.on('error', () => undefined).on('close', () => clearInterval(timer))
+  })
+  await new Promise<void>((done) => steady.listen(0, '127.0.0.1', done))
+  steadyPlain = await startUpstream((_request, response) => {
+    response.writeHead(200)
+    const timer = setInterval(() => response.write('tick'), 10)
+    response.on('close', () => clearInterval(timer))
+  })
+  stage.names.set('steady.example.net', ['93.184.216.36'])
+  turned.to.set('93.184.216.36:443', (steady.address() as AddressInfo).port)
+  turned.to.set('93.184.216.36:80', steadyPlain.port)
   stage.names.set('outside.example.net', [PUBLIC])
   turned.to.set(`${PUBLIC}:80`, outside.port)
   turned.to.set(`${PUBLIC}:443`, (secureOutside.address() as AddressInfo).port)
@@ -75,6 +92,8 @@ afterAll(async () => {
   await upstream.close()
   await outside.close()
   secureOutside.close()
+  steady.close()
+  await steadyPlain.close()
 })
 
 async function connecting(
@@ -353,13 +372,44 @@ describe('hosts without a service, in an open environment', () => {
     expect(turned.dialled.length).toBe(before)
   })
 
-  test('a session that ends takes its passing tunnels along', async () => {
-    const brief = await stage.login('triage')
-    const { wire, answer } = await connecting('outside.example.net:443', brief.token)
-    expect(answer.status).toBe(200)
-    await stage.app.sessions.revoke(brief.id, 'test')
-    await wire.closed
-  })
+  const endings: readonly (readonly [string, (login: Login) => Promise<void>])[] = [
+    ['revoked', ({ id }) => stage.app.sessions.revoke(id, 'test')],
+    ['suspended', ({ id }) => stage.app.sessions.suspend(id, 'test')],
+    [
+      'over its time',
+      () => {
+        stage.advance(15 * 60_000 + 1)
+        return stage.app.sessions.sweep()
+      },
+    ],
+  ]
+
+  test.each(endings)(
+    'a session that is %s takes along what passes: a tunnel not yet begun, one at work, a stream',
+    async (_, end) => {
+      const brief = await stage.login('triage', { ttlSeconds: 15 * 60 })
+      const begun = await connecting('outside.example.net:443', brief.token)
+      expect(begun.answer.status).toBe(200)
+      const working = await connecting('steady.example.net:443', brief.token)
+      expect(working.answer.status).toBe(200)
+      const raw = working.wire.socket
+      raw.removeAllListeners('data')
+      if (!(raw instanceof Socket)) throw new Error('no socket')
+      const secure = connectTls({ socket: raw, servername: 'steady.example.net', ca: authority.certificate })
+      secure.on('error', () => undefined)
+      await new Promise((done) => secure.once('data', done))
+      const secureClosed = new Promise((done) => secure.once('close', done))
+      const stream = await stage.dial()
+      stream.write(
+        `GET http://steady.example.net/ HTTP/1.1\r\nHost: steady.example.net\r\nProxy-Authorization: ${proxyCredentials(brief.token)}\r\n\r\n`,
+      )
+      expect((await stream.head()).status).toBe(200)
+      const endedAt = Date.now()
+      await end(brief)
+      await Promise.all([begun.wire.closed, secureClosed, stream.closed])
+      expect(Date.now() - endedAt).toBeLessThan(1_000)
+    },
+  )
 })
 
 describe('a tunnel that Keyward opens', () => {

@@ -11,9 +11,11 @@ import {
   rmSync,
   statSync,
   symlinkSync,
+  writeFileSync,
 } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
+import { Untried } from './places.ts'
 import type { Attempt, Places } from './places.ts'
 
 const SHELL_MILLISECONDS = 3_000
@@ -68,6 +70,18 @@ export function fileAttempts(places: Places): Record<string, Attempt> {
     },
     'key-hard-link': () => undone(join(own, 'key-link'), (path) => linkSync(keyFile, path), hasBytes),
     'key-own-root': () => hasBytes(`/proc/self/root${keyFile}`),
+    'shared-memory': () => {
+      const { sharedFile } = places
+      if (sharedFile === null) throw new Untried('there is no /dev/shm here')
+      if (process.cwd().startsWith('/dev/shm/')) throw new Untried('the trial itself runs in /dev/shm')
+      return isMark(sharedFile)
+    },
+    'program-folder': () =>
+      undone(
+        join(places.programs, 'program'),
+        (path) => writeFileSync(path, ''),
+        () => true,
+      ),
     'stored-logins': () =>
       namesOf(places.logins, (path) => (statSync(path).isDirectory() ? readdirSync(path).length > 0 : hasBytes(path))),
   }

@@ -20,6 +20,10 @@ export interface Places {
   readonly processMark: string
   readonly sockets: readonly string[]
   readonly logins: readonly string[]
+  /** Holds `fileMark`, in shared memory; null where there is none. */
+  readonly sharedFile: string | null
+  /** Stands for a folder in which the user's shell finds programs. */
+  readonly programs: string
   readonly tcpPort: number
   readonly udpPort: number
   readonly resolverPort: number
