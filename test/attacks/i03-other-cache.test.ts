@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { expect } from 'vitest'
+import { Secret } from '../../src/core/secret.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 
@@ -37,7 +38,6 @@ attack(
 attack('I3', 'a key that was replaced is not remembered', fronts, async (front) => {
   const where = await places.place()
   expect((await places.ask(front, where)).body.toString()).toBe(own(where.held.secret()))
-  const { Secret } = await import('../../src/core/secret.ts')
   const fresh = `fresh-${own(where.held.secret())}`
   await places.stage.app.credentials.set(where.held.credentialId, { key: Secret.fromText('key', fresh) }, 'test')
   expect((await places.ask(front, where)).body.toString()).toBe(own(fresh))

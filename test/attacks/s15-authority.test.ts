@@ -4,6 +4,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { connect as connectTls, rootCertificates } from 'node:tls'
 import { Socket } from 'node:net'
+import { inspect } from 'node:util'
 import {
   AuthorityKeyIdentifierExtension,
   BasicConstraintsExtension,
@@ -103,7 +104,6 @@ attack('S15', 'the key of the authority is in no file and no print', inside, asy
     Buffer.from(scalar.toString('base64').slice(0, -2)),
     Buffer.from(pem),
   ]
-  const { inspect } = await import('node:util')
   const texts = [
     ...filesUnder(app.config.home).map(({ path, bytes }) => ({ path, bytes })),
     { path: 'the app, printed', bytes: Buffer.from(inspect(app, { depth: 12, showHidden: true, getters: true })) },

@@ -76,9 +76,9 @@ test.skipIf(!measurable)(
     }
     await served.house.expectDone(['agent', 'add', 'kept'])
     await served.house.expectDone(['credential', 'suspend', 'load'])
-    expect([...(await askFor(300, session)).keys()]).toEqual([403])
+    expect([...(await askFor(1, session)).keys()]).toEqual([403])
     await served.house.expectDone(['credential', 'resume', 'load'])
-    expect([...(await askFor(300, session)).keys()]).toEqual([200])
+    expect([...(await askFor(1, session)).keys()]).toEqual([200])
   },
 )
 
