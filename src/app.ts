@@ -348,6 +348,13 @@ function endWhatChanged(
         'host_not_listed',
       )
     }
+    if (change.table === 'version' && change.body?.state === 'revoked') {
+      const { credentialId, number } = change.body
+      inflight.endWhere(
+        (entry) => entry.credentialId === credentialId && entry.version === number,
+        'credential_replaced',
+      )
+    }
     if (change.table === 'grant' && change.body === null) {
       inflight.endWhere(
         (entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records),

@@ -42,7 +42,19 @@ export const maximumPatternSegments = 64
 
 const namePattern = /^[A-Za-z_][\w:-]*(?:\.[\w:-]+)*(?:\.\*)?$/
 const methodPattern = /^(?:\*|[A-Z]+(?:-[A-Z]+)*)$/
-const bareMethods = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS', 'QUERY', 'TRACE', 'CONNECT'])
+const bareMethods = new Set([
+  'GET',
+  'HEAD',
+  'POST',
+  'PUT',
+  'PATCH',
+  'DELETE',
+  'OPTIONS',
+  'QUERY',
+  'TRACE',
+  'CONNECT',
+  'WEBSOCKET',
+])
 /** RFC 3986 `pchar` without `*` and `;`: the first means something here, the second no canonical path has. */
 const literalPattern = /^(?:[A-Za-z0-9._~!$&'()+,=:@-]|%[0-9A-Fa-f]{2})*$/
 const variablePattern = /^([^{}]*)\{[A-Za-z_][A-Za-z0-9_-]*\}([^{}]*)$/

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
 import type { Protocol } from './arrival.ts'
@@ -6,6 +7,7 @@ import type { Resolve } from './egress.ts'
 import { createLibraryDialler } from './library-dialler.ts'
 import { createOrigins } from './origins.ts'
 import type { Refusal } from './refusal.ts'
+import { createUpgrades } from './upgrades.ts'
 
 /** Connections to one origin: more than one session may have in flight, so that no agent can take them all. */
 export const CONNECTIONS_MAXIMUM = 4_096
@@ -28,6 +30,11 @@ export interface AnswerListener {
   onFailure(refusal: Refusal): void
 }
 
+export interface UpgradeListener extends AnswerListener {
+  /** The service agreed (101). The connection is paused and belongs to the listener. */
+  onSwitch(headers: readonly HeaderPair[], connection: Duplex): void
+}
+
 /** Holds back or breaks off the answer. */
 export interface Flow {
   pause(): void
@@ -47,6 +54,8 @@ export interface Dialler {
     listener: AnswerListener,
     protocol: Protocol,
   ): { abort(): void }
+  /** Sends a request that asks to go on with another protocol, over a connection of its own that nobody uses before or after. */
+  upgrade(head: RequestHead, service: Service | null, listener: UpgradeListener): { abort(): void }
   close(): Promise<void>
 }
 
@@ -67,8 +76,13 @@ export function createDialler(options: DiallerOptions): Dialler {
   }
   if (options.codec === 'library') return createLibraryDialler(options.resolve, times)
   const origins = createOrigins({ resolve: options.resolve, times })
+  const upgrades = createUpgrades({ resolve: options.resolve, times })
   return {
     send: (head, body, service, listener, protocol) => origins.send(head, body, service, listener, protocol),
-    close: async () => origins.close(),
+    upgrade: (head, service, listener) => upgrades.open(head, service, listener),
+    async close() {
+      origins.close()
+      upgrades.close()
+    },
   }
 }

@@ -1,3 +1,4 @@
+import type { ErrorCode } from '../core/errors.ts'
 import { decide, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
 import { injectCredential } from '../injectors/placement.ts'
@@ -15,6 +16,9 @@ import { relay, type RelayEnd } from './relay.ts'
 import { gather, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
 import { readForward } from './forward-target.ts'
+import { WEBSOCKET, WEBSOCKET_METHOD } from './websocket/handshake.ts'
+import { relayUpgrade } from './websocket/relay-upgrade.ts'
+import type { FrameSwap } from './websocket/swap.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
 export interface ExchangePorts extends LocatePorts, RecordPorts {
@@ -135,26 +139,44 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     const values = textOf(version)
     const head = injectCredential(place.head, place.rule, values)
     const needles = ports.needles.of(place.credentialId, place.presented)
-    return await relay({
-      head,
-      body,
-      reply,
-      service: place.service,
-      dialler: ports.dialler,
-      protocol: p.arrival.protocol,
-      needles,
-      watch: (end) =>
-        ports.inflight.add({
-          sessionId: place.caller.sessionId,
-          agentId: place.caller.agentId,
-          credentialId: place.credentialId,
-          end,
-        }),
+    const { service, caller, credentialId } = place
+    const entry = { sessionId: caller.sessionId, agentId: caller.agentId, credentialId }
+    const common = { head, reply, service, dialler: ports.dialler, protocol: p.arrival.protocol }
+    if (p.arrival.upgrade !== WEBSOCKET)
+      return await relay({
+        ...common,
+        body,
+        needles,
+        watch: (end) => ports.inflight.add({ ...entry, end }),
+      })
+    return await relayUpgrade({
+      ...common,
+      asked: p.arrival.headers,
+      needles: () => ports.needles.of(credentialId, place.presented),
+      swap: swapFor(p, values),
+      watch: (end) => ports.inflight.add({ ...entry, version: version.number, end }),
     })
   } catch (error) {
     const refusal = refusalFrom(error)
     sendRefusal(reply, refusal)
     return { ...nothingSent, outcome: 'refused', code: refusal.refusal }
+  }
+}
+
+/** Which placeholders in messages stand for what: those of this session and credential, in the places that the service declares. */
+function swapFor(p: Performance, values: FieldValues): FrameSwap | null {
+  const { place, ports } = p
+  const places = place.service.frames
+  if (places === undefined || places.length === 0) return null
+  return {
+    places,
+    standsFor(text, field) {
+      const owner = ports.sessions.byPlaceholder(text)
+      if (owner === null || isRefusal(owner)) return null
+      const own = owner.sessionId === place.caller.sessionId && owner.credentialId === place.credentialId
+      // What was true when the connection was opened may have been taken away since.
+      return own && owner.field === field && changedSince(p) === null ? (values[field] ?? null) : null
+    },
   }
 }
 
@@ -174,27 +196,42 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
 /** Some frameworks take the method from here, behind the back of whoever judged the request line. */
 const METHOD_IN_QUERY = /[?&](?:_|%5f)method=/i
 
-function judge(
-  arrival: Arrival,
-  place: Located,
-  ports: ExchangePorts,
-):
-  | { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] }
-  | Refusal {
-  const { service, head, caller } = place
+function judge(arrival: Arrival, place: Located, ports: ExchangePorts): Judged {
+  const { head, caller } = place
   const changed = stillAllowed(place, ports)
   if (changed !== null) return changed
   if (METHOD_IN_QUERY.test(head.target))
     return { refusal: 'method_refused', detail: 'The query would change the method.' }
-  const path = pathOf(head.target)
-  const operation = operationOf(service.operations, head.method, path)
-  const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, head.method, path)
-  if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
   const grants = ports.grants.of(caller.agentId, place.credentialId)
-  const decision = decide({ method: head.method, target: head.target, operation, grants, now: ports.now() })
+  const asked = askedFor(head.method, place, grants, ports)
+  if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
+  return askedFor(WEBSOCKET_METHOD, place, grants, ports)
+}
+
+type Judged =
+  | { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] }
+  | Refusal
+
+/** What was said to the request as one of this method. */
+function askedFor(
+  method: string,
+  { service, head }: Located,
+  grants: readonly CompiledGrant[],
+  ports: ExchangePorts,
+): Judged {
+  const path = pathOf(head.target)
+  const operation = operationOf(service.operations, method, path)
+  const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, method, path)
+  if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
+  const decision = decide({ method, target: head.target, operation, grants, now: ports.now() })
   if (!decision.allow)
     return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
   return { decision, operation, grants }
+}
+
+/** Whether something says no, rather than nothing says yes. */
+function isDenied(judged: Judged): boolean {
+  return isRefusal(judged) && judged.refusal !== 'operation_not_allowed' && judged.refusal !== 'grant_expired'
 }
 
 /** Why what was decided holds no longer, or null. */
@@ -238,19 +275,24 @@ async function passUnlisted(
   const { sessionId, agentId } = place.caller
   // The journal took its time; until it is watched, nothing would end this request.
   const live = ports.sessions.live(sessionId)
-  if (isRefusal(live)) sendRefusal(reply, live)
-  const end: RelayEnd = isRefusal(live)
-    ? { ...nothingSent, outcome: 'refused', code: live.refusal }
-    : await relay({
-        head: place.head,
-        body: body.length === 0 ? null : body,
-        reply,
-        service: null,
-        dialler: ports.dialler,
-        protocol: arrival.protocol,
-        needles: null,
-        watch: (stop) => ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
-      })
+  if (isRefusal(live)) {
+    sendRefusal(reply, live)
+    void recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
+    return
+  }
+  const common = {
+    head: place.head,
+    reply,
+    service: null,
+    dialler: ports.dialler,
+    protocol: arrival.protocol,
+    needles: null,
+    watch: (stop: (code: ErrorCode) => void) =>
+      ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
+  }
+  const end = await (arrival.upgrade === WEBSOCKET
+    ? relayUpgrade({ ...common, asked: arrival.headers, swap: null })
+    : relay({ ...common, body: body.length === 0 ? null : body }))
   void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 

@@ -14,6 +14,8 @@ export interface InflightEntry {
   readonly agentId: string
   /** Null for a tunnel that carries no credential of its own. */
   readonly credentialId: string | null
+  /** Of a connection that outlives the request it began with: the version of the credential that it was opened with. */
+  readonly version?: number
   end(code: ErrorCode): void
 }
 
@@ -60,7 +62,10 @@ export function createInflight(): Inflight {
     },
     countOf: (sessionId) => bySession.get(sessionId) ?? 0,
     endWhere(matches, code) {
-      const ended = places.filter(({ entry }) => matches(entry))
+      // A WebSocket is told before the tunnel is gone that it runs through.
+      const ended = places
+        .filter(({ entry }) => matches(entry))
+        .toSorted((left, right) => Number(left.entry.version === undefined) - Number(right.entry.version === undefined))
       let count = 0
       for (const place of ended) {
         // The end of another may have taken this one with it.

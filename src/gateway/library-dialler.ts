@@ -88,6 +88,10 @@ export function createLibraryDialler(resolve: Resolve, times: ClientTimes): Dial
         },
       }
     },
+    upgrade(_head, _service, listener) {
+      listener.onFailure({ refusal: 'upgrade_refused' })
+      return { abort: () => undefined }
+    },
     async close() {
       await Promise.all([...pools.values()].map((pool) => pool.destroy()))
       pools.clear()

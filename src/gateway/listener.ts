@@ -17,8 +17,10 @@ import { remoteOf } from './peer-gate.ts'
 import { recordRefusal } from './record.ts'
 import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { tellAndClose } from './refuse-connection.ts'
+import type { Reply } from './reply.ts'
 import { openTunnel } from './open-tunnel.ts'
 import { passTunnel, planTunnel, type TunnelPlan } from './tunnel.ts'
+import { upgradeRefusal, WEBSOCKET } from './websocket/handshake.ts'
 
 /** Sockets open at once on the gateway port. */
 export const SOCKETS_MAXIMUM = 20_000
@@ -54,7 +56,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
 
   const front: Front = {
     request(arrival, body, reply) {
-      const refusal = protocolRefusal(arrival)
+      const refusal = protocolRefusal(arrival, reply)
       if (refusal !== null) {
         void recordHere(arrival, refusal).then((told) => sendRefusal(reply, told))
         return
@@ -175,7 +177,9 @@ function callerOf(plan: TunnelPlan): Caller {
 }
 
 /** What asks for another protocol than the one that is spoken here. */
-function protocolRefusal({ upgrade, headers }: Arrival): Refusal | null {
+function protocolRefusal(arrival: Arrival, reply: Reply): Refusal | null {
+  const { upgrade, headers } = arrival
+  if (upgrade === WEBSOCKET) return upgradeRefusal(arrival, reply)
   // RFC 9110 section 7.8: an upgrade may be ignored; h2c is offered by clients that go on well without.
   if (upgrade !== null && upgrade !== 'h2c') return { refusal: 'upgrade_refused' }
   const expectation = headers.find(([name]) => name === 'expect')?.[1]

@@ -11,6 +11,7 @@ import type { PeerGate } from './peer-gate.ts'
 import type { RefusalLimits } from './refusal-limits.ts'
 import type { Refusal } from './refusal.ts'
 import type { RelayEnd } from './relay.ts'
+import { WEBSOCKET } from './websocket/handshake.ts'
 
 export interface RecordPorts {
   readonly journal: Pick<Journal, 'append'>
@@ -48,6 +49,7 @@ export function factsOf(
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     session: caller.sessionId,
     ...ports.peers.factsOf(caller, arrival.remote),
+    ...upgradeOf(arrival),
   }
 }
 
@@ -84,9 +86,14 @@ export function recordIntent(
     rule,
     service: service.id,
     session: caller.sessionId,
+    ...upgradeOf(arrival),
     version,
     ...ports.peers.factsOf(caller, arrival.remote),
   })
+}
+
+function upgradeOf({ upgrade }: Arrival): Record<string, string> {
+  return upgrade === WEBSOCKET ? { upgrade } : {}
 }
 
 function credentialOf(place: Located | Unlisted, { records }: Pick<RecordPorts, 'records'>): string | null {
@@ -112,6 +119,7 @@ export function recordOutcome(
   latencyMilliseconds: number,
   ports: Pick<RecordPorts, 'journal'>,
 ): Promise<void> {
+  const { messages } = end
   const event = {
     agent: caller.agent,
     bytesDown: end.bytesDown,
@@ -121,9 +129,11 @@ export function recordOutcome(
     exchange,
     kind: 'outcome',
     latencyMilliseconds,
+    ...(messages === undefined ? {} : { messagesDown: messages.down, messagesUp: messages.up }),
     outcome: end.outcome,
     scrubbed: end.scrubbed,
     ...(end.status === null ? {} : { status: end.status }),
+    ...(messages === undefined ? {} : { swapped: messages.swapped }),
   } as const
   return record(ports, event, true)
 }

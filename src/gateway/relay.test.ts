@@ -58,12 +58,11 @@ function between(options: { readonly guarded?: boolean } = {}) {
     onDrain: (listener) => void (drain = listener),
     onClose: (listener) => void (gone = listener),
   }
-  const dialler: Dialler = {
+  const dialler: Pick<Dialler, 'send'> = {
     send(_head, _body, _service, listener) {
       heard.listener = listener
       return { abort: () => void flow.push('abort request') }
     },
-    close: async () => undefined,
   }
   const end: Promise<RelayEnd> = relay({
     head,

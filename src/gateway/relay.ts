@@ -26,7 +26,7 @@ export interface RelayOptions {
   /** Null: a host that nobody guards; nothing was put in, so nothing is looked for. */
   readonly service: Service | null
   readonly needles: NeedleSet | null
-  readonly dialler: Dialler
+  readonly dialler: Pick<Dialler, 'send'>
   /** What the request came over. */
   readonly protocol: Protocol
   /** Registers how to end this exchange from outside; returns how to take that back. */
@@ -42,6 +42,8 @@ export interface RelayEnd {
   readonly bytesDown: number
   /** Places in the answer where a secret was replaced. */
   readonly scrubbed: number
+  /** Of a connection that went on with messages. */
+  readonly messages?: { readonly up: number; readonly down: number; readonly swapped: number }
 }
 
 /** Sends the request and brings the answer back, cleaned and at the reader's pace. Resolves when the exchange is over, whichever way. */

@@ -1,3 +1,4 @@
+import type { Duplex } from 'node:stream'
 import type { HeaderPair } from '../core/request.ts'
 
 /**
@@ -21,4 +22,14 @@ export interface Reply {
   onDrain(listener: () => void): void
   /** The agent has gone before its answer was complete. Called at once where that has happened already. */
   onClose(listener: () => void): void
+  /** Absent where the connection cannot go on with another protocol. */
+  readonly switching?: Switching
+}
+
+/** How a connection goes on with other bytes than HTTP. */
+export interface Switching {
+  /** Whether nothing came behind the request: what a client sends before it was told to has two readings. */
+  readonly clean: boolean
+  /** Answers 101 and lets go of the connection, paused; called instead of `start`. */
+  begin(headers: readonly HeaderPair[]): Duplex
 }

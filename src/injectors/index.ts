@@ -4,5 +4,13 @@ import { header } from './header.ts'
 import type { RegisteredInjector } from './injector.ts'
 import { path } from './path.ts'
 import { query } from './query.ts'
+import { subprotocol } from './subprotocol.ts'
 
-export const injectors = [basic, bearer, header, path, query] as const satisfies readonly RegisteredInjector[]
+export const injectors = [
+  basic,
+  bearer,
+  header,
+  path,
+  query,
+  subprotocol,
+] as const satisfies readonly RegisteredInjector[]

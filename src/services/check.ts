@@ -1,4 +1,5 @@
 import { KeywardError } from '../core/errors.ts'
+import { pointerParts } from '../core/json-place.ts'
 import { parseOperationPattern } from '../core/operation-pattern.ts'
 import { detectors } from '../detectors/index.ts'
 import { preparedRule } from '../injectors/placement.ts'
@@ -22,6 +23,7 @@ export function serviceProblems(service: Service): ServiceProblem[] {
     ...injectProblems(service),
     ...variableProblems(service),
     ...operationProblems(service),
+    ...frameProblems(service),
   ]
 }
 
@@ -111,6 +113,19 @@ function operationProblems({ operations, sealed }: Service): ServiceProblem[] {
   }
   for (const [index, pattern] of (sealed ?? []).entries())
     problems.push(...patternProblems(['sealed', index], pattern, 'path'))
+  return problems
+}
+
+function frameProblems({ frames = [], fields }: Service): ServiceProblem[] {
+  const problems: ServiceProblem[] = []
+  for (const [index, { pointer, field }] of frames.entries()) {
+    if (pointerParts(pointer) === null)
+      problems.push({ path: ['frames', index, 'pointer'], message: 'it is not a JSON Pointer (RFC 6901): /NAME/NAME' })
+    if (kindOf(fields, field) !== 'secret')
+      problems.push({ path: ['frames', index, 'field'], message: `there is no secret field ${field}` })
+  }
+  if (new Set(frames.map(({ pointer }) => pointer)).size < frames.length)
+    problems.push({ path: ['frames'], message: 'a pointer is listed twice' })
   return problems
 }
 

@@ -4,7 +4,16 @@ import type { Document } from 'yaml'
 import { z } from 'zod'
 import { KeywardError } from '../core/errors.ts'
 import { serviceProblems } from './check.ts'
-import { displayName, fieldKinds, hostList, injectionRules, operations, patterns, serviceId } from './schema.ts'
+import {
+  displayName,
+  fieldKinds,
+  framePlaces,
+  hostList,
+  injectionRules,
+  operations,
+  patterns,
+  serviceId,
+} from './schema.ts'
 import type { Service, ServiceVariables } from './service.ts'
 
 /** Longest service file and longest trust file, in characters. */
@@ -26,6 +35,7 @@ const definition = z.strictObject({
   variables: z.record(z.string(), oneOrMore).exactOptional(),
   operations: operations.exactOptional(),
   sealed: patterns.exactOptional(),
+  frames: framePlaces.exactOptional(),
   detector: z.string().exactOptional(),
   encodedSlash: z.boolean().exactOptional(),
 })

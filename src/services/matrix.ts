@@ -47,7 +47,16 @@ function details(service: Service): string[] {
       ? 'Sealed: nothing, because no call that hands out a credential is known.'
       : `Sealed, because the answer or the call hands out a credential: ${service.sealed.map(code).join(', ')}.`,
     '',
+    ...frames(service),
     `Source: ${service.source}.`,
+    '',
+  ]
+}
+
+function frames({ frames: places = [] }: Service): string[] {
+  if (places.length === 0) return []
+  return [
+    `In messages of a WebSocket: ${places.map(({ pointer, field }) => `${code(field)} at ${code(pointer)}`).join(', ')}.`,
     '',
   ]
 }

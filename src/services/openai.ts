@@ -14,7 +14,15 @@ export const openai: Service = {
     'us.api.openai.com',
   ],
   fields: { key: 'secret' },
-  inject: [{ kind: 'bearer' }],
+  inject: [
+    { kind: 'bearer' },
+    // Where a client of the Realtime API can set no header.
+    {
+      kind: 'subprotocol',
+      prefix: 'openai-insecure-api-key.',
+      beside: ['realtime', 'openai-beta.realtime-v1'],
+    },
+  ],
   variables: { fields: { key: ['OPENAI_API_KEY'] }, baseUrl: ['OPENAI_BASE_URL'], basePath: '/v1' },
   operations: [
     { name: 'responses.create', match: 'POST /v1/responses' },
@@ -31,6 +39,7 @@ export const openai: Service = {
     { name: 'audio.transcribe', match: 'POST /v1/audio/transcriptions' },
     { name: 'audio.translate', match: 'POST /v1/audio/translations' },
     { name: 'audio.speak', match: 'POST /v1/audio/speech' },
+    { name: 'realtime.connect', match: 'WEBSOCKET /v1/realtime' },
     { name: 'models.list', match: 'GET /v1/models' },
     { name: 'models.get', match: 'GET /v1/models/{model}' },
     { name: 'models.delete', match: 'DELETE /v1/models/{model}', destructive: true },
@@ -75,5 +84,5 @@ export const openai: Service = {
   ],
   checked: 'sdk',
   source:
-    'openai 7.57.0 (variables, base URL, header and its hosts of data residency); github.com/openai/openai-openapi, openapi.json, for operations and what is sealed',
+    'openai 7.57.0 (variables, base URL, header, subprotocols and path of its Realtime client, and its hosts of data residency); github.com/openai/openai-openapi, openapi.json, for operations and what is sealed',
 }

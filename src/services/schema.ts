@@ -7,6 +7,7 @@ export const maximumHosts = 64
 export const maximumFields = 32
 export const maximumRules = 16
 export const maximumOperations = 1000
+export const maximumFramePlaces = 8
 
 export const serviceId = z
   .string()
@@ -28,6 +29,9 @@ export const operations = z
   .array(z.strictObject({ name: z.string(), match: z.string(), destructive: z.boolean().exactOptional() }))
   .max(maximumOperations)
 export const patterns = z.array(z.string()).max(maximumOperations)
+export const framePlaces = z
+  .array(z.strictObject({ pointer: z.string().max(256), field: fieldName.default('key') }))
+  .max(maximumFramePlaces)
 const variableNames = z.array(z.string()).max(16)
 
 /** A `Service` row, as it is kept in the store. */
@@ -50,6 +54,7 @@ export const serviceRow: z.ZodType<Service> = z.strictObject({
   detector: z.string().exactOptional(),
   encodedSlash: z.boolean().exactOptional(),
   sealed: patterns.exactOptional(),
+  frames: framePlaces.exactOptional(),
   checked: z.enum(['sdk', 'documented']),
   source: z.string(),
 })

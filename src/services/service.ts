@@ -31,6 +31,8 @@ export interface Service {
   readonly encodedSlash?: boolean
   /** Calls whose answer hands out a credential, or that make one valid: refused (`METHOD /path` patterns, `*` for any method). Absent where the vendor has no such call. */
   readonly sealed?: readonly string[]
+  /** Places in text messages of a WebSocket where a credential may be put: a placeholder there is replaced, anywhere else it stays. Absent where the vendor takes none in messages. */
+  readonly frames?: readonly FramePlace[]
   /** Whether the row was checked against an official SDK, or rests on documentation alone. */
   readonly checked: 'sdk' | 'documented'
   /** What was opened to write the row, and which facts nothing confirmed (`… documented only, not confirmed`). */
@@ -43,6 +45,12 @@ export type FieldKind = 'secret' | 'public'
 export interface InjectionRule {
   readonly kind: string
   readonly [option: string]: unknown
+}
+
+/** A JSON Pointer (RFC 6901) into a message, and the secret field that stands there. */
+export interface FramePlace {
+  readonly pointer: string
+  readonly field: string
 }
 
 export interface ServiceVariables {

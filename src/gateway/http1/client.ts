@@ -1,7 +1,7 @@
 import type { Duplex } from 'node:stream'
 import type { HeaderPair, RequestHead } from '../../core/request.ts'
 import type { RequestBody, UpstreamBody } from '../body.ts'
-import type { AnswerListener, Flow } from '../dial.ts'
+import type { AnswerListener, Flow, UpgradeListener } from '../dial.ts'
 import type { Refusal } from '../refusal.ts'
 import { createChunkedReader, type ChunkedReader } from './chunked.ts'
 import { headEnd, isFault, readAnswer } from './head.ts'
@@ -51,6 +51,8 @@ export class ClientConnection {
   #interim = 0
   #body: RequestBody | null = null
   #bodySent = true
+  /** Who asked for another protocol. */
+  #switching: UpgradeListener | null = null
 
   constructor(socket: Duplex, host: ClientHost, times: ClientTimes, clock: { readonly now: number }) {
     this.#socket = socket
@@ -80,6 +82,12 @@ export class ClientConnection {
     else this.#sendStream(head, body)
     const own = (): boolean => this.#listener === listener
     return { abort: () => void (own() && this.destroy()) }
+  }
+
+  /** A request that asks to go on with another protocol. Should the service agree, the connection is the listener's, paused. */
+  upgrade(head: RequestHead, listener: UpgradeListener): { abort(): void } {
+    this.#switching = listener
+    return this.send(head, null, listener)
   }
 
   /** Ends the exchange if the service has been silent for too long. */
@@ -197,8 +205,11 @@ export class ClientConnection {
     }
     this.#held = end === this.#held.length ? nothing : this.#held.subarray(end)
     const { status, headers, framing } = answer
+    if (status === 101 && this.#switching !== null) {
+      this.#letGo(headers, this.#switching)
+      return false
+    }
     if (status < 200) {
-      // Nobody asked for another protocol here.
       if (status === 101 || ++this.#interim > INTERIM_MAXIMUM_COUNT) this.#fail(broken)
       else if (status !== 100) this.#listener?.onInformation(status, headers)
       return this.#state === 'head'
@@ -213,6 +224,20 @@ export class ClientConnection {
     this.#listener?.onHead(status, headers, this.#flowOf(this.#listener))
     if (this.#state === 'body' && framing.kind === 'none') this.#whenRead(() => this.#finish([]))
     return this.#state === 'body'
+  }
+
+  #letGo(headers: readonly HeaderPair[], listener: UpgradeListener): void {
+    const socket = this.#socket
+    const unread = this.#held
+    this.#held = nothing
+    this.#listener = null
+    this.#state = 'gone'
+    socket.off('data', this.#onData)
+    socket.off('drain', this.#onDrain)
+    socket.off('end', this.#onEnd)
+    socket.pause()
+    if (unread.length > 0) socket.unshift(unread)
+    listener.onSwitch(headers, socket)
   }
 
   readonly #onPiece = (piece: Buffer): boolean => {

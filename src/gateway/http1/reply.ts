@@ -1,6 +1,6 @@
 import type { Duplex } from 'node:stream'
 import type { HeaderPair } from '../../core/request.ts'
-import type { Reply } from '../reply.ts'
+import type { Reply, Switching } from '../reply.ts'
 import type { ReadRequest } from './head.ts'
 import { chunkOf, fieldLines, headWith, lastChunk, statusLine } from './write.ts'
 
@@ -12,6 +12,10 @@ export interface ReplyHost {
   /** Whether the request has been read to its end, so that another may follow. */
   mayContinue(): boolean
   answered(keepAlive: boolean): void
+  /** Whether bytes wait that came behind the request. */
+  hasMore(): boolean
+  /** Gives the connection up to whoever goes on with it. */
+  letGo(): void
 }
 
 type Coding = 'length' | 'chunked' | 'close' | 'none'
@@ -88,6 +92,21 @@ export class Http1Reply implements Reply {
   destroy(): void {
     this.#over = true
     this.#stream.destroy()
+  }
+
+  get switching(): Switching {
+    const host = this.#host
+    return {
+      clean: this.#version === '1.1' && !host.hasMore(),
+      begin: (headers) => {
+        this.started = true
+        this.#over = true
+        this.#onClose = null
+        host.letGo()
+        this.#stream.write(`${statusLine(101)}${fieldLines(headers)}\r\n`, 'latin1')
+        return this.#stream
+      },
+    }
   }
 
   onDrain(listener: () => void): void {

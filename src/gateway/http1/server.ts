@@ -214,6 +214,11 @@ class ServerConnection {
     const reply = new Http1Reply(this.#connection.stream, request, {
       mayContinue: () => this.#state === 'answer' || this.#state === 'head',
       answered: (keepAlive) => this.#answered(keepAlive),
+      hasMore: () => this.#held.length > 0,
+      letGo: () => {
+        this.#reply = null
+        this.#letGo(this.#held)
+      },
     })
     this.#reply = reply
     this.#front.request(arrival, body, reply)

@@ -124,10 +124,11 @@ const smuggling: readonly [name: string, code: string, shape: Shape][] = [
   ['X-Original-URL', 'request_malformed', { lines: 'X-Original-URL: /admin\r\n' }],
   ['X-Rewrite-URL', 'request_malformed', { lines: 'X-Rewrite-URL: /admin\r\n' }],
   [
-    'an upgrade to WebSocket',
-    'upgrade_refused',
+    'an upgrade to WebSocket without a key',
+    'request_malformed',
     { method: 'GET', lines: 'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n' },
   ],
+  ['an upgrade to TLS', 'upgrade_refused', { method: 'GET', lines: 'Connection: Upgrade\r\nUpgrade: TLS/1.0\r\n' }],
   ['_method in the query', 'method_refused', { target: '/x?a=1&_method=DELETE' }],
   ['_method in the query, escaped', 'method_refused', { target: '/x?%5Fmethod=DELETE' }],
   ['TRACE', 'method_refused', { method: 'TRACE' }],

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { createServer as createTcpServer, type Server, type Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { createServer as createTlsServer } from 'node:tls'
 import type { Leaf } from '../../fakes/authority.ts'
 
@@ -32,6 +33,8 @@ export type Handler = (request: IncomingMessage, response: ServerResponse, got: 
 export interface UpstreamOptions {
   readonly leaf?: Leaf
   readonly early?: boolean
+  /** Takes connections over that ask for another protocol. */
+  readonly onUpgrade?: (request: IncomingMessage, stream: Duplex, head: Buffer) => void
 }
 
 /** A service on loopback that answers with `handler`. */
@@ -60,6 +63,7 @@ export function startUpstream(handler: Handler, options: UpstreamOptions = {}): 
     })
     request.on('error', () => undefined)
   })
+  if (options.onUpgrade !== undefined) http.on('upgrade', options.onUpgrade)
   http.on('clientError', (_error, socket) => socket.destroy())
   return serve(got, options.leaf, (socket) => void http.emit('connection', socket))
 }
