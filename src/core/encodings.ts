@@ -66,7 +66,7 @@ export function escapeLike(mark: number, text: Uint8Array): Uint8Array {
   return throughText(html)(text, 0)
 }
 
-const plain: Restate = (text) => text
+export const plain: Restate = (text) => text
 
 const textEncodings: readonly ((text: string) => string)[] = [
   json,
@@ -113,11 +113,11 @@ function textOf(bytes: Uint8Array): string | undefined {
   }
 }
 
-function ascii(text: string): Uint8Array {
+export function ascii(text: string): Uint8Array {
   return Buffer.from(text, 'latin1')
 }
 
-function hexOf(bytes: Uint8Array): string {
+export function hexOf(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('hex')
 }
 
@@ -128,7 +128,7 @@ function base64(bytes: Uint8Array, url: boolean, padded: boolean): string {
 }
 
 /** The characters that are certain when `lead` unknown bytes (modulo 3) come before the value and unknown bytes follow. */
-function base64Form(value: Uint8Array, lead: number, url: boolean): Form {
+export function base64Form(value: Uint8Array, lead: number, url: boolean): Form {
   const inner = (bytes: Uint8Array): Uint8Array => {
     const shifted = new Uint8Array(lead + bytes.length)
     shifted.set(bytes, lead)
@@ -138,7 +138,7 @@ function base64Form(value: Uint8Array, lead: number, url: boolean): Form {
   return { bytes: inner(value), fold: false, restate: (text, length) => inner(stretch(text, length, 3)) }
 }
 
-function base32Form(value: Uint8Array, lead: number): Form {
+export function base32Form(value: Uint8Array, lead: number): Form {
   const inner = (bytes: Uint8Array): Uint8Array => {
     const shifted = new Uint8Array(lead + bytes.length)
     shifted.set(bytes, lead)

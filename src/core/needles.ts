@@ -1,7 +1,9 @@
-import { escapeLike, formsOf, SHORTEST_VALUE } from './encodings.ts'
+import { escapeLike, formsOf, plain, SHORTEST_VALUE } from './encodings.ts'
 import type { Restate } from './encodings.ts'
 import { KeywardError } from './errors.ts'
 import { NeedleIndex } from './needle-index.ts'
+import { lettersOf } from './squeezed-forms.ts'
+import { hasEnoughLetters, SqueezedIndex } from './squeezed-index.ts'
 import { isAlphanumeric, isEscapeMark, unescapeOnce } from './unescape.ts'
 
 /** What must not come back: the bytes of a secret, its name, and the text that stands for it (a placeholder). */
@@ -20,6 +22,11 @@ export const LONGEST_VALUE = 65_536
 export const UNESCAPE_DEPTH = 3
 /** A replacement never supplies this many bytes to the text around it that could complete a needle. */
 const LEAST_OVERLAP = 4
+/** The same for its letters: case is folded and there are many more forms, so fewer would meet by chance. */
+const LEAST_OVERLAP_LETTERS = 8
+
+/** Stands for a place of which no more is known than that it must go. */
+export const UNNAMED_NEEDLE = -1
 
 interface Source {
   readonly name: string
@@ -32,59 +39,73 @@ interface Origin {
   readonly restate: Restate
 }
 
-/** Everything that is looked for, ready to be searched. Immutable after construction; share one among many scrubbers. */
-export class NeedleSet {
+/** A value as it is looked for by its letters. */
+interface SqueezedValue {
+  readonly value: Uint8Array
+  readonly source: Source
+}
+
+interface Parts {
   readonly index: NeedleIndex
+  readonly squeezed: SqueezedIndex
+  readonly nested: NestedNeedles | null
+  readonly origins: readonly Origin[]
+  readonly values: readonly SqueezedValue[]
+}
+
+/** Needles that are searched for in the text with its escapes undone, byte by byte: those of values with few letters. */
+export interface NestedNeedles {
+  readonly index: NeedleIndex
+  /** The number of each of them among all needles. */
+  readonly numbers: Uint32Array
   /** 1 for each byte that occurs in a needle. */
   readonly occurring: Uint8Array
   /** 1 for each byte whose escape matters: it occurs in a needle, or may be part of a further escape. */
   readonly relevant: Uint8Array
-  readonly #origins: readonly Origin[]
+}
+
+interface IndexedNeedle {
+  readonly bytes: Uint8Array
+  readonly fold: boolean
+  readonly origin: Origin
+  /** Whether it is searched for in the text with its escapes undone as well. */
+  readonly nested: boolean
+}
+
+/** Everything that is looked for, ready to be searched. Immutable after construction; share one among many scrubbers. */
+export class NeedleSet {
+  readonly index: NeedleIndex
+  readonly squeezed: SqueezedIndex
+  readonly nested: NestedNeedles | null
+  readonly #parts: Parts
   readonly #replacements = new Map<number, Uint8Array>()
   /** By the name of a secret: what is written in its place instead of its own replacement. */
   readonly #instead: ReadonlyMap<string, Uint8Array>
 
-  private constructor(
-    index: NeedleIndex,
-    occurring: Uint8Array,
-    relevant: Uint8Array,
-    origins: readonly Origin[],
-    instead: ReadonlyMap<string, Uint8Array>,
-  ) {
-    this.index = index
-    this.occurring = occurring
-    this.relevant = relevant
-    this.#origins = origins
+  private constructor(parts: Parts, instead: ReadonlyMap<string, Uint8Array>) {
+    this.index = parts.index
+    this.squeezed = parts.squeezed
+    this.nested = parts.nested
+    this.#parts = parts
     this.#instead = instead
   }
 
-  static of(
-    needles: readonly { readonly bytes: Uint8Array; readonly fold: boolean; readonly origin: Origin }[],
-  ): NeedleSet {
-    const occurring = new Uint8Array(256)
-    for (const { bytes } of needles) for (let i = 0; i < bytes.length; i++) occurring[bytes[i] ?? 0] = 1
-    const relevant = occurring.slice()
-    for (let byte = 0; byte < 256; byte++) {
-      if (isAlphanumeric(byte) || isEscapeMark(byte) || byte === 0x23 || byte === 0x3b) relevant[byte] = 1
-    }
+  static of(needles: readonly IndexedNeedle[], values: readonly SqueezedValue[]): NeedleSet {
     return new NeedleSet(
-      new NeedleIndex(needles),
-      occurring,
-      relevant,
-      needles.map((needle) => needle.origin),
+      {
+        index: new NeedleIndex(needles),
+        squeezed: SqueezedIndex.of(values.map(({ value }) => value)),
+        nested: nestedOf(needles),
+        origins: needles.map((needle) => needle.origin),
+        values,
+      },
       new Map(),
     )
   }
 
   /** The same needles with another replacement for the secret of this name. Shares the index, so it costs next to nothing. */
   restated(name: string, replacement: string): NeedleSet {
-    return new NeedleSet(
-      this.index,
-      this.occurring,
-      this.relevant,
-      this.#origins,
-      new Map([...this.#instead, [name, Buffer.from(replacement)]]),
-    )
+    return new NeedleSet(this.#parts, new Map([...this.#instead, [name, Buffer.from(replacement)]]))
   }
 
   /** Number of distinct needles. */
@@ -105,8 +126,16 @@ export class NeedleSet {
     return chosen
   }
 
+  #origin(needle: number): Origin | undefined {
+    if (needle === UNNAMED_NEEDLE) return unnamedOrigin
+    if (needle < this.index.count) return this.#parts.origins[needle]
+    const { value, restate } = this.squeezed.form(this.squeezed.formOf(needle - this.index.count))
+    const source = this.#parts.values[value]?.source
+    return source === undefined ? undefined : { source, restate }
+  }
+
   #choose(needle: number, mark: number): Uint8Array {
-    const origin = this.#origins[needle]
+    const origin = this.#origin(needle)
     if (origin !== undefined) {
       const { source, restate } = origin
       const plain = this.#instead.get(source.name) ?? source.replacement
@@ -125,11 +154,25 @@ export class NeedleSet {
     for (let depth = 0, view = text; depth <= UNESCAPE_DEPTH; depth++, view = unescapeOnce(view)) {
       if (this.index.touches(view, LEAST_OVERLAP)) return true
     }
-    return false
+    return this.squeezed.index.touches(lettersOf(text), LEAST_OVERLAP_LETTERS)
   }
 }
 
+function nestedOf(needles: readonly IndexedNeedle[]): NestedNeedles | null {
+  const numbers = [...needles.keys()].filter((number) => needles[number]?.nested === true)
+  if (numbers.length === 0) return null
+  const chosen = needles.filter((needle) => needle.nested)
+  const occurring = new Uint8Array(256)
+  for (const { bytes } of chosen) for (let i = 0; i < bytes.length; i++) occurring[bytes[i] ?? 0] = 1
+  const relevant = occurring.slice()
+  for (let byte = 0; byte < 256; byte++) {
+    if (isAlphanumeric(byte) || isEscapeMark(byte) || byte === 0x23 || byte === 0x3b) relevant[byte] = 1
+  }
+  return { index: new NeedleIndex(chosen), numbers: Uint32Array.from(numbers), occurring, relevant }
+}
+
 const unnamed = Buffer.from('[keyward]')
+const unnamedOrigin: Origin = { source: { name: 'secret', replacement: unnamed, valueLength: 0 }, restate: plain }
 /** Shorter than `LEAST_OVERLAP`, so it cannot matter to any needle. */
 const lastResort = Buffer.from('***')
 
@@ -139,9 +182,12 @@ const lastResort = Buffer.from('***')
  * HTML. A secret shorter than 8 bytes cannot be told from ordinary text and is refused with `secret_invalid`.
  */
 export function needlesOf(secrets: readonly KnownSecret[], derived: readonly DerivedText[] = []): NeedleSet {
-  const found: { bytes: Uint8Array; fold: boolean; origin: Origin }[] = []
+  const found: IndexedNeedle[] = []
+  const values: SqueezedValue[] = []
   const addAll = (value: Uint8Array, source: Source): void => {
     const first = found.length
+    const nested = !hasEnoughLetters(value)
+    values.push({ value, source })
     // Needles of two secrets are rarely the same and may be so; most forms of one secret are.
     const add = (bytes: Uint8Array, fold: boolean, origin: Origin): void => {
       for (let i = first; i < found.length; i++) {
@@ -149,7 +195,7 @@ export function needlesOf(secrets: readonly KnownSecret[], derived: readonly Der
         if (other?.fold === fold && other.bytes.length === bytes.length && Buffer.compare(other.bytes, bytes) === 0)
           return
       }
-      found.push({ bytes, fold, origin })
+      found.push({ bytes, fold, origin, nested })
     }
     for (const { bytes, fold, restate } of formsOf(value)) {
       const origin = { source, restate }
@@ -182,7 +228,10 @@ export function needlesOf(secrets: readonly KnownSecret[], derived: readonly Der
     if (value.length < SHORTEST_VALUE || value.length > LONGEST_VALUE) continue
     addAll(value, { name: 'derived', replacement: Buffer.from(replacement), valueLength: value.length })
   }
-  return NeedleSet.of(found.toSorted((a, b) => b.bytes.length - a.bytes.length))
+  return NeedleSet.of(
+    found.toSorted((a, b) => b.bytes.length - a.bytes.length),
+    values,
+  )
 }
 
 /** Nothing but characters that need no escape in JSON, a URL or HTML. */

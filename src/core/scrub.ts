@@ -1,6 +1,9 @@
 import { HIT_STRIDE } from './needle-index.ts'
 import type { Hits } from './needle-index.ts'
+import { UNNAMED_NEEDLE } from './needles.ts'
 import type { NeedleSet } from './needles.ts'
+import { findPacked, packedUntil } from './packed.ts'
+import { alignSqueezed, isBlankUpTo, searchSqueezed } from './squeezed-view.ts'
 import { UnescapedView } from './unescaped-view.ts'
 
 /**
@@ -30,19 +33,22 @@ const replaced = { sameLength: false }
 
 /** The whole of `text`, one byte a character (as header values are), scrubbed. */
 export function scrubText(needles: NeedleSet, text: string): { text: string; hits: number } {
-  const scrubber = new StreamScrubber(needles)
-  const pieces = [...scrubber.push(Buffer.from(text, 'latin1')), ...scrubber.end()]
-  return scrubber.hits === 0
-    ? { text, hits: 0 }
-    : { text: Buffer.concat(pieces).toString('latin1'), hits: scrubber.hits }
+  const { bytes, hits } = scrubBytes(needles, Buffer.from(text, 'latin1'))
+  return hits === 0 ? { text, hits } : { text: Buffer.from(bytes).toString('latin1'), hits }
 }
 
 /** The whole of `bytes`, scrubbed. */
 export function scrubBytes(needles: NeedleSet, bytes: Uint8Array): { bytes: Uint8Array; hits: number } {
   const scrubber = new StreamScrubber(needles)
-  const pieces = [...scrubber.push(bytes), ...scrubber.end()]
+  const pieces = scrubber.whole(bytes)
   return scrubber.hits === 0 ? { bytes, hits: 0 } : { bytes: Buffer.concat(pieces), hits: scrubber.hits }
 }
+
+/** Longer chunks are searched in pieces of this length, so that what is kept for searching does not grow with them. */
+export const SEARCHED_AT_ONCE_BYTES = 262_144
+/** From this length on, what is held back is searched again only when it has grown by an eighth. */
+const PATIENT_FROM_BYTES = 4_096
+const PATIENCE = 8
 
 const empty = new Uint8Array(0)
 
@@ -50,37 +56,107 @@ class StreamScrubber implements Scrubber {
   hits = 0
   readonly #needles: NeedleSet
   readonly #sameLength: boolean
-  readonly #view: UnescapedView
+  readonly #view: UnescapedView | null
   #held: Uint8Array = empty
+  /** Chunks after `#held` that were not searched yet. */
+  #waiting: Uint8Array[] = []
+  #waitingBytes = 0
   /** How many bytes at the beginning of `#held` belong to a place that is already replaced. */
   #replaced = 0
+  /** Compressed data that are too large to judge are still going on: nothing of them is shown. */
+  #isInEndless = false
+  /** The byte before `#held`: at first as if a line had ended. */
+  #before = 0x0a
+  #isBlankBefore = true
 
   constructor(needles: NeedleSet, sameLength = false) {
     this.#needles = needles
     this.#sameLength = sameLength
-    this.#view = new UnescapedView(needles)
+    this.#view = needles.nested === null ? null : new UnescapedView(needles.nested)
   }
 
   push(chunk: Uint8Array): Uint8Array[] {
-    if (this.#needles.count === 0) return chunk.length === 0 ? [] : [chunk]
-    return chunk.length === 0
-      ? []
-      : this.#advance(this.#held.length === 0 ? chunk : Buffer.concat([this.#held, chunk]), true)
+    if (chunk.length === 0) return []
+    if (this.#needles.count === 0) return [chunk]
+    const waiting = this.#waitingBytes + chunk.length
+    if (this.#held.length >= PATIENT_FROM_BYTES && PATIENCE * waiting < this.#held.length) {
+      this.#waiting.push(chunk)
+      this.#waitingBytes = waiting
+      return []
+    }
+    if (chunk.length <= SEARCHED_AT_ONCE_BYTES) return this.#advance(this.#joined(chunk), true)
+    const pieces: Uint8Array[] = []
+    for (let at = 0; at < chunk.length; at += SEARCHED_AT_ONCE_BYTES)
+      for (const piece of this.#advance(this.#joined(chunk.subarray(at, at + SEARCHED_AT_ONCE_BYTES)), true))
+        pieces.push(piece)
+    return pieces
   }
 
   end(): Uint8Array[] {
-    return this.#held.length === 0 ? [] : this.#advance(this.#held, false)
+    const rest = this.#joined(empty)
+    return rest.length === 0 ? [] : this.#advance(rest, false)
+  }
+
+  /** Everything at once, instead of `push` and `end`. */
+  whole(bytes: Uint8Array): Uint8Array[] {
+    if (this.#needles.count === 0 || bytes.length === 0) return [bytes]
+    if (bytes.length <= SEARCHED_AT_ONCE_BYTES) return this.#advance(bytes, false)
+    return [...this.push(bytes), ...this.end()]
+  }
+
+  #joined(chunk: Uint8Array): Uint8Array {
+    if (this.#held.length === 0) return chunk
+    const joined = Buffer.concat([this.#held, ...this.#waiting, chunk])
+    this.#waiting = []
+    this.#waitingBytes = 0
+    return joined
   }
 
   #advance(text: Uint8Array, open: boolean): Uint8Array[] {
-    const { index } = this.#needles
+    const end = text.length
     const found: Hits = []
-    index.find(text, 0, text.length, found)
-    let keep = open ? index.heldFrom(text, 0, text.length) : text.length
-    keep = Math.min(keep, this.#view.search(text, 0, text.length, open, found))
-    // What is held is read again from its beginning, so it must begin where an escape begins.
-    if (keep < text.length) keep = this.#view.align(text, keep)
+    if (this.#isInEndless) {
+      const over = packedUntil(text, 0, end)
+      if (this.#sameLength && over > this.#replaced) found.push(this.#replaced, over, UNNAMED_NEEDLE, 0)
+      else this.#replaced = Math.max(this.#replaced, over)
+      if (over === end) return this.#emit(text, end, found)
+      this.#isInEndless = false
+    }
+    const { index, squeezed } = this.#needles
+    const before = this.#before
+    // First, for it searches what it unpacks with the same means.
+    const packed = findPacked(text, end, before, open, (bytes) => holdsSecret(this.#needles, bytes))
+    for (let i = 0; i < packed.places.length; i += 2)
+      found.push(packed.places[i] ?? 0, packed.places[i + 1] ?? 0, UNNAMED_NEEDLE, 0)
+    index.find(text, 0, end, found)
+    let keep = Math.min(packed.keep, open ? index.heldFrom(text, 0, end) : end)
+    keep = Math.min(
+      keep,
+      searchSqueezed({
+        index: squeezed,
+        first: index.count,
+        text,
+        end,
+        before,
+        isBlankBefore: this.#isBlankBefore,
+        open,
+        hits: found,
+      }),
+    )
+    if (this.#view !== null) keep = Math.min(keep, this.#view.search(text, 0, end, open, found))
+    if (keep < end) keep = this.#aligned(text, keep)
+    this.#isInEndless = packed.endless && (packed.places.at(-2) ?? end) < keep
     return this.#emit(text, keep, found)
+  }
+
+  /** What is held is read again from its beginning, so it must begin where a character begins in every reading. */
+  #aligned(text: Uint8Array, keep: number): number {
+    for (let at = keep; ;) {
+      const shown = alignSqueezed(at)
+      const aligned = this.#view === null ? shown : this.#view.align(text, shown)
+      if (aligned === at) return at
+      at = aligned
+    }
   }
 
   #emit(text: Uint8Array, keep: number, found: Hits): Uint8Array[] {
@@ -107,8 +183,33 @@ class StreamScrubber implements Scrubber {
     }
     this.#held = keep === text.length ? empty : new Uint8Array(text.subarray(keep))
     this.#replaced = done - keep
+    if (keep > 0) {
+      this.#before = text[keep - 1] ?? 0
+      this.#isBlankBefore = isBlankUpTo(text, keep, this.#isBlankBefore)
+    }
     return pieces
   }
+}
+
+/** Whether anything is found in bytes that were unpacked. What is packed within them once more is not. */
+function holdsSecret(needles: NeedleSet, text: Uint8Array): boolean {
+  const found: Hits = []
+  const end = text.length
+  needles.index.find(text, 0, end, found)
+  if (found.length > 0) return true
+  searchSqueezed({
+    index: needles.squeezed,
+    first: 0,
+    text,
+    end,
+    before: 0x0a,
+    isBlankBefore: true,
+    open: false,
+    hits: found,
+  })
+  if (found.length === 0 && needles.nested !== null)
+    new UnescapedView(needles.nested).search(text, 0, end, false, found)
+  return found.length > 0
 }
 
 /** Offsets of the hits: first those that begin first, of these the longest, of these the one written without escapes. */

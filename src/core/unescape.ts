@@ -123,7 +123,7 @@ function referenceValue(text: Uint8Array, from: number, to: number): number {
   return value <= 0x10ffff ? value : -1
 }
 
-function hexDigit(byte: number): number {
+export function hexDigit(byte: number): number {
   if (byte >= 0x30 && byte <= 0x39) return byte - 0x30
   const lower = byte | 0x20
   return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1

@@ -1,7 +1,7 @@
 import { HIT_STRIDE } from './needle-index.ts'
 import type { Hits } from './needle-index.ts'
 import { UNESCAPE_DEPTH } from './needles.ts'
-import type { NeedleSet } from './needles.ts'
+import type { NestedNeedles } from './needles.ts'
 import { backslashMeaning, isEscapeMark, LONGEST_ESCAPE, newEscape, readEscape } from './unescape.ts'
 
 const STRIDE = 4
@@ -17,7 +17,7 @@ const marks = [0x25, 0x5c, 0x26]
  * a quote in JSON) cannot be part of a match, so most text with escapes is never decoded at all.
  */
 export class UnescapedView {
-  readonly #needles: NeedleSet
+  readonly #needles: NestedNeedles
   readonly #depth: number
   readonly #escape = newEscape()
   readonly #marks = new MarkFinder()
@@ -35,7 +35,7 @@ export class UnescapedView {
   /** How many bytes after the escape that was read last belong to it in a view of this view. */
   #joined = 0
 
-  constructor(needles: NeedleSet, depth = 1) {
+  constructor(needles: NestedNeedles, depth = 1) {
     this.#needles = needles
     this.#depth = depth
   }
@@ -145,6 +145,7 @@ export class UnescapedView {
     const { index } = this.#needles
     const found: Hits = []
     index.find(this.#bytes, 0, this.#length, found)
+    const own = found.length
     let held = open ? index.heldFrom(this.#bytes, 0, this.#length) : this.#length
     if (this.#depth < UNESCAPE_DEPTH) {
       this.#child ??= new UnescapedView(this.#needles, this.#depth + 1)
@@ -157,7 +158,10 @@ export class UnescapedView {
       hits.push(
         this.#sourceStart(start),
         this.#sourceEnd(end),
-        found[i + 2] ?? 0,
+        // A view of this view has numbered it already.
+        this.#depth < UNESCAPE_DEPTH && i >= own
+          ? (found[i + 2] ?? 0)
+          : (this.#needles.numbers[found[i + 2] ?? 0] ?? 0),
         this.#markWithin(text, start, end, found[i + 3] ?? 0),
       )
     }
