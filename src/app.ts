@@ -19,6 +19,7 @@ import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
+import { createMisplaced } from './gateway/misplaced.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
 import { createPeerGate } from './gateway/peer-gate.ts'
 import { createRefusalLimits } from './gateway/refusal-limits.ts'
@@ -173,6 +174,7 @@ export async function openApp(options: AppOptions) {
       grants,
       dialler,
       inflight,
+      misplaced: createMisplaced({ sessions, journal, now }),
       holds: createHolds({ ledger: noBudget, now }),
       refusalLimits: createRefusalLimits({ now }),
       needles,

@@ -9,6 +9,7 @@ import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
+import type { Misplaced } from './misplaced.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
@@ -24,6 +25,7 @@ import type { FrameSwap } from './websocket/swap.ts'
 export interface ExchangePorts extends LocatePorts, RecordPorts {
   readonly credentials: Credentials
   readonly dialler: Dialler
+  readonly misplaced: Misplaced
   readonly holds: Holds
   readonly inflight: Inflight
   /** Whether this node may still act on the policy that it knows. */
@@ -108,7 +110,8 @@ async function perform(p: Performance): Promise<void> {
     sendRefusal(reply, gathered)
     end = { ...nothingSent, outcome: 'refused', code: gathered.refusal }
   } else {
-    end = await send(p, version, gathered.body)
+    ports.misplaced.inHead(id, place)
+    end = await send(p, version, ports.misplaced.inBody(id, place, gathered.body))
   }
   p.hold.settle(null)
   // Not waited for: everything that this request holds would live on until the disk has answered.
@@ -154,6 +157,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       asked: p.arrival.headers,
       needles: () => ports.needles.of(credentialId, place.presented),
       swap: swapFor(p, values),
+      notice: ports.misplaced.watch(p.id, place, 'message'),
       watch: (end) => ports.inflight.add({ ...entry, version: version.number, end }),
     })
   } catch (error) {
@@ -280,6 +284,7 @@ async function passUnlisted(
     void recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
     return
   }
+  ports.misplaced.inHead(id, place)
   const common = {
     head: place.head,
     reply,
@@ -291,8 +296,13 @@ async function passUnlisted(
       ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
   }
   const end = await (arrival.upgrade === WEBSOCKET
-    ? relayUpgrade({ ...common, asked: arrival.headers, swap: null })
-    : relay({ ...common, body: body.length === 0 ? null : body }))
+    ? relayUpgrade({
+        ...common,
+        asked: arrival.headers,
+        swap: null,
+        notice: ports.misplaced.watch(id, place, 'message'),
+      })
+    : relay({ ...common, body: ports.misplaced.inBody(id, place, body.length === 0 ? null : body) }))
   void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 

@@ -24,6 +24,8 @@ export interface CarryOptions {
   /** What the service's messages are searched for, asked anew for each; null: a host that nobody guards. */
   readonly needles: (() => NeedleSet) | null
   readonly swap: FrameSwap | null
+  /** Sees what the agent says, after placeholders were replaced; null: nobody looks. */
+  readonly notice?: ((piece: Uint8Array) => void) | null
   /** Registers how to end this from outside; returns how to take that back. */
   readonly watch: (end: (code: ErrorCode) => void) => () => void
   readonly idleMilliseconds?: number
@@ -58,12 +60,12 @@ class Carrier {
   #movedAt = performance.now()
 
   constructor(options: CarryOptions, done: (end: RelayEnd) => void) {
-    const { client, upstream, needles, swap } = options
+    const { client, upstream, needles, swap, notice = null } = options
     this.#options = options
     this.#done = done
     this.#idleMilliseconds = options.idleMilliseconds ?? WEBSOCKET_IDLE_MILLISECONDS
-    this.#up = wayOf(client, upstream, { masked: true, needles: null, swap })
-    this.#down = wayOf(upstream, client, { masked: false, needles, swap: null })
+    this.#up = wayOf(client, upstream, { masked: true, needles: null, swap, notice })
+    this.#down = wayOf(upstream, client, { masked: false, needles, swap: null, notice: null })
   }
 
   start(): void {
@@ -157,14 +159,16 @@ function wayOf(
     readonly masked: boolean
     readonly needles: (() => NeedleSet) | null
     readonly swap: FrameSwap | null
+    readonly notice: ((piece: Uint8Array) => void) | null
   },
 ): Way {
-  const { masked, needles, swap } = options
+  const { masked, needles, swap, notice } = options
   const frames: Buffer[] = []
   const writer = new MessageWriter({
     mask: masked ? masks : null,
     needles,
     swap,
+    notice,
     write: (frame) => void frames.push(frame),
   })
   return { from, to, writer, frames, reader: new FrameReader(masked, writer) }

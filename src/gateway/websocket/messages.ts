@@ -25,6 +25,8 @@ export interface Onward {
   /** What each message is searched for; null: nothing. */
   readonly needles: (() => NeedleSet) | null
   readonly swap: FrameSwap | null
+  /** Sees what passes, after placeholders were replaced; null: nobody looks. */
+  readonly notice?: ((piece: Uint8Array) => void) | null
   write(frame: Buffer): void
 }
 
@@ -148,6 +150,7 @@ export class MessageWriter implements FrameSink {
   }
 
   #clean(piece: Buffer): FrameFault | null {
+    this.#onward.notice?.(piece)
     return this.#takeAll(this.#scrubber === null ? [piece] : this.#scrubber.push(piece))
   }
 

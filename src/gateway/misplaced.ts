@@ -1,0 +1,124 @@
+import { createPlaceholderWatch, type PlaceholderWatch } from '../core/placeholder-watch.ts'
+import type { Caller, Sessions } from '../identity/sessions.ts'
+import type { Journal } from '../journal/journal.ts'
+import type { RequestBody, UpstreamBody } from './body.ts'
+import type { Located, Unlisted } from './locate.ts'
+
+/** The same text of the same session on the way to the same host is not reported again for this long: a conversation brings its history with every call. */
+export const REPORTED_AGAIN_MILLISECONDS = 10 * 60_000
+/** Reports that are remembered for that; past it all are forgotten. */
+const REMEMBERED_MAXIMUM = 10_000
+
+/**
+ * Finds placeholders and session tokens where they have no business: in a body, in a header that is no
+ * place for a credential, in a target, on the way to a host that nobody guards. They are worth nothing
+ * there and are sent on as they are: a conversation that holds one must not break every call after it.
+ * The journal gets a finding that names whose they are, and never the text.
+ */
+export interface Misplaced {
+  /** What the head holds besides the placeholder that was presented in its place. */
+  inHead(exchange: string, place: Located | Unlisted): void
+  /** The same body, watched as it passes. */
+  inBody(exchange: string, place: Located | Unlisted, body: UpstreamBody): UpstreamBody
+  /** For what passes in pieces of another kind. */
+  watch(exchange: string, place: Located | Unlisted, where: string): (chunk: Uint8Array) => void
+}
+
+/** Every form of a placeholder that a header may hold begins with one of these. */
+const MARKS = /kwp|kws_|a3d|t3c|rd3|%6b|%6B/
+
+export function createMisplaced(parts: {
+  readonly sessions: Pick<Sessions, 'byPlaceholder' | 'byToken'>
+  readonly journal: Pick<Journal, 'append'>
+  readonly now: () => number
+}): Misplaced {
+  const reported = new Map<string, number>()
+
+  function report(exchange: string, place: Located | Unlisted, where: string, text: string): void {
+    const { caller, head } = place
+    const owner = ownerOf(text)
+    // Anybody can write down what only looks like one.
+    if (owner === null) return
+    const now = parts.now()
+    const key = `${caller.sessionId} ${head.host} ${text}`
+    const before = reported.get(key)
+    if (before !== undefined && now - before < REPORTED_AGAIN_MILLISECONDS) return
+    if (reported.size >= REMEMBERED_MAXIMUM) reported.clear()
+    reported.set(key, now)
+    const finding = {
+      agent: caller.agent,
+      environment: caller.environment,
+      exchange,
+      finding: text.startsWith('kws_') ? 'token_misplaced' : 'placeholder_misplaced',
+      host: place.kind === 'service' ? head.host : '',
+      kind: 'finding',
+      ownerAgent: owner.agent,
+      ownerSession: owner.sessionId,
+      session: caller.sessionId,
+      where,
+    } as const
+    void parts.journal.append(finding, { linger: true }).catch(() => undefined)
+  }
+
+  function ownerOf(text: string): Pick<Caller, 'agent' | 'sessionId'> | null {
+    const found = text.startsWith('kws_') ? parts.sessions.byToken(text) : parts.sessions.byPlaceholder(text)
+    if (found === null) return null
+    // Of a session that is over it is told as well: it says what has been leaking.
+    return 'refusal' in found ? (found.caller ?? null) : found
+  }
+
+  function look(exchange: string, place: Located | Unlisted, where: string, text: string): void {
+    const presented = place.kind === 'service' ? place.presented : null
+    const rest = presented === null ? text : text.replace(presented, '')
+    if (!MARKS.test(rest)) return
+    const watch = createPlaceholderWatch()
+    const bytes = Buffer.from(rest, 'latin1')
+    for (const found of [...watch.push(bytes), ...watch.end()])
+      if (found !== presented) report(exchange, place, where, found)
+  }
+
+  return {
+    inHead(exchange, place) {
+      const { head } = place
+      look(exchange, place, 'target', head.target)
+      for (const [name, value] of head.headers) look(exchange, place, name, value)
+    },
+    inBody(exchange, place, body) {
+      if (body === null) return null
+      const watch = createPlaceholderWatch()
+      const tell = (texts: readonly string[]): void => {
+        for (const text of texts) report(exchange, place, 'body', text)
+      }
+      if (!(body instanceof Uint8Array)) return watched(body, watch, tell)
+      tell(watch.push(body))
+      tell(watch.end())
+      return body
+    },
+    watch(exchange, place, where) {
+      const watch = createPlaceholderWatch()
+      return (chunk) => {
+        for (const text of watch.push(chunk)) report(exchange, place, where, text)
+      }
+    },
+  }
+}
+
+function watched(body: RequestBody, watch: PlaceholderWatch, tell: (texts: readonly string[]) => void): RequestBody {
+  return {
+    length: body.length,
+    read: (sink) =>
+      body.read({
+        data(chunk) {
+          tell(watch.push(chunk))
+          sink.data(chunk)
+        },
+        end(trailers) {
+          tell(watch.end())
+          sink.end(trailers)
+        },
+        fail: (why) => sink.fail(why),
+      }),
+    pause: () => body.pause(),
+    resume: () => body.resume(),
+  }
+}
