@@ -4,7 +4,7 @@ import type { Journal } from '../journal/journal.ts'
 import type { RequestBody, UpstreamBody } from './body.ts'
 import type { Located, Unlisted } from './locate.ts'
 
-/** The same text of the same session on the way to the same host is not reported again for this long: a conversation brings its history with every call. */
+/** The same text of the same session in the same place on the way to the same host is not reported again for this long: a conversation brings its history with every call. */
 export const REPORTED_AGAIN_MILLISECONDS = 10 * 60_000
 /** Reports that are remembered for that; past it all are forgotten. */
 const REMEMBERED_MAXIMUM = 10_000
@@ -40,7 +40,7 @@ export function createMisplaced(parts: {
     // Anybody can write down what only looks like one.
     if (owner === null) return
     const now = parts.now()
-    const key = `${caller.sessionId} ${head.host} ${text}`
+    const key = `${caller.sessionId} ${head.host} ${where} ${text}`
     const before = reported.get(key)
     if (before !== undefined && now - before < REPORTED_AGAIN_MILLISECONDS) return
     if (reported.size >= REMEMBERED_MAXIMUM) reported.clear()
