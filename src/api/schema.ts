@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { SessionBinding } from '../core/records.ts'
+import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import type { JournalEntry } from '../journal/entry.ts'
 import type { JournalReport } from '../journal/verify.ts'
@@ -38,7 +39,7 @@ const binding = z.strictObject({
     .max(2 ** 31),
   startTicks: z.string().regex(/^[0-9]{1,20}$/, 'must be a count of ticks'),
 })
-const address = z.union([z.ipv4(), z.ipv6()], 'must be an IPv4 or IPv6 address')
+const address = z.string().refine((text) => canonicalAddress(text) !== null, 'must be an IPv4 or IPv6 address')
 const whole = (most: number) =>
   z
     .string()

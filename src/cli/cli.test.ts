@@ -301,6 +301,21 @@ describe('with a server', () => {
     expect((await keyward(['run', '--agent', 'triage', '--', 'cat'], { input: 'passed on' })).out).toBe('passed on')
   })
 
+  test('a session is bound to an address where that is asked for, and shown as unbound where it is not', async () => {
+    const ask = async (...args: string[]): Promise<string> =>
+      (await keyward(['session', 'issue', '--agent', 'triage', ...args])).out
+    expect(await ask()).toMatch(/^bound +unbound/m)
+    expect(await ask('--bind', '::FFFF:192.0.2.7')).toMatch(/^bound +address/m)
+    const listed = (await keyward(['session', 'list', '--agent', 'triage'])).out
+    expect(listed).toMatch(/ unbound /)
+    expect(listed).toMatch(/ address 192\.0\.2\.7 /)
+    const wrong = await keyward(['session', 'issue', '--agent', 'triage', '--bind', 'example.test'])
+    expect(wrong).toMatchObject({ code: 2, out: '' })
+    expect(wrong.err).toContain('must be an IPv4 or IPv6 address')
+    for (const { id } of JSON.parse((await keyward(['session', 'list', '--json'])).out))
+      expect((await keyward(['session', 'revoke', id])).code).toBe(0)
+  })
+
   test('env prints placeholders in three spellings', async () => {
     const json = await keyward(['env', '--agent', 'triage', '--format', 'json'])
     expect(JSON.parse(json.out)).toMatchObject({
