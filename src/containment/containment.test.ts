@@ -3,6 +3,7 @@ import { randomUUID } from 'node:crypto'
 import { existsSync, readdirSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
+import { platformFacts } from './platform.ts'
 import {
   asRoot,
   attackFromInside,
@@ -17,6 +18,10 @@ import {
 } from './trial/ordinary-user.ts'
 
 afterAll(removeTrial)
+
+/** Runs a shell line that has the four words of the trial's own command as A to D in a terminal of its own. */
+const inTerminal = (line: string): string =>
+  `export SHELL=/bin/sh A="$1" B="$2" C="$3" D="$4"; exec script -qec '${line}' /dev/null`
 
 describe.skipIf(skipped !== '')('an agent run by an ordinary user', () => {
   test('reaches nearly everything when it is not contained (so the attempts are real)', async () => {
@@ -115,13 +120,27 @@ describe.skipIf(skipped !== '')('an agent run by an ordinary user', () => {
     expect(out).toBe('gateway /x\n')
   })
 
+  test.skipIf(!existsSync('/usr/bin/script') || !existsSync('/usr/bin/perl'))(
+    'a program can type into its terminal exactly where that is said',
+    async () => {
+      // TIOCSTI, see ioctl_tty(2).
+      const script = 'my $key = "x"; print ioctl(STDIN, 0x5412, $key) ? "typed" : "refused", "\\n"'
+      const { out } = await runTrial({
+        mode: 'files',
+        command: ['perl', '-e', script],
+        under: inTerminal('exec "$A" "$B" "$C" "$D"'),
+      })
+      expect(out).toContain(platformFacts().terminalInjection ? 'typed' : 'refused')
+    },
+  )
+
   test.skipIf(!existsSync('/usr/bin/script'))('keeps the terminal: size, job control and Ctrl-C', async () => {
     const script = `trap 'echo caught' INT; test -t 0 && test -t 1 && stty size; : </dev/tty && echo controlled; echo ready; while ! read line; do :; done; echo "line $line"; exit 3`
     let stage = 0
     const { out, code } = await runTrial({
       mode: 'files',
       command: ['sh', '-c', script],
-      under: `export SHELL=/bin/sh A="$1" B="$2" C="$3" D="$4"; exec script -qec 'stty cols 91; exec "$A" "$B" "$C" "$D"' /dev/null`,
+      under: inTerminal('stty cols 91; exec "$A" "$B" "$C" "$D"'),
       onOutput: (out, _, input) => {
         if (stage === 0 && out.includes('ready')) {
           stage = 1
