@@ -50,7 +50,11 @@ function runAttacks(): Report {
 
 /** Whether the guide claims what this run shows. Where tests were skipped, nothing can be said. */
 function pageIsStale(all: readonly Standing[]): boolean {
-  return only === null && all.every(({ state }) => state !== 'skipped') && readFileSync(page, 'utf8') !== pageText(all)
+  return (
+    only === null &&
+    all.every(({ state }) => state !== 'skipped') &&
+    readFileSync(page, 'utf8') !== pageText(all, report.corpus)
+  )
 }
 
 const report = runAttacks()
@@ -59,10 +63,10 @@ const shown = only === null ? all : all.filter(({ row }) => only.includes(row.id
 for (const failure of report.failures) process.stderr.write(`${failure}\n\n`)
 if (options.write) {
   if (only !== null) throw new Error('Only a run of all rows can be written into the guide.')
-  writeFileSync(page, pageText(all))
+  writeFileSync(page, pageText(all, report.corpus))
 }
 if (options.json) process.stdout.write(`${JSON.stringify({ ...total(shown), rows: shown })}\n`)
-else process.stdout.write(tableText(shown, options.color ? colourful : plain))
+else process.stdout.write(tableText(shown, report.corpus, options.color ? colourful : plain))
 const stale = !options.write && !report.failed && pageIsStale(all)
 if (stale) process.stderr.write('docs/guide/attacks.md says something else: `npm run attacks -- --write` writes it.\n')
 process.exitCode = report.failed || stale ? 1 : 0

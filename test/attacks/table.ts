@@ -10,6 +10,9 @@ export interface Tried {
   readonly outcome: 'passed' | 'failed' | 'skipped' | 'declared'
 }
 
+/** A test of hostile messages made from a grammar, in which parsers are compared. */
+export type CorpusTest = Pick<Tried, 'title' | 'outcome'>
+
 /**
  * What can be said of a row. held: it was tried, and every attack failed. not held: an attack succeeded.
  * open: a part of it needs what is not built. skipped: a test could not run on this machine. no test:
@@ -99,7 +102,7 @@ export const colourful: Colours = (colour, text) => `\u001b[${codes[colour]}m${t
 export const plain: Colours = (_colour, text) => text
 
 /** The table for a terminal. */
-export function tableText(all: readonly Standing[], paint: Colours): string {
+export function tableText(all: readonly Standing[], corpus: readonly CorpusTest[], paint: Colours): string {
   const titles = Math.max(...all.map(({ row }) => row.title.length))
   const lines = all.map(({ row, state, fronts: at, remarks }) => {
     const where = whereText(at, (text) => paint('yellow', text))
@@ -108,7 +111,10 @@ export function tableText(all: readonly Standing[], paint: Colours): string {
     return `${row.id.padEnd(4)} ${row.title.padEnd(titles)}  ${stateText(state, paint)}  ${after}`.trimEnd()
   })
   const { held, of } = total(all)
-  return `${lines.join('\n')}\n\nheld ${held} of ${of}\n`
+  const looked = corpus.filter(({ outcome }) => outcome !== 'skipped')
+  const agreed = looked.filter(({ outcome }) => outcome === 'passed').length
+  const beyond = looked.length === 0 ? '' : `hostile corpus: ${agreed} of ${looked.length} tests\n`
+  return `${lines.join('\n')}\n\n${beyond}held ${held} of ${of}\n`
 }
 
 /** The fronts where it is held, and behind a word of warning those where it is not: `base-url, tunnel; open: tunnel h2`. */
@@ -137,7 +143,7 @@ const groups = {
 } as const
 
 /** The page `docs/guide/attacks.md`. */
-export function pageText(all: readonly Standing[]): string {
+export function pageText(all: readonly Standing[], corpus: readonly CorpusTest[]): string {
   const { held, of } = total(all)
   const sections = Object.entries(groups).map(([letter, title]) => {
     const here = all.filter(({ row }) => row.id.startsWith(letter))
@@ -151,7 +157,26 @@ A row is held when every attack of it failed at every door that it applies to. A
 
 **Held: ${held} of ${of}.**
 
-${sections.join('\n')}`
+${sections.join('\n')}${corpusText(corpus)}`
+}
+
+/** A title that several groups have stands once; it passed if all of them did. */
+function corpusText(corpus: readonly CorpusTest[]): string {
+  const titles = [...new Set(corpus.map(({ title }) => title))].toSorted()
+  if (titles.length === 0) return ''
+  const rowsOf = titles.map((title) => {
+    const passed = corpus.every((one) => one.title !== title || one.outcome === 'passed')
+    return `| ${cell(title)} | ${passed ? 'held' : '**not held**'} |`
+  })
+  return `
+## Beyond the rows
+
+Hostile requests and answers from a grammar with a seed: each is refused, or sent exactly as policy read it, and Keyward's own parsers accept nothing that the yardstick refuses, and read nothing in another way.
+
+| what | standing |
+|---|---|
+${rowsOf.join('\n')}
+`
 }
 
 function rowText({ row, state, fronts: at, attacks, remarks }: Standing): string {
