@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { injectors } from '../../src/injectors/index.ts'
 import { injectCredential } from '../../src/injectors/placement.ts'
@@ -11,7 +12,7 @@ import { allOf, expectNoPiece, openScene, type Scene } from './scene.ts'
 const SHARED = 7
 
 /** For each way of injecting, what a service could send back of it: all texts that were on the wire. */
-const ways: Readonly<Record<string, Pick<HeldOptions, 'inject' | 'fields'>>> = {
+const ways: Readonly<Record<string, Pick<HeldOptions, 'inject' | 'fields' | 'values'>>> = {
   basic: {
     inject: [{ kind: 'basic', userField: 'account', passwordField: 'key' }],
     fields: { account: 'secret', key: 'secret' },
@@ -20,6 +21,10 @@ const ways: Readonly<Record<string, Pick<HeldOptions, 'inject' | 'fields'>>> = {
   header: { inject: [{ kind: 'header', name: 'x-signed', template: 'v1={key};end' }] },
   path: { inject: [{ kind: 'path', template: '/bot{key}' }] },
   query: { inject: [{ kind: 'query', name: 'key' }] },
+  subprotocol: {
+    inject: [{ kind: 'subprotocol', prefix: 'x-key.' }],
+    values: { key: randomBytes(20).toString('base64url') },
+  },
 }
 
 let scene: Scene

@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
+import { startH2Upstream, type H2Upstream } from '../e2e/gateway/h2-upstream.ts'
 import type { Ask } from '../e2e/gateway/harness.ts'
 import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Held, Login } from '../e2e/gateway/harness.ts'
@@ -13,7 +14,9 @@ const APART_MILLISECONDS = 2
 
 let scene: Scene
 let raw: Upstream
+let framed: H2Upstream
 let cut: Held
+let cutInFrames: Held
 let login: Login
 
 /** Cuts as the path of the request says: `/chunk/12`, `/segment/12`, `/event/12`. */
@@ -29,11 +32,20 @@ beforeAll(async () => {
     })
   })
   cut = await scene.stage.hold({ id: 'cut', endpoint: raw.origin })
+  framed = await startH2Upstream((stream, got) => {
+    const at = Number(got.headers.find(([name]) => name === ':path')?.[1]?.slice(1))
+    const text = `<${cutInFrames.secret()}>`
+    stream.respond({ ':status': 200 })
+    stream.write(text.slice(0, at))
+    setTimeout(() => stream.end(text.slice(at)), APART_MILLISECONDS)
+  })
+  cutInFrames = await scene.stage.hold({ id: 'cut-in-frames', endpoint: framed.origin, http2: true })
   login = await scene.stage.login('triage')
 })
 afterAll(async () => {
   await scene.close()
   await raw.close()
+  await framed.close()
 })
 
 /** The two writes of an answer that says `<secret>`. */
@@ -52,23 +64,26 @@ function pieces(how: string, at: number, secret: string): [string, string] {
   ]
 }
 
-const ask = (front: Front, target: string): Ask => ({
+const ask = (front: Front, held: Held, target: string): Ask => ({
   ...front,
-  held: cut,
+  held,
   login,
   target,
-  headers: [bearer(login.placeholder(cut))],
+  headers: [bearer(login.placeholder(held))],
 })
 
-async function everyCut(front: Front, how: string): Promise<void> {
-  const secret = cut.secret()
-  const whole = `<${login.placeholder(cut)}>`
+async function everyCut(front: Front, how: 'chunk' | 'segment' | 'event' | 'frame'): Promise<void> {
+  const held = how === 'frame' ? cutInFrames : cut
+  const secret = held.secret()
+  const whole = `<${login.placeholder(held)}>`
   const expected = how === 'event' ? `data: {"text":"${whole}"}\n\n` : whole
   // From before its first byte to behind its last.
   const offsets = Array.from({ length: secret.length + 1 }, (_, index) => index + 1)
   for (let from = 0; from < offsets.length; from += PARALLEL) {
     const some = offsets.slice(from, from + PARALLEL)
-    const answers = await Promise.all(some.map((at) => scene.stage.request(ask(front, `/${how}/${at}`))))
+    const answers = await Promise.all(
+      some.map((at) => scene.stage.request(ask(front, held, how === 'frame' ? `/${at}` : `/${how}/${at}`))),
+    )
     for (const [index, answer] of answers.entries()) {
       expectNoPiece(allOf(answer), secret, `cut at ${some[index]}`)
       expect(answer.body.toString(), `cut at ${some[index]}`).toBe(expected)
@@ -79,6 +94,14 @@ async function everyCut(front: Front, how: string): Promise<void> {
 attack('R3', 'two chunks, at every byte', fronts, (front) => everyCut(front, 'chunk'))
 attack('R3', 'two TCP segments, at every byte', fronts, (front) => everyCut(front, 'segment'))
 attack('R3', 'two pieces of one event of a stream, at every byte', fronts, (front) => everyCut(front, 'event'))
+
+// A service is spoken to in HTTP/2 only where the request came over it.
+const overH2 = fronts.filter(({ protocol }) => protocol === 'h2')
+attack('R3', 'two DATA frames of a service that speaks HTTP/2, at every byte', overH2, async (front) => {
+  const before = framed.got.length
+  await everyCut(front, 'frame')
+  expect(framed.got.length).toBeGreaterThan(before)
+})
 
 attack('R3', 'one byte at a time', fronts, async (front) => {
   const secret = scene.echo.secret()
@@ -92,5 +115,4 @@ attack('R3', 'one byte at a time', fronts, async (front) => {
   expect(answer.body.toString()).toBe(`data: <${scene.login.placeholder(scene.echo)}>\n\n`)
 })
 
-open('R3', 'frames of HTTP/2 (DATA) from the service, to which HTTP/1.1 alone is spoken')
 open('R3', 'a secret divided over two events, whose reader joins what they carry')
