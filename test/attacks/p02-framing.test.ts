@@ -1,8 +1,9 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { frame, headersFrames, type Fields } from '../e2e/gateway/h2-wire.ts'
+import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { outcomeOf, rawRequest, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -123,4 +124,119 @@ attack('P2', 'what is no chunk is not read on', textFronts, async (front) => {
     expect(upstream.got.slice(count), name).toEqual([])
     expect(upstream.received().includes('/smuggled'), name).toBe(false)
   }
+})
+
+const h2Fronts = fronts.filter(({ protocol }) => protocol === 'h2')
+
+/** Fields that HTTP/1.1 would read as framing, and frames that do not add up. */
+const streams: readonly [name: string, fields: Fields, frames: (readonly [text: string, ends: boolean])[]][] = [
+  ['a length longer than what comes', [['content-length', '50']], [['hello', true]]],
+  ['a length shorter than what comes', [['content-length', '3']], [['hello', true]]],
+  ['a length of nothing', [['content-length', '0']], [['GET /smuggled HTTP/1.1\r\n\r\n', true]]],
+  [
+    'two lengths',
+    [
+      ['content-length', '5'],
+      ['content-length', '6'],
+    ],
+    [['hello', true]],
+  ],
+  [
+    'two lengths alike',
+    [
+      ['content-length', '5'],
+      ['content-length', '5'],
+    ],
+    [['hello', true]],
+  ],
+  ['a length that is none', [['content-length', '+5']], [['hello', true]]],
+  ['a length as a list', [['content-length', '5, 5']], [['hello', true]]],
+  ['transfer-encoding', [['transfer-encoding', 'chunked']], [['0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n', true]]],
+  ['transfer_encoding', [['transfer_encoding', 'chunked']], [['0\r\n\r\nGET /smuggled HTTP/1.1\r\n\r\n', true]]],
+  [
+    'connection',
+    [
+      ['connection', 'content-length'],
+      ['content-length', '5'],
+    ],
+    [['hello', true]],
+  ],
+  ['upgrade', [['upgrade', 'h2c']], [['hello', true]]],
+  ['te of another kind', [['te', 'gzip']], [['hello', true]]],
+  ['a name with a colon', [['x: a\r\ny', 'b']], [['hello', true]]],
+  ['a pseudo-header that nobody knows', [[':x', 'b']], [['hello', true]]],
+  [
+    'a pseudo-header behind a field',
+    [
+      ['x', 'a'],
+      [':method', 'GET'],
+    ],
+    [['hello', true]],
+  ],
+]
+
+attack(
+  'P2',
+  'a stream whose length does not add up never becomes a request of that length',
+  h2Fronts,
+  async (front) => {
+    for (const [name, fields, frames] of streams) {
+      const count = upstream.got.length
+      const before = upstream.received().length
+      const wire = await rawH2(stage, front, echo.host, login)
+      const base = requestFields(stage, {
+        door: front.door,
+        held: echo,
+        login,
+        method: 'POST',
+        target: '/v1',
+        headers: [bearer(login, echo)],
+      })
+      const body = frames.map(([text, ends]) => frame(0, ends ? 1 : 0, 1, Buffer.from(text, 'latin1')))
+      wire.write(
+        Buffer.concat([
+          headersFrames(1, [...base, ...fields], false),
+          ...body,
+          frame(6, 0, 0, Buffer.from('the last')),
+        ]),
+      )
+      // The echo of the PING comes behind everything that was said of the stream before it.
+      let heard = Buffer.alloc(0)
+      while (!heard.includes('the last')) {
+        const piece = await wire.more()
+        if (piece === null) break
+        heard = Buffer.concat([heard, piece])
+      }
+      wire.close()
+      expect(
+        upstream.got.slice(count).map(({ target }) => target),
+        name,
+      ).toEqual([])
+      expect(upstream.received().subarray(before).includes('/smuggled'), name).toBe(false)
+    }
+  },
+)
+
+attack('P2', 'a line break in a field is no line break anywhere', h2Fronts, async (front) => {
+  const before = upstream.received().length
+  for (const value of [
+    'a\r\nx-injected: 1',
+    'a\nx-injected: 1',
+    'a\rx-injected: 1',
+    'a\0x-injected: 1',
+    'a\r\n\r\nGET /smuggled HTTP/1.1',
+  ])
+    for (const at of ['x-value', 'cookie', 'content-type', ':path', ':authority']) {
+      const answer = stage.request({
+        door: front.door,
+        protocol: 'h2',
+        held: echo,
+        login,
+        headers: [bearer(login, echo), [at, at === ':path' ? `/${value}` : value]],
+      })
+      await answer.then(outcomeOf, () => 'reset')
+    }
+  const sent = upstream.received().subarray(before).toString('latin1')
+  expect(sent).not.toMatch(/\r\n(?:x-injected|GET \/smuggled)/i)
+  expect(sent).not.toContain('x-injected')
 })

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { connectHead, openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { askRaw, bare, outcomeOf, rawRequest, textFronts, textTunnel, tunnelled } from './asking.ts'
 import { openInternet, PUBLIC, type Internet } from './internet.ts'
 
@@ -115,8 +115,53 @@ attack('P4', 'an upgrade to HTTP/2 in the clear opens nothing', textFronts, asyn
       expect(got.headers[name] ?? '').not.toMatch(/h2c|settings|upgrade/i)
   // What a server of HTTP/2 would now read is not read by anybody.
   wire.write(Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0', 'latin1'))
-  const second = await wire.answer().catch(() => null)
-  if (second !== null) expect(outcomeOf(second)).toBe('request_malformed')
+  const second = (await wire.more().catch(() => null))?.toString('latin1') ?? ''
+  expect(second).not.toMatch(/^HTTP\/1\.1 (?:101|200)/)
   expect(upstream.got.length).toBeLessThanOrEqual(before + 1)
   wire.close()
 })
+
+attack(
+  'P4',
+  'CONNECT over HTTP/2, ordinary and extended',
+  fronts.filter(({ protocol }) => protocol === 'h2'),
+  async (front) => {
+    const before = upstream.received().length
+    const dialled = internet.dialledBeside(stage.port).length
+    const wire = await stage.openH2(front.door, echo.host, login)
+    for (const fields of [
+      [
+        [':method', 'CONNECT'],
+        [':authority', 'outside.example.net:443'],
+      ],
+      [
+        [':method', 'CONNECT'],
+        [':authority', `127.0.0.1:${stage.port}`],
+      ],
+      [
+        [':method', 'CONNECT'],
+        [':protocol', 'websocket'],
+        [':scheme', 'https'],
+        [':path', '/'],
+        [':authority', echo.host],
+      ],
+      [
+        [':method', 'CONNECT'],
+        [':protocol', 'connect-udp'],
+        [':scheme', 'http'],
+        [':path', '/'],
+        [':authority', echo.host],
+      ],
+    ] as const) {
+      const outcome = await wire
+        .request([...fields, ['authorization', `Bearer ${login.placeholder(echo)}`]])
+        .then(outcomeOf, () => 'reset')
+      expect(['method_refused', 'request_malformed', 'reset'], `${JSON.stringify(fields)}: ${outcome}`).toContain(
+        outcome,
+      )
+    }
+    expect(upstream.received().length).toBe(before)
+    expect(internet.dialledBeside(stage.port).length).toBe(dialled)
+    wire.close()
+  },
+)

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack } from './attack.ts'
-import { askRaw, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts } from './attack.ts'
+import { ask, askRaw, outcomeOf, textFronts } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -94,3 +94,26 @@ attack('P5', 'the credential of the agent’s choice stands nowhere beside ours'
   expect(upstream.got.at(-1)?.headers['proxy-authorization']).toBeUndefined()
   expect(upstream.got.at(-1)?.headers['x-api-key']).toBe(keyed.secret())
 })
+
+attack(
+  'P5',
+  'a second credential over HTTP/2',
+  fronts.filter(({ protocol }) => protocol === 'h2'),
+  async (front) => {
+    const before = upstream.received().length
+    for (const [held, name, value] of [
+      [echo, 'authorization', `Bearer ${login.placeholder(echo)}`],
+      [echo, 'authorization', 'Bearer x'],
+      [keyed, 'x-api-key', login.placeholder(keyed)],
+      [keyed, 'x_api_key', 'x'],
+      [keyed, 'x-api_key', login.placeholder(keyed)],
+    ] as const) {
+      const outcome = await ask(stage, front, { held, login, headers: [...own(held), [name, value]] }).then(
+        outcomeOf,
+        () => 'reset',
+      )
+      expect(['placeholder_ambiguous', 'request_malformed', 'reset'], `${name}: ${outcome}`).toContain(outcome)
+    }
+    expect(upstream.received().length).toBe(before)
+  },
+)

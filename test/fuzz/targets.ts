@@ -121,7 +121,7 @@ const target: Target = {
   },
 }
 
-export function targetFault(raw: string, encodedSlash: boolean): string | null {
+function targetFault(raw: string, encodedSlash: boolean): string | null {
   const read = parseTarget(raw, { encodedSlash })
   if ('refusal' in read) return null
   if (read.target !== raw) return 'what is accepted was changed'
@@ -135,7 +135,7 @@ export function targetFault(raw: string, encodedSlash: boolean): string | null {
   return path.includes('\\') || path.includes(';') ? 'a separator, once it is unescaped' : null
 }
 
-export function authorityFault(raw: string): string | null {
+function authorityFault(raw: string): string | null {
   const read = parseAuthority(raw)
   if ('refusal' in read) return null
   const name = read.kind === 'ipv6' ? `[${read.host}]` : read.host
