@@ -123,6 +123,8 @@ class ServerConnection {
 
   readonly #onStream = (stream: ServerHttp2Stream, _headers: unknown, _flags: number, raw: readonly string[]): void => {
     if (stream.id !== undefined) this.#announced.delete(stream.id)
+    // First of all: one that is gone already still tells why, and nobody else would listen.
+    stream.on('error', () => undefined)
     // Taken back in the same breath.
     if (stream.destroyed || stream.closed) return
     this.#openStreams += 1
@@ -130,7 +132,6 @@ class ServerConnection {
       this.#openStreams -= 1
       this.#movedAt = performance.now()
     })
-    stream.on('error', () => undefined)
     const arrival = readArrival(raw, this.#connection)
     if (isRefusal(arrival)) {
       stream.resume()

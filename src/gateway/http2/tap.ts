@@ -21,6 +21,8 @@ export class Tap extends Duplex {
     inner.on('data', this.#onData)
     inner.once('end', () => this.push(null))
     inner.on('error', () => this.destroy())
+    // The library ends it with its own reason, which it has told its session already.
+    this.on('error', () => undefined)
     inner.once('close', () => this.destroy())
   }
 
