@@ -3,7 +3,7 @@ import { frame, headersFrames, type Fields } from '../e2e/gateway/h2-wire.ts'
 import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts } from './attack.ts'
-import { bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'
+import { ask, bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -163,7 +163,6 @@ const streams: readonly [name: string, fields: Fields, frames: (readonly [text: 
   ],
   ['upgrade', [['upgrade', 'h2c']], [['hello', true]]],
   ['te of another kind', [['te', 'gzip']], [['hello', true]]],
-  ['a name with a colon', [['x: a\r\ny', 'b']], [['hello', true]]],
   ['a pseudo-header that nobody knows', [[':x', 'b']], [['hello', true]]],
   [
     'a pseudo-header behind a field',
@@ -208,10 +207,12 @@ attack(
         heard = Buffer.concat([heard, piece])
       }
       wire.close()
+      // Whatever was begun before this one has arrived by now.
+      expect(outcomeOf(await ask(stage, front, { held: echo, login, target: '/last' })), name).toBe('answered 200')
       expect(
         upstream.got.slice(count).map(({ target }) => target),
         name,
-      ).toEqual([])
+      ).toEqual(['/last'])
       expect(upstream.received().subarray(before).includes('/smuggled'), name).toBe(false)
     }
   },
