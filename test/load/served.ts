@@ -1,8 +1,9 @@
 import { readFileSync, readdirSync } from 'node:fs'
 import { connect as connectTcp, type Socket } from 'node:net'
 import process from 'node:process'
-import { connect as connectTls, createSecureContext, type SecureContext } from 'node:tls'
+import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
 import { startUpstream, type Handler, type Upstream } from '../e2e/gateway/upstream.ts'
+import { h2WireOf, type Fields, type H2Wire } from '../e2e/gateway/h2-wire.ts'
 import { wireOf, type Wire } from '../e2e/gateway/wire.ts'
 import { openHouse, serviceYaml, type House, type Server } from '../harness.ts'
 
@@ -23,6 +24,8 @@ export interface Served {
   /** A connection on which requests for `/…` of the service may be written: straight to the base URL, or through a tunnel with TLS. */
   direct(): Promise<Wire>
   tunnel(session: LoadSession): Promise<Wire>
+  /** The same tunnel, with HTTP/2 inside; `deafen`: nothing more is read from it, whatever windows it has granted. */
+  tunnelH2(session: LoadSession): Promise<H2Wire & { deafen(): void }>
   /** Resident memory in bytes. */
   memory(): number
   descriptors(): number
@@ -76,6 +79,22 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
     })
   }
 
+  async function secured({ token }: LoadSession, protocol: 'http/1.1' | 'h2'): Promise<TLSSocket> {
+    context ??= createSecureContext({ ca: caCertificate })
+    const socket = await dial()
+    socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}:443\r\nProxy-Authorization: Bearer ${token}\r\n\r\n`)
+    await new Promise<void>((done, fail) => {
+      socket.once('data', (bytes: Buffer) =>
+        bytes.toString('latin1').startsWith('HTTP/1.1 200') ? done() : fail(new Error(bytes.toString('latin1'))),
+      )
+      socket.once('close', () => fail(new Error('the tunnel was closed')))
+    })
+    const secure = connectTls({ socket, servername: HOST, secureContext: context, ALPNProtocols: [protocol] })
+    await new Promise<void>((done, fail) => secure.once('secureConnect', done).once('error', fail))
+    secure.removeAllListeners('error')
+    return secure
+  }
+
   return {
     house,
     server,
@@ -90,20 +109,15 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
       return { id: issued.id, token: issued.token, placeholder: issued.credentials[0]?.fields[0]?.text ?? '' }
     },
     direct: async () => wireOf(await dial()),
-    async tunnel({ token }) {
-      context ??= createSecureContext({ ca: caCertificate })
-      const socket = await dial()
-      socket.write(`CONNECT ${HOST}:443 HTTP/1.1\r\nHost: ${HOST}:443\r\nProxy-Authorization: Bearer ${token}\r\n\r\n`)
-      await new Promise<void>((done, fail) => {
-        socket.once('data', (bytes: Buffer) =>
-          bytes.toString('latin1').startsWith('HTTP/1.1 200') ? done() : fail(new Error(bytes.toString('latin1'))),
-        )
-        socket.once('close', () => fail(new Error('the tunnel was closed')))
+    tunnel: async (session) => wireOf(await secured(session, 'http/1.1')),
+    async tunnelH2(session) {
+      const socket = await secured(session, 'h2')
+      return Object.assign(h2WireOf(socket), {
+        deafen() {
+          socket.pause()
+          socket.resume = () => socket
+        },
       })
-      const secure = connectTls({ socket, servername: HOST, secureContext: context, ALPNProtocols: ['http/1.1'] })
-      await new Promise<void>((done, fail) => secure.once('secureConnect', done).once('error', fail))
-      secure.removeAllListeners('error')
-      return wireOf(secure)
     },
     memory: () => Number(/^VmRSS:\s+(\d+) kB/m.exec(readFileSync(`/proc/${server.pid}/status`, 'latin1'))?.[1]) * 1_024,
     processorMilliseconds() {
@@ -122,6 +136,17 @@ export async function serve(handler: Handler, options: ServeOptions = {}): Promi
 export function requestText(way: 'direct' | 'tunnel', session: LoadSession, target = '/', more = 'GET'): string {
   const [line, host] = way === 'direct' ? [`/s/load${target}`, '127.0.0.1'] : [target, HOST]
   return `${more} ${line} HTTP/1.1\r\nHost: ${host}\r\nAuthorization: Bearer ${session.placeholder}\r\n`
+}
+
+/** The same as the fields of an HTTP/2 stream inside a tunnel. */
+export function requestFields(session: LoadSession, target: string, method = 'GET'): Fields {
+  return [
+    [':method', method],
+    [':scheme', 'https'],
+    [':authority', HOST],
+    [':path', target],
+    ['authorization', `Bearer ${session.placeholder}`],
+  ]
 }
 
 export function median(values: readonly number[]): number {

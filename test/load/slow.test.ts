@@ -1,7 +1,16 @@
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from 'vitest'
 import type { ServerResponse } from 'node:http'
 import type { Wire } from '../e2e/gateway/wire.ts'
-import { inWaves, measurable, requestText, serve, sizeOf, type LoadSession, type Served } from './served.ts'
+import {
+  inWaves,
+  measurable,
+  requestFields,
+  requestText,
+  serve,
+  sizeOf,
+  type LoadSession,
+  type Served,
+} from './served.ts'
 
 /** Promise 11: hundreds who read or write slowly, or not at all, take a bounded piece of memory each. */
 
@@ -113,6 +122,42 @@ test.skipIf(!measurable)(`${CONNECTIONS} who ask for much and read nothing`, { t
   expect(offered).toBeLessThan(CONNECTIONS * OFFERED_BYTES * 0.7)
   await othersGoOn()
 })
+
+/** Streams of one connection that read nothing. */
+const STREAMS = 10
+const WIDE_WINDOW_BYTES = 2 ** 30
+
+test.skipIf(!measurable)(
+  `${CONNECTIONS} streams that were given the widest windows, on connections that nobody reads`,
+  { timeout: 60_000 },
+  async () => {
+    const before = await warm()
+    const wide: { close(): void }[] = []
+    await inWaves(Math.ceil(CONNECTIONS / STREAMS), 10, async () => {
+      const wire = await served.tunnelH2(session)
+      wide.push(wire)
+      await new Promise<void>((done) => wire.session.settings({ initialWindowSize: WIDE_WINDOW_BYTES }, () => done()))
+      wire.session.setLocalWindowSize(WIDE_WINDOW_BYTES)
+      wire.session.on('error', () => undefined)
+      await Promise.all(
+        Array.from({ length: STREAMS }, async () => {
+          const stream = wire.stream(requestFields(session, '/pour'))
+          stream.on('error', () => undefined)
+          await new Promise<void>((done) => stream.once('response', () => done()))
+        }),
+      )
+      wire.deafen()
+    })
+    const growth = (await settled()) - before
+    console.log(
+      `${CONNECTIONS} streams: ${mebibytes(growth)} MiB more, ${mebibytes(offered)} MiB taken from the service`,
+    )
+    for (const wire of wide) wire.close()
+    expect(growth).toBeLessThan(CONNECTIONS * STALLED_MAXIMUM_BYTES)
+    expect(offered).toBeLessThan(CONNECTIONS * OFFERED_BYTES * 0.7)
+    await othersGoOn()
+  },
+)
 
 test.skipIf(!measurable)(`${CONNECTIONS} who upload to a service that reads nothing`, { timeout: 60_000 }, async () => {
   const before = await warm()

@@ -1,5 +1,15 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { inWaves, measurable, median, requestText, serve, sizeOf, type LoadSession, type Served } from './served.ts'
+import {
+  inWaves,
+  measurable,
+  median,
+  requestFields,
+  requestText,
+  serve,
+  sizeOf,
+  type LoadSession,
+  type Served,
+} from './served.ts'
 
 /** Many requests, one after the other and side by side: memory and descriptors are where they were. */
 
@@ -37,27 +47,54 @@ function bytesOf(way: 'direct' | 'tunnel', session: LoadSession, index: number):
   return `${head}Content-Type: application/json\r\nContent-Length: ${BODY.length}\r\nX-Request: ${index}\r\n\r\n${BODY}`
 }
 
+interface Asker {
+  /** Gives the status of the answer. */
+  ask(index: number): Promise<number>
+  close(): void
+}
+
+/** One connection that carries one request after the other: straight, through a tunnel, or over HTTP/2 in one. */
+async function askerOf(lane: number, session: LoadSession): Promise<Asker> {
+  if (lane % 4 === 3) {
+    const wire = await served.tunnelH2(session)
+    return {
+      async ask(index) {
+        const who = index % 10 === 0 ? { ...session, placeholder: `wrong${index}` } : session
+        const writes = index % 10 >= 4
+        const fields = requestFields(who, `/h2/${index}`, writes ? 'POST' : 'GET')
+        return (await wire.request(fields, writes ? BODY : undefined)).status
+      },
+      close: () => wire.close(),
+    }
+  }
+  const way = lane % 4 === 2 ? 'tunnel' : 'direct'
+  const wire = way === 'direct' ? await served.direct() : await served.tunnel(session)
+  return {
+    async ask(index) {
+      wire.write(bytesOf(way, session, index))
+      return (await wire.answer()).status
+    },
+    close: () => wire.close(),
+  }
+}
+
 test.skipIf(!measurable)(
   `${REQUESTS} requests: memory and descriptors stay`,
   { timeout: Math.max(120_000, REQUESTS * 6) },
   async () => {
     const session = await served.session()
-    const ways = Array.from({ length: WIDTH }, (_, lane): 'direct' | 'tunnel' => (lane % 2 === 0 ? 'direct' : 'tunnel'))
-    const wires = await Promise.all(ways.map((way) => (way === 'direct' ? served.direct() : served.tunnel(session))))
+    const askers = await Promise.all(Array.from({ length: WIDTH }, (_, lane) => askerOf(lane, session)))
     const memory: number[] = []
     const descriptors: number[] = []
     let done = 0
     let answered = 0
     const startedAt = performance.now()
     await inWaves(WIDTH, WIDTH, async (lane) => {
-      const way = ways[lane] ?? 'direct'
       for (;;) {
         const index = done
         if (index >= WARM + REQUESTS) return
         done += 1
-        const wire = wires[lane]
-        wire?.write(bytesOf(way, session, index))
-        const status = (await wire?.answer())?.status
+        const status = await askers[lane]?.ask(index)
         if (status === 200) answered += 1
         else expect(status).toBeGreaterThanOrEqual(400)
         if (index >= WARM && (index - WARM) % Math.ceil(REQUESTS / LOOKS) === 0) {
@@ -77,7 +114,7 @@ test.skipIf(!measurable)(
     )
     expect(growth).toBeLessThan(GROWTH_MAXIMUM_BYTES)
     expect(more).toBeLessThanOrEqual(DESCRIPTORS_GROWTH_MAXIMUM)
-    for (const wire of wires) wire.close()
+    for (const asker of askers) asker.close()
     await expect.poll(served.descriptors, { timeout: 10_000 }).toBeLessThan(120)
   },
 )
