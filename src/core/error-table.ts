@@ -76,7 +76,7 @@ export const errors = {
   store_conflict: { status: 409, exit: 1, title: 'Somebody else changed the store at the same time.', next: 'Retry.' },
   store_tampered: { status: 500, exit: 1, title: 'A record was changed behind Keyward’s back.', next: 'Find out who can write to the store, then restore from a backup.' },
   store_rolled_back: { status: 500, exit: 1, title: 'The store is older than the journal says.', next: 'Restore honestly, or find out who replaced it.' },
-  store_unreadable: { status: 500, exit: 1, title: 'The database cannot be read.', next: 'Check permissions and disk, then restore from a backup.' },
+  store_unreadable: { status: 500, exit: 1, title: 'The database cannot be read or written.', next: 'Check its permissions and its disk; if it is damaged, restore from a backup.' },
   root_key_missing: { status: 500, exit: 1, title: 'The root key is not there.', next: 'Put the key file back where it was, or unlock with the passphrase.' },
   root_key_unsafe: { status: 500, exit: 1, title: 'The root key file can be read by others.', next: 'Make it readable for its owner alone: chmod 600.' },
   root_key_wrong: { status: 500, exit: 1, title: 'The root key does not open this vault.', next: 'Use the key that belongs to this home.' },

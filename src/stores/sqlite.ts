@@ -8,6 +8,11 @@ import type { Store, StoreBatch, StoredRow, StoreIdentity } from './store.ts'
 /** SQLite result codes (https://www.sqlite.org/rescode.html), primary part. */
 const BUSY = 5
 const LOCKED = 6
+const reasons: ReadonlyMap<number, string> = new Map([
+  [8, 'It can only be read.'],
+  [10, 'Its disk fails.'],
+  [13, 'Its disk is full.'],
+])
 
 const createTables = `
   CREATE TABLE keyward (
@@ -205,13 +210,10 @@ function isBusy(error: unknown): boolean {
 function unreadable(error: unknown): KeywardError {
   const why = codeOf(error) ?? 'an unknown reason'
   const result = resultCode(error)
-  return new KeywardError(
-    'store_unreadable',
-    `The database answers ${result === null ? why : `SQLite error ${result}`}.`,
-    {
-      cause: error,
-    },
-  )
+  const detail =
+    (result === null ? undefined : reasons.get(result)) ??
+    `The database answers ${result === null ? why : `SQLite error ${result}`}.`
+  return new KeywardError('store_unreadable', detail, { cause: error })
 }
 
 function codeOf(error: unknown): string | null {

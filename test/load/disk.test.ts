@@ -1,22 +1,12 @@
 import { spawnSync } from 'node:child_process'
-import {
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-  closeSync,
-  openSync,
-  writeSync,
-} from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import process from 'node:process'
 import { afterEach, describe, expect, test } from 'vitest'
 import { always } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
 import { ordinary, own } from '../harness.ts'
-import { measurable, requestText, serve, type LoadSession, type Served } from './served.ts'
+import { fillUp, measurable, requestText, serve, type LoadSession, type Served } from './served.ts'
 
 /** Promise 4 while requests run: the disk fills up or hangs under them. */
 
@@ -158,19 +148,6 @@ describe.skipIf(!measurable)('full', () => {
     )
   })
 })
-
-/** Writes until there is no room, in ever smaller pieces. */
-function fillUp(path: string): void {
-  const descriptor = openSync(path, 'w')
-  for (let size = 1_048_576; size >= 1;) {
-    try {
-      if (writeSync(descriptor, Buffer.alloc(size)) < size) size = Math.floor(size / 4)
-    } catch {
-      size = Math.floor(size / 4)
-    }
-  }
-  closeSync(descriptor)
-}
 
 /** A disk that takes a write and does not come back from it: fsfreeze(8) on a file system of its own. */
 test.skipIf(!measurable)(

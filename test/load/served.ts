@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readdirSync, writeSync } from 'node:fs'
 import { connect as connectTcp, type Socket } from 'node:net'
 import process from 'node:process'
 import { connect as connectTls, createSecureContext, type SecureContext, type TLSSocket } from 'node:tls'
@@ -160,4 +160,17 @@ export async function inWaves(count: number, width: number, work: (index: number
     for (let index = next++; index < count; index = next++) await work(index)
   }
   await Promise.all(Array.from({ length: Math.min(width, count) }, lane))
+}
+
+/** Writes until there is no room, in ever smaller pieces. */
+export function fillUp(path: string): void {
+  const descriptor = openSync(path, 'w')
+  for (let size = 1_048_576; size >= 1;) {
+    try {
+      if (writeSync(descriptor, Buffer.alloc(size)) < size) size = Math.floor(size / 4)
+    } catch {
+      size = Math.floor(size / 4)
+    }
+  }
+  closeSync(descriptor)
 }

@@ -1,10 +1,12 @@
-import { existsSync, renameSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { existsSync, mkdirSync, renameSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { KeywardError } from '../../src/core/errors.ts'
 import { always } from '../e2e/gateway/upstream.ts'
 import { own } from '../harness.ts'
-import { inWaves, measurable, requestText, serve, sizeOf, type LoadSession, type Served } from './served.ts'
+import { fillUp, inWaves, measurable, requestText, serve, sizeOf, type LoadSession, type Served } from './served.ts'
 
 /**
  * The store gone while requests run (promises 4 and 8): what is known goes on under the lease, which on one
@@ -38,12 +40,12 @@ async function askFor(milliseconds: number, who: LoadSession): Promise<Map<numbe
   await inWaves(16, 16, async (lane) => {
     const way = lane % 2 === 0 ? 'direct' : 'tunnel'
     const wire = way === 'direct' ? await served.direct() : await served.tunnel(who)
-    while (performance.now() < until) {
+    do {
       wire.write(`${requestText(way, who, `/${lane}`)}\r\n`)
       const { status } = await wire.answer()
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
       await new Promise((done) => setTimeout(done, 5))
-    }
+    } while (performance.now() < until)
     wire.close()
   })
   return statuses
@@ -116,5 +118,75 @@ test.skipIf(!measurable)(
     expect((await served.house.keyward(['agent', 'show', 'kept'])).code).toBe(0)
     expect((await served.house.keyward(['agent', 'show', 'lost'])).code).toBe(1)
     await again.stop()
+  },
+)
+
+/** On file systems of their own, which only root may mount: that of the database fills up, that of the journal does not. */
+test.skipIf(!measurable)(
+  'without room: known requests go on, changes are refused with their reason',
+  { timeout: 60_000 },
+  async (context) => {
+    if (process.getuid?.() !== 0) return context.skip('mounting needs root')
+    const mounted: string[] = []
+    const unmount = (): void => {
+      for (const place of mounted.toReversed()) spawnSync('umount', ['-l', place], { stdio: 'ignore' })
+    }
+    let ballast = ''
+    const cramped = await serve(always(200, {}, 'ok'), {
+      prepare({ home }) {
+        for (const place of [home, join(home, 'journal')]) {
+          mkdirSync(place, { mode: 0o700 })
+          const args = ['-t', 'tmpfs', '-o', 'size=16m,mode=700', 'keyward', place]
+          if (spawnSync('mount', args, { stdio: 'ignore' }).status !== 0) return
+          mounted.push(place)
+          own(place)
+        }
+        ballast = join(home, 'ballast')
+      },
+    }).catch((error: unknown) => {
+      unmount()
+      throw error
+    })
+    try {
+      if (mounted.length < 2) return context.skip('nothing may be mounted here')
+      const who = await cramped.session()
+      fillUp(ballast)
+      const asked = async (): Promise<number> => {
+        const wire = await cramped.direct()
+        wire.write(`${requestText('direct', who, '/full')}\r\n`)
+        const { status } = await wire.answer()
+        wire.close()
+        return status
+      }
+      // SQLite writes into what it has before it needs more room: change by change it comes to the end of it.
+      const refused = await expect
+        .poll(
+          () =>
+            cramped.house
+              .client()
+              .call(
+                'POST /environments/:environment/agents',
+                { environment: 'dev' },
+                { name: `n${performance.now()}`.replace('.', '-') },
+              )
+              .then(
+                () => '',
+                (error: unknown) => (error instanceof KeywardError ? `${error.code} ${error.detail}` : String(error)),
+              ),
+          { timeout: 20_000, interval: 1 },
+        )
+        .toMatch(/^store_unreadable Its disk is full/)
+        .then(() => true)
+      expect(refused).toBe(true)
+      expect(await asked()).toBe(200)
+      expect((await cramped.house.keyward(['credential', 'suspend', 'load'])).code).toBe(1)
+      expect(await asked()).toBe(200)
+      rmSync(ballast)
+      await cramped.house.expectDone(['credential', 'suspend', 'load'])
+      expect(await asked()).toBe(403)
+    } finally {
+      unmount()
+      await cramped.close()
+    }
   },
 )
