@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
 import { codeOf } from '../e2e/gateway/harness.ts'
-import { attack, fronts, open } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 
 const places = usePlaces()
@@ -29,5 +29,3 @@ attack(
     expect(places.upstream.received().length).toBe(before)
   },
 )
-
-open('S13', 'compressed, binary and fragmented frames of a WebSocket')
