@@ -67,7 +67,12 @@ export class ClientSession {
     this.idleSince = clock.now
     this.#gauge = new FloodGauge(performance.now())
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MILLISECONDS)
-    const tap = new Tap(socket, { received: this.#onReceived, sent: (frame) => this.#gauge.sent(frame) }, 'client')
+    const listener = {
+      wanted: () => !this.#session.destroyed,
+      received: this.#onReceived,
+      sent: (frame: Frame) => this.#gauge.sent(frame),
+    }
+    const tap = new Tap(socket, listener, 'client')
     // The name is not used: every request brings its own authority.
     this.#session = connect('https://service.invalid', { ...options, createConnection: () => tap })
     this.#session.on('error', () => this.destroy())

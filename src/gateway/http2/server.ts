@@ -78,7 +78,12 @@ class ServerConnection {
     this.#times = times
     this.#movedAt = now
     this.#gauge = new FloodGauge(now)
-    const tap = new Tap(connection.stream, { received: this.#onReceived, sent: this.#onSent }, 'server')
+    const listener = {
+      wanted: () => !this.#ended && !this.#session.destroyed,
+      received: this.#onReceived,
+      sent: this.#onSent,
+    }
+    const tap = new Tap(connection.stream, listener, 'server')
     this.#session = performServerHandshake(tap, options)
     this.#session.on('stream', this.#onStream)
     this.#session.on('error', this.#onError)

@@ -1,5 +1,6 @@
 import { connect, constants, type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2'
-import { Duplex } from 'node:stream'
+import type { Duplex } from 'node:stream'
+import { Tap, type TapListener } from '../../../src/gateway/http2/tap.ts'
 import type { Answer } from './wire.ts'
 
 export type Fields = readonly (readonly [name: string, value: string])[]
@@ -52,61 +53,42 @@ export function headersFrames(stream: number, fields: Fields, endStream: boolean
   )
 }
 
+const nobody: TapListener = { wanted: () => true, received: () => undefined, sent: () => undefined }
+
 /** Passes bytes through, but for the library's header blocks, in whose place those in `blocks` go. */
-class Swap extends Duplex {
-  readonly #inner: Duplex
+class Swap extends Tap {
   readonly #blocks: Fields[]
-  #held: Buffer = Buffer.alloc(0)
+  #unsent: Buffer = Buffer.alloc(0)
   #preface = 24
 
-  constructor(inner: Duplex, blocks: Fields[]) {
-    super()
-    this.#inner = inner
+  constructor(inner: Duplex, blocks: Fields[], listener: TapListener) {
+    super(inner, listener, 'client')
     this.#blocks = blocks
-    inner.on('data', (chunk: Buffer) => {
-      if (!this.push(chunk)) inner.pause()
-    })
-    inner.once('end', () => this.push(null))
-    inner.once('close', () => this.destroy())
-    inner.on('error', () => this.destroy())
   }
 
-  override _read(): void {
-    this.#inner.resume()
-  }
-
-  override _write(chunk: Buffer, _encoding: BufferEncoding, done: () => void): void {
-    this.#held = Buffer.concat([this.#held, chunk])
+  protected override outgoing(bytes: Buffer): Buffer {
+    this.#unsent = Buffer.concat([this.#unsent, bytes])
     const out: Buffer[] = []
     if (this.#preface > 0) {
-      const taken = Math.min(this.#preface, this.#held.length)
+      const taken = Math.min(this.#preface, this.#unsent.length)
       out.push(this.#take(taken))
       this.#preface -= taken
     }
-    while (this.#preface === 0 && this.#held.length >= 9) {
-      const length = 9 + this.#held.readUIntBE(0, 3)
-      if (this.#held.length < length) break
+    while (this.#preface === 0 && this.#unsent.length >= 9) {
+      const length = 9 + this.#unsent.readUIntBE(0, 3)
+      if (this.#unsent.length < length) break
       const whole = this.#take(length)
       const fields = whole.readUInt8(3) === 1 ? this.#blocks.shift() : undefined
       out.push(
         fields === undefined ? whole : headersFrames(whole.readUInt32BE(5), fields, (whole.readUInt8(4) & 1) !== 0),
       )
     }
-    this.#inner.write(Buffer.concat(out), () => done())
-  }
-
-  override _final(done: () => void): void {
-    this.#inner.end(() => done())
-  }
-
-  override _destroy(error: Error | null, done: (error?: Error | null) => void): void {
-    this.#inner.destroy()
-    done(error)
+    return Buffer.concat(out)
   }
 
   #take(length: number): Buffer {
-    const taken = this.#held.subarray(0, length)
-    this.#held = this.#held.subarray(length)
+    const taken = this.#unsent.subarray(0, length)
+    this.#unsent = this.#unsent.subarray(length)
     return taken
   }
 }
@@ -115,7 +97,8 @@ const WAIT_MILLISECONDS = 15_000
 
 export function h2WireOf(socket: Duplex): H2Wire {
   const blocks: Fields[] = []
-  const session = connect('http://gateway.test', { createConnection: () => new Swap(socket, blocks) })
+  const swap: Swap = new Swap(socket, blocks, { ...nobody, wanted: () => !session.destroyed })
+  const session = connect('http://gateway.test', { createConnection: () => swap })
   session.on('error', () => undefined)
   const gone = Promise.withResolvers<void>()
   session.once('close', () => gone.resolve())
