@@ -115,7 +115,7 @@ export class ClientSession {
     })
     this.#open.add(exchange)
     try {
-      exchange.begin(this.#session.request(fields, { endStream: body === null }), body)
+      exchange.begin(this.#session.request(fields, { endStream: body === null, waitForTrailers: isStream(body) }), body)
     } catch {
       exchange.fail(broken)
     }
@@ -188,10 +188,10 @@ class ClientExchange {
     stream.once('end', () => process.nextTick(this.#onEnd))
     stream.on('error', () => undefined)
     stream.once('close', this.#onClose)
-    if (body instanceof Uint8Array) {
-      this.#listener.onSent(body.byteLength)
-      stream.end(body)
-    } else if (body !== null) this.#pump(stream, body)
+    if (isStream(body)) return this.#pump(stream, body)
+    if (body === null) return
+    this.#listener.onSent(body.byteLength)
+    stream.end(body)
   }
 
   look(): void {
@@ -220,6 +220,10 @@ class ClientExchange {
   #pump(stream: ClientHttp2Stream, body: RequestBody): void {
     let left = body.length ?? Number.POSITIVE_INFINITY
     this.#bodySent = false
+    // The library ends a stream before it resets it; without this, a body that was cut would seem whole.
+    stream.on('wantTrailers', () => {
+      if (this.#bodySent && !this.#over) stream.sendTrailers({})
+    })
     stream.on('drain', () => body.resume())
     body.read({
       data: (chunk) => {
@@ -319,6 +323,10 @@ function fieldsOf(head: RequestHead, body: UpstreamBody): string[] | null {
   // Trailers are passed on, whoever asked; gRPC servers insist on hearing it.
   fields.push('te', 'trailers')
   return Object.assign(fields, { [sensitiveHeaders]: head.headers.map(([name]) => name) })
+}
+
+function isStream(body: UpstreamBody): body is RequestBody {
+  return body !== null && !(body instanceof Uint8Array)
 }
 
 function bodilessLength(method: string): number | null {
