@@ -69,6 +69,7 @@ export class ClientSession {
     socket.setKeepAlive(true, KEEP_ALIVE_PROBE_MILLISECONDS)
     const listener = {
       wanted: () => !this.#session.destroyed,
+      stranger: () => this.destroy(),
       received: this.#onReceived,
       sent: (frame: Frame) => this.#gauge.sent(frame),
     }

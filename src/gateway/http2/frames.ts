@@ -1,6 +1,7 @@
 /** Frames of HTTP/2 (RFC 9113 sections 4 and 6), as far as they must be told apart. */
 
 export const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+const noPreface = Buffer.alloc(0)
 const HEAD_BYTES = 9
 
 export const frameType = {
@@ -37,15 +38,22 @@ export class FrameReader {
   readonly #head = Buffer.alloc(HEAD_BYTES + 4)
   #filled = 0
   #wanted = HEAD_BYTES
-  #skip: number
+  #skip = 0
+  #preface: Buffer
 
-  constructor(onFrame: (frame: Frame) => void, skipBytes = 0) {
+  /** `preface`: what comes before the first frame. */
+  constructor(onFrame: (frame: Frame) => void, preface: Buffer = noPreface) {
     this.#onFrame = onFrame
-    this.#skip = skipBytes
+    this.#preface = preface
   }
 
-  push(bytes: Uint8Array): void {
-    let at = 0
+  /** False: this is not how such a stream begins; nothing more is read. */
+  push(bytes: Uint8Array): boolean {
+    let at = Math.min(this.#preface.length, bytes.length)
+    if (at > 0) {
+      if (!this.#preface.subarray(0, at).equals(bytes.subarray(0, at))) return false
+      this.#preface = this.#preface.subarray(at)
+    }
     while (at < bytes.length) {
       if (this.#skip > 0) {
         const skipped = Math.min(this.#skip, bytes.length - at)
@@ -59,6 +67,7 @@ export class FrameReader {
       at += taken
       if (this.#filled === this.#wanted) this.#step()
     }
+    return true
   }
 
   #step(): void {

@@ -80,6 +80,7 @@ class ServerConnection {
     this.#gauge = new FloodGauge(now)
     const listener = {
       wanted: () => !this.#ended && !this.#session.destroyed,
+      stranger: () => this.#refuse({ refusal: 'request_malformed' }, constants.NGHTTP2_PROTOCOL_ERROR),
       received: this.#onReceived,
       sent: this.#onSent,
     }

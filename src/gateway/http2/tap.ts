@@ -5,6 +5,8 @@ import { FrameReader, PREFACE, type Frame } from './frames.ts'
 export interface TapListener {
   /** False: the library has given the connection up, and must be told of nothing more. */
   wanted(): boolean
+  /** What comes is not HTTP/2. */
+  stranger(): void
   received(frame: Frame): void
   sent(frame: Frame): void
 }
@@ -31,8 +33,8 @@ export class Tap extends Duplex {
     super({ allowHalfOpen: true, autoDestroy: true })
     this.#inner = inner
     this.#listener = listener
-    this.#received = new FrameReader((frame) => listener.received(frame), side === 'server' ? PREFACE.length : 0)
-    this.#sent = new FrameReader((frame) => listener.sent(frame), side === 'client' ? PREFACE.length : 0)
+    this.#received = new FrameReader((frame) => listener.received(frame), side === 'server' ? PREFACE : undefined)
+    this.#sent = new FrameReader((frame) => listener.sent(frame), side === 'client' ? PREFACE : undefined)
     inner.on('data', this.#onData)
     inner.once('end', this.#onEnd)
     inner.on('error', () => this.destroy())
@@ -43,7 +45,7 @@ export class Tap extends Duplex {
 
   readonly #onData = (chunk: Buffer): void => {
     if (!this.#listener.wanted()) return
-    this.#received.push(chunk)
+    if (!this.#received.push(chunk)) return this.#listener.stranger()
     this.#waiting.push(chunk)
     this.#handOver()
   }

@@ -3,7 +3,7 @@ import { constants } from 'node:http2'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority } from '../../fakes/authority.ts'
-import { frameFlag, FrameReader, frameType, type Frame } from '../../../src/gateway/http2/frames.ts'
+import { frameFlag, FrameReader, frameType, PREFACE, type Frame } from '../../../src/gateway/http2/frames.ts'
 import { answerOf, frame } from './h2-wire.ts'
 import { startH2Upstream, type H2Handler, type H2Upstream } from './h2-upstream.ts'
 import { codeOf, eventually, openStage, requestFields, type Ask, type Held, type Login, type Stage } from './harness.ts'
@@ -54,6 +54,14 @@ const ask = (held: Held, over: Partial<Ask> = {}): Ask => ({
   ...over,
   headers: [['authorization', `Bearer ${login.placeholder(held)}`], ...(over.headers ?? [])],
 })
+/** Waits until it has grown, and then until it grows no longer. */
+async function standsStill(count: () => number): Promise<void> {
+  await eventually(() => count() > 0)
+  for (let before = -1, now = count(); now !== before; now = count()) {
+    before = now
+    await new Promise((done) => setTimeout(done, 150))
+  }
+}
 const tick = () => new Promise((done) => setImmediate(done))
 
 test('a secret is found at every place where DATA may be cut', async () => {
@@ -144,11 +152,7 @@ describe.each(['one', 'two'] as const)('to a service of protocol %s', (which) =>
     const stream = wire.stream(requestFields(stage, ask(held())))
     await new Promise((done) => stream.once('response', done))
     // Nothing is read: windows and buffers fill, and then it stands still.
-    let before = -1
-    while (before !== written) {
-      before = written
-      await new Promise((done) => setTimeout(done, 150))
-    }
+    await standsStill(() => written)
     expect(written).toBeLessThan(16 * MIB)
     // The other streams of the connection go on meanwhile.
     const stalled = [answerOne, answerTwo] as const
@@ -183,11 +187,7 @@ describe.each(['one', 'two'] as const)('to a service of protocol %s', (which) =>
     }
     if (which === 'two') {
       more()
-      let before = -1
-      while (before !== sent || sent === 0) {
-        before = sent
-        await new Promise((done) => setTimeout(done, 150))
-      }
+      await standsStill(() => sent)
       expect(sent).toBeLessThan(8 * MIB)
       stream.close(constants.NGHTTP2_CANCEL)
       await eventually(() => closed)
@@ -255,7 +255,7 @@ test.each([1_000, 100_000])(
   async (sent) => {
     const frames: Frame[] = []
     const raw = await startRawUpstream((socket) => {
-      const reader = new FrameReader((seen) => frames.push(seen), 24)
+      const reader = new FrameReader((seen) => frames.push(seen), PREFACE)
       socket.on('data', (chunk: Buffer) => reader.push(chunk))
       socket.write(Buffer.concat([frame(4, 0, 0), frame(4, 1, 0)]))
     })

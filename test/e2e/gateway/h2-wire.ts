@@ -53,7 +53,12 @@ export function headersFrames(stream: number, fields: Fields, endStream: boolean
   )
 }
 
-const nobody: TapListener = { wanted: () => true, received: () => undefined, sent: () => undefined }
+const nobody: TapListener = {
+  wanted: () => true,
+  stranger: () => undefined,
+  received: () => undefined,
+  sent: () => undefined,
+}
 
 /** Passes bytes through, but for the library's header blocks, in whose place those in `blocks` go. */
 class Swap extends Tap {
