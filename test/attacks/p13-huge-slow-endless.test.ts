@@ -5,7 +5,7 @@ import { createHttp1Codec, type Http1Times } from '../../src/gateway/http1/serve
 import { frame, headersFrames } from '../e2e/gateway/h2-wire.ts'
 import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startRawUpstream, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack, fronts, inside, open, type Front } from './attack.ts'
+import { attack, fronts, inside, type Front } from './attack.ts'
 import { ask, askRaw, bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'
 import { nowhere } from '../../src/gateway/peer-gate.ts'
 
@@ -271,5 +271,3 @@ attack('P13', 'a service whose head never ends, or that informs without end', fr
     await broken.close()
   }
 })
-
-open('P13', 'a WebSocket frame that claims 64 bits of length')

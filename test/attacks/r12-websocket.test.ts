@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { frameOf, type ControlKind, type MessageKind } from '../../src/gateway/websocket/frames.ts'
+import { requestFields } from '../e2e/gateway/harness.ts'
 import { attack, fronts } from './attack.ts'
 import { allThat, expectNothingOf, openSocketScene, overHttp1, type SocketScene } from './socket-scene.ts'
 
@@ -114,3 +115,32 @@ attack('R12', 'the key behind the Close frame, or in a message that never ends',
   const seen = await allThat(await scene.dial(front))
   expect(seen.includes(scene.held.secret())).toBe(false)
 })
+
+for (const id of ['R12', 'S13', 'P4']) {
+  attack(
+    id,
+    'a WebSocket by extended CONNECT, whose frames would be the data of a stream',
+    fronts.filter(({ protocol }) => protocol === 'h2'),
+    async (front) => {
+      const { stage, held, login, upstream } = scene
+      const before = upstream.received().length
+      const headers = [
+        [':method', 'CONNECT'],
+        [':protocol', 'websocket'],
+        ['authorization', `Bearer ${login.placeholder(held)}`],
+        ['sec-websocket-version', '13'],
+      ] as const
+      const wire = await stage.openH2(front.door, held.host, login)
+      await expect(wire.request(requestFields(stage, { door: front.door, held, login, headers }))).rejects.toThrow(
+        'reset',
+      )
+      // Nor does an upgrade in the manner of HTTP/1.1 open one.
+      const asking = [['upgrade', 'websocket'], ['connection', 'Upgrade'], ...headers.slice(2)] as const
+      await expect(
+        wire.request(requestFields(stage, { door: front.door, held, login, headers: asking })),
+      ).rejects.toThrow('reset')
+      expect(upstream.received().length).toBe(before)
+      wire.close()
+    },
+  )
+}
