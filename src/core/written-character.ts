@@ -1,5 +1,5 @@
 import { leadsLetter, letterOf } from './letters.ts'
-import { controlLength, CUT } from './terminal.ts'
+import { controlLength, CUT, LONGEST_CONTROL_BYTES } from './terminal.ts'
 import { hexDigit, isAlphanumeric } from './unescape.ts'
 
 /** How many escape characters may be written by an escape in turn, one within the other. */
@@ -86,10 +86,57 @@ export class WrittenCharacter {
   }
 
   #control(at: number): number {
+    const mark = this.#text[at]
+    if (mark === PERCENT || mark === BACKSLASH) return this.#escapedControl(at)
     const length = controlLength(this.#text, at, this.#end, this.#final)
     if (length === CUT) return CUT
     if (length > 0) this.undone = true
     return at + length
+  }
+
+  /** A control sequence of which the bytes after ESC are escaped in turn. */
+  #escapedControl(from: number): number {
+    const first = this.#byte(from)
+    if (first === CUT) return CUT
+    if (first !== 0x5b) return from
+    for (let at = this.#next, i = 0; i < LONGEST_CONTROL_BYTES; at = this.#next, i++) {
+      const byte = this.#byte(at)
+      if (byte === CUT) return CUT
+      if (byte >= 0x40 && byte <= 0x7e) return this.#next
+      if (byte < 0x20 || byte > 0x3f) return from
+    }
+    return from
+  }
+
+  /** The code of `u` and four digits. */
+  #fourDigits(from: number): number {
+    let code = 0
+    for (let at = from; at < from + 5; at++) {
+      if (at >= this.#end) return this.#final ? NONE : CUT
+      const byte = this.#text[at] ?? 0
+      const digit = hexDigit(byte)
+      if (at === from ? byte !== 0x75 : digit < 0) return NONE
+      if (at > from) code = code * 16 + digit
+    }
+    this.#next = from + 5
+    return code
+  }
+
+  /** The character at `at`, with its escapes undone if they are `%HH` or `\uHHHH`; `#next` is behind it. */
+  #byte(at: number): number {
+    if (at >= this.#end) return this.#final ? NONE : CUT
+    let code = this.#text[at] ?? 0
+    let next = at + 1
+    for (let depth = 0; depth < NESTED_ESCAPES_MAXIMUM && (code === PERCENT || code === BACKSLASH); depth++) {
+      if (code === BACKSLASH) while (next - at < NESTED_ESCAPES_MAXIMUM && this.#text[next] === BACKSLASH) next++
+      const meant = code === PERCENT ? this.#percentByte(next) : this.#fourDigits(next)
+      if (meant === CUT) return CUT
+      if (meant === NONE) break
+      code = meant
+      next = this.#next
+    }
+    this.#next = next
+    return code
   }
 
   #percent(at: number): number {
@@ -145,18 +192,30 @@ export class WrittenCharacter {
 
   #backslash(from: number): number {
     const text = this.#text
-    const most = Math.min(this.#end, from + 4 * NESTED_ESCAPES_MAXIMUM)
     let at = from
-    while (at < most && text[at] === BACKSLASH) at++
-    if (at >= this.#end) return this.#final ? at : CUT
-    const kind = text[at] ?? 0
+    let kind = BACKSLASH
+    // A row of backslashes, which may be escaped in turn, and the first character that is none.
+    for (let depth = 0; depth < 4 * NESTED_ESCAPES_MAXIMUM; depth++) {
+      if (at >= this.#end) return this.#final ? at : CUT
+      kind = text[at] ?? 0
+      this.#next = at + 1
+      for (let inner = 0; inner < NESTED_ESCAPES_MAXIMUM && kind === PERCENT; inner++) {
+        const next = this.#next
+        kind = this.#percentByte(next)
+        if (kind === CUT) return CUT
+        if (kind === NONE) this.#next = next
+      }
+      if (kind !== BACKSLASH) break
+      at = this.#next
+    }
+    const last = this.#next - 1
     switch (kind) {
       case 0x75: // u
-        return this.#unicode(at)
+        return this.#unicode(at, last)
       case 0x78: // x
-        return this.#digits(at, 2)
+        return this.#digits(at, last, 2)
       case 0x55: // U
-        return this.#digits(at, 8)
+        return this.#digits(at, last, 8)
       case 0x62: // b
       case 0x66: // f
       case 0x6e: // n
@@ -164,21 +223,22 @@ export class WrittenCharacter {
       case 0x74: // t
       case 0x76: // v
         this.undone = true
-        return at + 1
+        return last + 1
       case 0x65: // e, as shells write ESC
         if (at + 1 >= this.#end) return this.#final ? at : CUT
         return text[at + 1] === 0x5b ? this.#meant(ESC, at + 1) : at
       default:
-        return kind >= 0x30 && kind <= 0x37 ? this.#octal(at) : at
+        return kind >= 0x30 && kind <= 0x37 && last === at ? this.#octal(at) : at
     }
   }
 
   /** `\u0073` (also with several `u`, as Java allows), `\u{73}`, and two halves of a surrogate pair. */
-  #unicode(at: number): number {
+  #unicode(at: number, first: number): number {
     const text = this.#text
-    let last = at
-    while (last + 1 < this.#end && last - at < NESTED_ESCAPES_MAXIMUM && text[last + 1] === 0x75) last++
-    const next = this.#digits(last, 4)
+    let last = first
+    while (last + 1 < this.#end && last - first < NESTED_ESCAPES_MAXIMUM && text[last + 1] === 0x75) last++
+    this.#code = 0
+    const next = this.#digits(at, last, 4)
     const high = this.#code
     if (next === CUT || high < 0xd800 || high > 0xdbff) return next
     this.letter = 0
@@ -186,7 +246,7 @@ export class WrittenCharacter {
     while (second < this.#end && second - next < NESTED_ESCAPES_MAXIMUM && text[second] === BACKSLASH) second++
     if (second >= this.#end) return this.#final ? next : CUT
     if (second === next || text[second] !== 0x75) return next
-    const end = this.#digits(second, 4)
+    const end = this.#digits(second, second, 4)
     if (end === CUT) return CUT
     const low = this.#code
     if (low < 0xdc00 || low > 0xdfff) {
@@ -199,27 +259,28 @@ export class WrittenCharacter {
 
   #code = 0
 
-  /** Exactly `count` hexadecimal digits after the letter at `at`, or any number of them in braces. */
-  #digits(at: number, count: number): number {
-    const text = this.#text
-    const braced = text[at + 1] === 0x7b
-    const from = braced ? at + 2 : at + 1
-    const limit = braced ? from + LONGEST_REFERENCE : from + count
-    this.#code = 0
+  /** Exactly `count` hexadecimal digits behind `last`, or any number of them in braces; `at` if they are not there. */
+  #digits(at: number, last: number, count: number): number {
+    const isBraced = this.#text[last + 1] === 0x7b
+    const most = isBraced ? LONGEST_REFERENCE : count
     let code = 0
-    let i = from
-    for (; i < limit; i++) {
-      if (i >= this.#end) return this.#final ? at : CUT
-      const digit = hexDigit(text[i] ?? 0)
+    let next = isBraced ? last + 2 : last + 1
+    let read = 0
+    for (; read < most; read++) {
+      const byte = this.#byte(next)
+      if (byte === CUT) return CUT
+      const digit = byte === NONE ? -1 : hexDigit(byte)
       if (digit < 0) break
       code = code * 16 + digit
+      next = this.#next
     }
-    if (braced ? i === from || text[i] !== 0x7d : i < limit) {
-      if (braced && i >= this.#end && !this.#final) return CUT
-      return at
-    }
+    if (isBraced) {
+      if (next >= this.#end && !this.#final) return CUT
+      if (read === 0 || this.#text[next] !== 0x7d) return at
+      next++
+    } else if (read < count) return at
     this.#code = code
-    return this.#meant(code, braced ? i + 1 : i)
+    return this.#meant(code, next)
   }
 
   #octal(at: number): number {
