@@ -54,6 +54,7 @@ function shared(one: string, two: string): number {
 /** The readings of an output that somebody would try who looks for the secret, apart from the code under test. */
 function readings(text: string): string[] {
   const utf8 = Buffer.from(text, 'latin1').toString()
+  // oxlint-disable-next-line no-control-regex -- the sequences of terminals are what is taken out
   const bare = utf8.replaceAll(/\u001b\[[0-9;]*[A-Za-z]/g, '').normalize('NFKC')
   const unescaped = bare
     .replaceAll(/\\u([0-9a-f]{4})|\\x([0-9a-f]{2})|%([0-9a-f]{2})/gi, (_, a, b, c) =>

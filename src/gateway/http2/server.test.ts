@@ -1,6 +1,7 @@
 import { createServer, connect, type Socket } from 'node:net'
 import { afterEach, expect, test } from 'vitest'
 import type { Front } from '../codec.ts'
+import { nowhere } from '../peer-gate.ts'
 import { FloodGauge, IDLE_FRAMES_MAXIMUM_COUNT, IDLE_FRAMES_PER_SECOND, RESETS_MAXIMUM_COUNT } from './flood.ts'
 import { FrameReader, frameType, PREFACE, type Frame } from './frames.ts'
 import { createHttp2Codec } from './server.ts'
@@ -36,7 +37,7 @@ async function talk(times: { head: number; keepAlive: number; silence: number })
     keepAliveMilliseconds: times.keepAlive,
     silenceMilliseconds: times.silence,
   })
-  const server = createServer((stream) => codec.serve({ stream, peer: '', tunnel: null }))
+  const server = createServer((stream) => codec.serve({ stream, peer: '', remote: nowhere, tunnel: null }))
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
   const address = server.address()
   if (address === null || typeof address === 'string') throw new Error('no port')
