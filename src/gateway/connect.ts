@@ -1,5 +1,11 @@
 import { connect as connectTcp, type Socket } from 'node:net'
-import { checkServerIdentity, connect as connectTls, rootCertificates } from 'node:tls'
+import {
+  checkServerIdentity,
+  connect as connectTls,
+  createSecureContext,
+  rootCertificates,
+  type SecureContext,
+} from 'node:tls'
 import type { RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
 import { checkedAddress, type Resolve } from './egress.ts'
@@ -14,6 +20,19 @@ export class NotConnected extends Error {
     super(refusal.detail)
     this.refusal = refusal
   }
+}
+
+const contexts = new WeakMap<Service, SecureContext>()
+let ordinary: SecureContext | undefined
+
+/** Whom connections to a service trust. Made once: reading all the roots anew takes some ten milliseconds, in which nothing else happens. */
+function contextFor(service: Service | null): SecureContext {
+  if (service?.trust === undefined) return (ordinary ??= createSecureContext({ minVersion: 'TLSv1.2' }))
+  const known = contexts.get(service)
+  if (known !== undefined) return known
+  const made = createSecureContext({ ca: [...rootCertificates, service.trust], minVersion: 'TLSv1.2' })
+  contexts.set(service, made)
+  return made
 }
 
 /** Opens verified connections to one origin. Rejects with `NotConnected`. */
@@ -33,7 +52,6 @@ export function connector(
   const { scheme, host, port } = head
   const endpoint = service?.endpoint === undefined ? null : new URL(service.endpoint)
   const tls = endpoint === null ? scheme === 'https' : endpoint.protocol === 'https:'
-  const ca = service?.trust === undefined ? undefined : [...rootCertificates, service.trust]
   /** Resumed by later connections: the connector is made for one origin and one trust, so what was verified then holds. */
   let session: Buffer | undefined
 
@@ -49,8 +67,7 @@ export function connector(
     const socket = connectTls({
       ...where,
       servername: isName(host) ? host : '',
-      ca,
-      minVersion: 'TLSv1.2',
+      secureContext: contextFor(service),
       rejectUnauthorized: true,
       ALPNProtocols: [...options.protocols],
       ...(session === undefined ? {} : { session }),

@@ -86,7 +86,7 @@ class Origin {
     if (free !== null) return free.send(head, body, listener)
     const request: Waiting = { head, body, listener, aborted: false, abort: () => void (request.aborted = true) }
     this.#waiting.push(request)
-    if (this.#all.size + this.#opening < CONNECTIONS_MAXIMUM) void this.#open()
+    this.#openFurther()
     return { abort: () => request.abort() }
   }
 
