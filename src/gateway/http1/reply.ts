@@ -22,6 +22,7 @@ type Coding = 'length' | 'chunked' | 'close' | 'none'
 
 /** One answer on its way to the agent. */
 export class Http1Reply implements Reply {
+  /** A byte of the answer is on its way: from here on it can only be broken off. */
   started = false
   readonly #stream: Duplex
   readonly #host: ReplyHost
@@ -45,7 +46,7 @@ export class Http1Reply implements Reply {
   }
 
   inform(status: number, headers: readonly HeaderPair[]): void {
-    if (this.started || this.#over || this.#version === '1.0') return
+    if (this.started || this.#head !== null || this.#over || this.#version === '1.0') return
     this.#stream.write(`${statusLine(status)}${fieldLines(headers)}\r\n`, 'latin1')
   }
 
@@ -64,8 +65,7 @@ export class Http1Reply implements Reply {
         return true
       }
     }
-    const head = this.#head
-    this.#head = null
+    const head = this.#takeHead()
     if (chunk.byteLength >= COPY_MAXIMUM_BYTES) return this.#writeLarge(head, chunk)
     const piece = this.#coding === 'chunked' ? chunkOf(chunk) : chunk
     return this.#stream.write(head === null ? piece : headWith(head, piece))
@@ -76,15 +76,16 @@ export class Http1Reply implements Reply {
     // A body shorter than announced must not be taken for a whole one.
     if (this.#coding === 'length' && this.#left > 0) return this.destroy()
     const last = this.#coding === 'chunked' ? lastChunk(trailers) : null
-    const head = this.#head
-    this.#head = null
+    const head = this.#takeHead()
     if (head !== null) this.#stream.write(headWith(head, last))
     else if (last !== null) this.#stream.write(last)
     this.#complete()
   }
 
   respond(status: number, headers: readonly HeaderPair[], body: Uint8Array): void {
-    const head = this.#begin(status, headers)
+    // What was begun and not sent yet is forgotten.
+    this.#head = this.#begin(status, headers)
+    const head = this.#takeHead() ?? ''
     this.#stream.write(headWith(head, this.#method === 'HEAD' ? null : body))
     this.#complete()
   }
@@ -131,14 +132,19 @@ export class Http1Reply implements Reply {
   }
 
   readonly #flushHead = (): void => {
+    const head = this.#takeHead()
+    if (head !== null && !this.#over) this.#stream.write(head, 'latin1')
+  }
+
+  #takeHead(): string | null {
     const head = this.#head
     this.#head = null
-    if (head !== null && !this.#over) this.#stream.write(head, 'latin1')
+    this.started ||= head !== null
+    return head
   }
 
   /** Settles how the body is delimited, and gives the head. */
   #begin(status: number, headers: readonly HeaderPair[]): string {
-    this.started = true
     const length = headers.find(([name]) => name === 'content-length')?.[1]
     let framing = ''
     if (this.#method === 'HEAD' || status === 204 || status === 304) this.#coding = 'none'

@@ -314,3 +314,16 @@ test('a client that goes away takes its request with it', async () => {
 function fail(): never {
   throw new Error('No request came.')
 }
+
+test('an answer of which nothing was sent yet can still be another one', async () => {
+  const line = dial({
+    onRequest({ reply }) {
+      reply.start(200, [['x-first', 'a']])
+      expect(reply.started).toBe(false)
+      reply.respond(502, [['content-length', '2']], Buffer.from('no'))
+    },
+  })
+  line.write('GET / HTTP/1.1\r\n\r\n')
+  await turns()
+  expect(line.heard()).toBe('HTTP/1.1 502 Bad Gateway\r\ncontent-length: 2\r\n\r\nno')
+})
