@@ -1,3 +1,4 @@
+import { spawn, type ChildProcess } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
@@ -20,6 +21,7 @@ import {
 import { startRawUpstream, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, inside, type Front } from './attack.ts'
+import { boundTo } from './relay-process.ts'
 import { allOf, bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 
 /** V12: every error that an agent can meet, with a canary wherever a message could pick one up. */
@@ -32,6 +34,7 @@ let broken: Upstream
 let untrusted: Upstream
 const secrets: string[] = []
 const waiting: (() => void)[] = []
+const children: ChildProcess[] = []
 
 beforeAll(async () => {
   const upstreamTimeouts = { headersMilliseconds: SILENCE_MILLISECONDS, bodyMilliseconds: SILENCE_MILLISECONDS }
@@ -53,6 +56,7 @@ beforeAll(async () => {
 afterEach(() => void vi.restoreAllMocks())
 afterAll(async () => {
   for (const end of waiting) end()
+  for (const child of children) child.kill('SIGKILL')
   await scene.close()
   await broken.close()
   await untrusted.close()
@@ -153,6 +157,23 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
   session_revoked: (front) => takenAway(front, ({ login }) => scene.stage.app.sessions.revoke(login.id, 'test')),
   session_suspended: (front) => takenAway(front, ({ login }) => scene.stage.app.sessions.suspend(login.id, 'test')),
   agent_suspended: (front) => takenAway(front, ({ held }) => scene.stage.app.agents.suspend(held.agentId, 'test')),
+  session_elsewhere: async ({ door }) => {
+    const other = spawn('sleep', ['60'], { stdio: 'ignore' })
+    children.push(other)
+    const { held } = await place()
+    const login = await scene.stage.login(held.id, { binding: boundTo(other.pid ?? 0) })
+    const ask = { held, login, headers: [bearer(login.placeholder(held))] }
+    const connect = { authority: `${held.host}:443`, token: login.token }
+    const rejected = [login.token, login.placeholder(held)]
+    return { ask, rejected, ...(door === 'tunnel' ? { connect } : {}) }
+  },
+  service_changed: async () => {
+    const where = await place()
+    const definition = scene.stage.app.records.get('service', where.held.id)?.definition
+    const change = { table: 'service', id: where.held.id, body: { definition, createdAt: 1 } } as const
+    beforeIntents(() => scene.stage.app.records.commit([change], { actor: 'test', action: 'service.set' }))
+    return { ask: where.own }
+  },
   service_unknown: async () => {
     const where = await place()
     return { ask: { ...where.own, held: { id: 'nowhere', host: where.held.host } } }
@@ -290,6 +311,10 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
 
 /** Codes that the gateway knows and that nobody meets by a request of his own, with what is said of them. */
 const notMet: Readonly<Record<string, string>> = {
+  credential_replaced: 'the version is taken away under an open request; told by its title alone',
+  connection_flooded: 'ends a connection of HTTP/2; told to the journal',
+  frame_refused: 'ends a WebSocket; told by the code of its Close',
+  websocket_idle: 'ends a WebSocket; told by the code of its Close',
   credential_missing: 'the credential is removed between two steps; told by its title alone',
   environment_mismatch: 'the credential is moved between two steps; told by its title alone',
   lease_lost: 'one process and one store always hold the lease',
@@ -302,13 +327,17 @@ const notMet: Readonly<Record<string, string>> = {
   still_in_use: 'what the operator types',
 }
 
-function failIntents(error: () => Error): void {
+/** Does this before an intent is written. */
+function beforeIntents(act: () => Promise<unknown>): void {
   const { journal } = scene.stage.app
   const append = journal.append.bind(journal)
-  vi.spyOn(journal, 'append').mockImplementation((event, options) =>
-    event.kind === 'intent' ? Promise.reject(error()) : append(event, options),
-  )
+  vi.spyOn(journal, 'append').mockImplementation(async (event, options) => {
+    if (event.kind === 'intent') await act()
+    return append(event, options)
+  })
 }
+
+const failIntents = (error: () => Error): void => beforeIntents(() => Promise.reject(error()))
 
 async function answerTo(front: Front, { ask, connect }: Case, canary: string): Promise<Answer> {
   const { target = '/v1/things', method = 'POST', headers = [], held = scene.echo, ...rest } = ask
@@ -368,7 +397,9 @@ for (const [code, prepare] of Object.entries(cases))
 attack('V12', 'no code of the gateway is left out', inside, () => {
   const root = join(import.meta.dirname, '../../src')
   const files = ['gateway', 'identity', 'injectors']
-    .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
+    .flatMap((folder) =>
+      readdirSync(join(root, folder), { recursive: true, encoding: 'utf8' }).map((name) => `${folder}/${name}`),
+    )
     .concat('core/policy.ts', 'core/rate.ts', 'core/canonical-target.ts', 'core/operation-pattern.ts')
     .filter((name) => name.endsWith('.ts') && !/\.test\.ts$|conformance\.ts$/.test(name))
   const known = new Set<string>(Object.keys(errors))

@@ -29,7 +29,7 @@ interface Manifest {
 const manifestAt = (path: string): Manifest => JSON.parse(readFileSync(path, 'utf8'))
 
 /** Every folder of the checkout that brings packages along, `node_modules` aside. */
-const folders = ['', 'scripts/node', 'test/clients']
+const folders = ['', 'bench/peers', 'scripts/node', 'test/clients']
 
 const lockedIn = (folder: string): [path: string, locked: Locked][] => {
   const lock: { lockfileVersion: number; packages: Record<string, Locked> } = JSON.parse(
