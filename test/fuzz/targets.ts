@@ -7,9 +7,10 @@ import { readWithOwn } from '../attacks/corpus/own.ts'
 import { randomFrom, type Random } from '../attacks/corpus/random.ts'
 import { readWithNode } from '../attacks/corpus/reference.ts'
 import { parseAuthority, parseTarget } from '../../src/core/canonical-target.ts'
-import { needlesOf } from '../../src/core/needles.ts'
+import { needlesOf, type NeedleSet } from '../../src/core/needles.ts'
 import { createScrubber, scrubBytes } from '../../src/core/scrub.ts'
 import { HELLO_MAXIMUM_BYTES, readServerName } from '../../src/gateway/server-name.ts'
+import { FrameReader, frameOf } from '../../src/gateway/websocket/frames.ts'
 import { cut, mutate } from './mutate.ts'
 
 /** What one try may find: the input, and what is wrong with what became of it. */
@@ -51,20 +52,39 @@ const codec: Target = {
 
 const SECRET_CHARACTERS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/=_-.~'
 
-/** The scrubber: what comes out holds no secret and does not depend on how the bytes were cut. */
-const scrubber: Target = {
-  name: 'scrubber',
-  attempt(random) {
-    const secret = Array.from({ length: 20 + random.below(30) }, () => random.pick([...SECRET_CHARACTERS])).join('')
-    const needles = needlesOf([{ name: 'key', value: Buffer.from(secret), replacement: '[keyward:key]' }])
-    const forms = [
+/** Secrets whose needles are made once: making them takes longer than a hundred tries. */
+const SECRETS_COUNT = 24
+const secrets = new Map<
+  number,
+  { readonly secret: string; readonly needles: NeedleSet; readonly forms: readonly string[] }
+>()
+
+function secretAt(index: number) {
+  const known = secrets.get(index)
+  if (known !== undefined) return known
+  const random = randomFrom(index)
+  const secret = Array.from({ length: 20 + random.below(30) }, () => random.pick([...SECRET_CHARACTERS])).join('')
+  const made = {
+    secret,
+    needles: needlesOf([{ name: 'key', value: Buffer.from(secret), replacement: '[keyward:key]' }]),
+    forms: [
       secret,
       Buffer.from(secret).toString('base64'),
       Buffer.from(secret).toString('hex'),
       encodeURIComponent(secret),
       JSON.stringify(secret),
       [...secret].toReversed().join(''),
-    ]
+    ],
+  }
+  secrets.set(index, made)
+  return made
+}
+
+/** The scrubber: what comes out holds no secret and does not depend on how the bytes were cut. */
+const scrubber: Target = {
+  name: 'scrubber',
+  attempt(random) {
+    const { secret, needles, forms } = secretAt(random.below(SECRETS_COUNT))
     const noise = mutate(entry(random), entry(random), random)
     const parts: Buffer[] = []
     for (let left = 1 + random.below(4); left > 0; left--) {
@@ -192,7 +212,43 @@ const hello: Target = {
   },
 }
 
-export const targets: readonly Target[] = [codec, scrubber, target, hello]
+/** What a reader of WebSocket frames told, pieces of one message put together. */
+function framesRead(pieces: readonly Buffer[], masked: boolean): string {
+  const told: string[] = []
+  let held = ''
+  const reader = new FrameReader(masked, {
+    begin: (kind) => (told.push(kind), null),
+    data: (piece) => ((held += piece.toString('latin1')), null),
+    end: () => (told.push(`ends ${JSON.stringify(held)}`), (held = ''), null),
+    control: (kind, payload) => (told.push(`${kind} ${payload.toString('hex')}`), null),
+  })
+  let fault: string | null = null
+  for (const piece of pieces) fault ??= reader.push(Buffer.from(piece))?.why ?? null
+  return JSON.stringify([told, held, fault])
+}
+
+/** WebSocket: how frames are cut makes no difference, and what is written is read as what it was. */
+const frames: Target = {
+  name: 'frames',
+  attempt(random) {
+    const masked = random.chance(0.5)
+    const mask = (): Buffer | null => (masked ? Buffer.from([1, 2, 3, random.below(256)]) : null)
+    const made = Array.from({ length: 1 + random.below(4) }, () => {
+      const payload = Buffer.alloc(random.pick([0, 1, 5, 125, 126, 200, 65_536]), 0x61)
+      return random.chance(0.3)
+        ? frameOf(random.pick(['ping', 'pong', 'close']), true, [payload.subarray(0, 125)], mask())
+        : frameOf(random.pick(['text', 'binary', null]), random.chance(0.7), [payload], mask())
+    })
+    const whole = Buffer.concat(made)
+    const bytes = random.chance(0.3) ? whole : mutate(whole, whole, random)
+    const once = framesRead([bytes], masked)
+    return framesRead(cut(bytes, random), masked) === once
+      ? null
+      : { bytes, what: 'cut into pieces it is read differently' }
+  },
+}
+
+export const targets: readonly Target[] = [codec, scrubber, target, hello, frames]
 
 /** Try number `index` of a target under this seed. */
 export async function attempt(fuzzed: Target, seed: number, index: number): Promise<Violation | null> {
