@@ -16,7 +16,7 @@ beforeAll(async () => {
   const rules = {
     endpoint: upstream.origin,
     allow: ['GET /public/**', 'GET /'],
-    deny: ['* /secret/**', '* /public/secret/**'],
+    deny: ['* /secret/**', '* /public/secret/**', '* /public/Vault/**'],
   }
   plain = await stage.hold({ id: 'plain', ...rules })
   slashed = await stage.hold({ id: 'slashed', encodedSlash: true, ...rules })
@@ -165,6 +165,9 @@ attack('P1', 'what is denied is denied in every letter case and with a slash beh
     '/public/secret/',
     '/public/secret?x',
     '/PUBLIC/secret/x',
+    '/public/Vault/x',
+    '/public/vault/x',
+    '/public/VAULT/x/',
   ]) {
     const outcome = await outcomeAt(front, plain, target)
     expect(['operation_denied', 'operation_not_allowed'], `${target}: ${outcome}`).toContain(outcome)
