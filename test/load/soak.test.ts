@@ -16,7 +16,7 @@ import {
 const REQUESTS = sizeOf('KEYWARD_LOAD_REQUESTS', 20_000)
 const WIDTH = 32
 /** Requests until code, pools and heap have the size that they keep: V8 takes its time. */
-const WARM = 25_000
+const WARM = 40_000
 const LOOKS = 80
 /**
  * What the second half may have more than the first. A server that kept 2 KiB of each request would be
@@ -80,7 +80,7 @@ async function askerOf(lane: number, session: LoadSession): Promise<Asker> {
 
 test.skipIf(!measurable)(
   `${REQUESTS} requests: memory and descriptors stay`,
-  { timeout: Math.max(120_000, REQUESTS * 6) },
+  { timeout: Math.max(240_000, REQUESTS * 6) },
   async () => {
     const session = await served.session()
     const askers = await Promise.all(Array.from({ length: WIDTH }, (_, lane) => askerOf(lane, session)))

@@ -13,6 +13,8 @@ const SPARE_DESCRIPTORS = 500
 /** TLS of the agent’s side, the codec and the tunnel’s own record: what one open tunnel may cost the server. */
 const TUNNEL_MAXIMUM_BYTES = 96 * 1_024
 const REVOKED_WITHIN_MILLISECONDS = 1_000
+/** By the clock on the wall, where other tests run beside this one; left alone, an idle tunnel would stay for minutes. */
+const PATIENCE_MILLISECONDS = 20_000
 /** Tunnels of one session, with room for its other requests. */
 const OF_ONE_SESSION = Math.floor(SESSION_INFLIGHT_MAXIMUM * 0.9)
 
@@ -30,6 +32,7 @@ function descriptorsAllowed(process: number | 'self'): number {
 
 test.skipIf(!measurable)(
   `${WANTED} tunnels at once: each carries a request, and a revocation ends all of them`,
+  { timeout: Math.max(180_000, WANTED * 20) },
   async () => {
     const allowed = Math.min(descriptorsAllowed('self'), descriptorsAllowed(served.server.pid)) - SPARE_DESCRIPTORS
     const count = Math.min(WANTED, allowed)
@@ -72,7 +75,7 @@ test.skipIf(!measurable)(
     console.log(`${count} tunnels revoked and ended in ${Math.round(took)} ms, ${spent} ms of them the server’s own`)
     // By the server's own time: a machine that runs other tests gives it, and this process, less than a core each.
     expect(spent).toBeLessThan(REVOKED_WITHIN_MILLISECONDS)
-    expect(took).toBeLessThan(REVOKED_WITHIN_MILLISECONDS * 10)
+    expect(took).toBeLessThan(PATIENCE_MILLISECONDS)
     await expect.poll(served.descriptors, { timeout: 5_000 }).toBeLessThan(200)
     const after = await served.session()
     const wire = await served.tunnel(after)
