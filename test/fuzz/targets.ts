@@ -11,6 +11,7 @@ import { needlesOf, type NeedleSet } from '../../src/core/needles.ts'
 import { createScrubber, scrubBytes } from '../../src/core/scrub.ts'
 import { HELLO_MAXIMUM_BYTES, readServerName } from '../../src/gateway/server-name.ts'
 import { FrameReader, frameOf } from '../../src/gateway/websocket/frames.ts'
+import { framesFault } from './frames.ts'
 import { cut, mutate } from './mutate.ts'
 
 /** What one try may find: the input, and what is wrong with what became of it. */
@@ -248,7 +249,10 @@ const frames: Target = {
   },
 }
 
-export const targets: readonly Target[] = [codec, scrubber, target, hello, frames]
+/** Messages of a WebSocket: what is passed on can be read, holds no secret, and does not depend on how the bytes were cut. */
+const messages: Target = { name: 'messages', attempt: framesFault }
+
+export const targets: readonly Target[] = [codec, scrubber, target, hello, frames, messages]
 
 /** Try number `index` of a target under this seed. */
 export async function attempt(fuzzed: Target, seed: number, index: number): Promise<Violation | null> {

@@ -1,6 +1,7 @@
 import type { IncomingMessage } from 'node:http'
 import type { Duplex } from 'node:stream'
 import { WebSocketServer, type ServerOptions, type WebSocket } from 'ws'
+import type { Leaf } from '../../fakes/authority.ts'
 import { startUpstream, type Handler, type Upstream } from './upstream.ts'
 
 /** A service that speaks WebSocket through the `ws` package. */
@@ -16,6 +17,7 @@ export interface SocketServiceOptions {
   /** Answers the upgrade by itself. */
   readonly onUpgrade?: (request: IncomingMessage, stream: Duplex) => void
   readonly handler?: Handler
+  readonly leaf?: Leaf
 }
 
 export async function startSocketService(options: SocketServiceOptions = {}): Promise<SocketService> {
@@ -23,6 +25,7 @@ export async function startSocketService(options: SocketServiceOptions = {}): Pr
   const upgrades: IncomingMessage[] = []
   const sockets = new Set<WebSocket>()
   const upstream = await startUpstream(options.handler ?? ((_request, response) => response.end('no socket')), {
+    ...(options.leaf === undefined ? {} : { leaf: options.leaf }),
     onUpgrade(request, stream, head) {
       upgrades.push(request)
       if (options.onUpgrade !== undefined) return options.onUpgrade(request, stream)

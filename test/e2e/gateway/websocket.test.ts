@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket as PlainWebSocket, ProxyAgent } from 'undici'
+import { createAuthority } from '../../fakes/authority.ts'
 import { frameOf, type ControlKind, type MessageKind } from '../../../src/gateway/websocket/frames.ts'
 import {
   connectHead,
@@ -400,6 +401,34 @@ test('a credential that is replaced ends what was opened with the old one', asyn
     'test',
   )
   expect(await closed).toEqual({ code: 1008, reason: 'credential_replaced' })
+})
+
+test('over TLS, verified for the host like every connection; otherwise nothing is sent', async () => {
+  const authority = await createAuthority()
+  const leaf = await authority.issue(['sealed.example.test'])
+  const secure = await startSocketService({
+    leaf,
+    onSocket: (socket) => socket.on('message', (data) => socket.send(data)),
+  })
+  const common = { endpoint: secure.origin.replace('http:', 'https:'), hosts: ['sealed.example.test'], agent: 'sealed' }
+  const trusted = await stage.hold({ ...common, id: 'sealed', trust: authority.certificate })
+  const as = await stage.login('sealed')
+  for (const door of ['base-url', 'tunnel'] as const) {
+    const { socket, open, next } = await dial(door, { held: trusted, as })
+    await open
+    socket.send('sealed')
+    expect((await next()).data.toString()).toBe('sealed')
+    expect(secure.upgrades.at(-1)?.headers.authorization).toBe(`Bearer ${trusted.secret()}`)
+  }
+  const before = secure.upgrades.length
+  const untrusted = await stage.hold({ ...common, id: 'unsealed', hosts: ['unsealed.example.test'], agent: 'unsealed' })
+  const other = await dial('base-url', { held: untrusted, as: await stage.login('unsealed') })
+  const refused = await new Promise((done) =>
+    other.socket.once('unexpected-response', (_request, response) => done(response.headers['keyward-error'])),
+  )
+  expect(refused).toBe('upstream_untrusted')
+  expect(secure.upgrades.length).toBe(before)
+  await secure.close()
 })
 
 test('an open WebSocket counts as a request in flight', async () => {
