@@ -69,6 +69,11 @@ encodedSlash: true
   expect(service.endpoint).toBe('http://127.0.0.1:9000')
 })
 
+test('places in messages take the field key unless they name another', () => {
+  const { frames } = parse(`${minimal}frames: [{ pointer: /d/token }]\n`)
+  expect(frames).toEqual([{ pointer: '/d/token', field: 'key' }])
+})
+
 test('a file with the id of a built-in service overrides only what it names', () => {
   const openai = services.find(({ id }) => id === 'openai')
   expect(parse('id: openai\nendpoint: http://127.0.0.1:9000\n')).toEqual({
@@ -122,6 +127,20 @@ test.each([
     /^Line 4.*loopback/,
   ],
   ['a malformed pattern', `${minimal}operations: [{ name: a, match: GET a }]\n`, /^Line 4/],
+  ['a pointer that is none', `${minimal}frames: [{ pointer: token }]\n`, /^Line 4.*JSON Pointer/],
+  ['a pointer to all of a message', `${minimal}frames: [{ pointer: "" }]\n`, /^Line 4.*JSON Pointer/],
+  [
+    'a message with a field that is not there',
+    `${minimal}frames: [{ pointer: /a, field: b }]\n`,
+    /^Line 4.*no secret field b/,
+  ],
+  [
+    'a message with a public field',
+    `${minimal}fields: { key: secret, open: public }\nframes: [{ pointer: /a, field: open }]\n`,
+    /^Line 5.*no secret field open/,
+  ],
+  ['a pointer twice', `${minimal}frames: [{ pointer: /a }, { pointer: /a }]\n`, /^Line 4.*twice/],
+  ['more pointers than are looked at', `${minimal}frames: [${'{ pointer: /a }, '.repeat(9)}]\n`, /^Line 4/],
   ['a malformed sealed pattern', `${minimal}sealed: [POST tokens]\n`, /^Line 4/],
   [
     'a field that would fill a host but is secret',

@@ -1,6 +1,8 @@
 import { connect as connectTls, createServer as createTlsServer, type TLSSocket } from 'node:tls'
 import { Socket, type AddressInfo } from 'node:net'
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { WebSocketServer } from 'ws'
+import { frameOf } from '../../../src/gateway/websocket/frames.ts'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
 import {
   codeOf,
@@ -60,7 +62,13 @@ beforeAll(async () => {
   stage = await openStage()
   authority = await createAuthority()
   upstream = await startUpstream(always(200, {}, 'ok'))
-  outside = await startUpstream(always(200, { 'keyward-error': 'token_invalid', 'x-outside': 'yes' }, 'outside'))
+  const sockets = new WebSocketServer({ noServer: true })
+  outside = await startUpstream(always(200, { 'keyward-error': 'token_invalid', 'x-outside': 'yes' }, 'outside'), {
+    onUpgrade: (request, stream, early) =>
+      sockets.handleUpgrade(request, stream, early, (socket) =>
+        socket.on('message', (data, binary) => socket.send(data, { binary })),
+      ),
+  })
   const leaf = await authority.issue(['outside.example.net'])
   secureOutside = createTlsServer(leaf, (socket) => socket.end('hello from outside'))
   await new Promise<void>((done) => secureOutside.listen(0, '127.0.0.1', done))
@@ -319,6 +327,25 @@ describe('hosts without a service, in an open environment', () => {
       host: 'outside.example.net',
     })
     wire.close()
+  })
+
+  test('a WebSocket passes as well: its frames are read, its messages are left as they are', async () => {
+    const wire = await stage.dial()
+    wire.write(
+      `GET http://outside.example.net/socket HTTP/1.1\r\nHost: outside.example.net\r\nProxy-Authorization: ${proxyCredentials(login.token)}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n`,
+    )
+    expect((await wire.head()).status).toBe(101)
+    const message = Buffer.from(`hello ${echo.secret()}`)
+    wire.write(frameOf('text', true, [message], Buffer.from([1, 2, 3, 4])))
+    // Nothing was put in here, and nobody guards this host: nothing is looked for.
+    expect(await wire.more()).toEqual(frameOf('text', true, [message], null))
+    wire.write(Buffer.from([0xc1, 0x80, 0, 0, 0, 0]))
+    await wire.closed
+    expect((await stage.journaled({ kind: 'egress', text: '/socket' })).event).toMatchObject({ upgrade: 'websocket' })
+    expect((await stage.journaled({ kind: 'outcome', code: 'frame_refused' })).event).toMatchObject({
+      messagesUp: 1,
+      messagesDown: 1,
+    })
   })
 
   async function throughTunnel(servername: string): Promise<TLSSocket> {
