@@ -19,7 +19,11 @@ import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import { HELLO_TIMEOUT_MILLISECONDS, TUNNEL_IDLE_MILLISECONDS } from '../src/gateway/tunnel.ts'
 import { LOOK_DESCRIPTORS_MAXIMUM, LOOK_PROCESSES_MAXIMUM } from '../src/identity/socket-owners.ts'
-import { WEBSOCKET_CLOSE_MILLISECONDS, WEBSOCKET_IDLE_MILLISECONDS } from '../src/gateway/websocket/carry.ts'
+import {
+  WEBSOCKET_CHECK_MILLISECONDS,
+  WEBSOCKET_CLOSE_MILLISECONDS,
+  WEBSOCKET_IDLE_MILLISECONDS,
+} from '../src/gateway/websocket/carry.ts'
 import { FRAME_MAXIMUM_BYTES } from '../src/gateway/websocket/frames.ts'
 import { SUBPROTOCOLS_MAXIMUM_CHARACTERS, SUBPROTOCOLS_MAXIMUM_COUNT } from '../src/gateway/websocket/handshake.ts'
 import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/gateway/websocket/swap.ts'
@@ -55,6 +59,7 @@ export function limitsPage(): string {
     ],
     ['time for the first bytes of a passing tunnel', seconds(HELLO_TIMEOUT_MILLISECONDS), 'connection closed'],
     ['silence on a WebSocket', seconds(WEBSOCKET_IDLE_MILLISECONDS), '`websocket_idle`'],
+    ['time until an open WebSocket is looked at again', seconds(WEBSOCKET_CHECK_MILLISECONDS), ''],
     ['time for the answer to a Close frame', seconds(WEBSOCKET_CLOSE_MILLISECONDS), 'connection closed'],
     ['length of a WebSocket message', 'none: it streams', ''],
     ['length that a WebSocket frame may announce', `${FRAME_MAXIMUM_BYTES / 2 ** 40} TiB`, '`frame_refused`'],

@@ -158,6 +158,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       needles: () => ports.needles.of(credentialId, place.presented),
       swap: swapFor(p, values),
       notice: ports.misplaced.watch(p.id, place, 'message'),
+      check: () => codeOf(judge(p.arrival, place, ports)),
       watch: (end) => ports.inflight.add({ ...entry, version: version.number, end }),
     })
   } catch (error) {
@@ -165,6 +166,10 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     sendRefusal(reply, refusal)
     return { ...nothingSent, outcome: 'refused', code: refusal.refusal }
   }
+}
+
+function codeOf(judged: Judged): ErrorCode | null {
+  return isRefusal(judged) ? judged.refusal : null
 }
 
 /** Which placeholders in messages stand for what: those of this session and credential, in the places that the service declares. */
@@ -301,6 +306,7 @@ async function passUnlisted(
         asked: arrival.headers,
         swap: null,
         notice: ports.misplaced.watch(id, place, 'message'),
+        check: () => unlistedRefusal(place, ports)?.refusal ?? null,
       })
     : relay({ ...common, body: ports.misplaced.inBody(id, place, body.length === 0 ? null : body) }))
   void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)

@@ -4,6 +4,7 @@ import type { ErrorCode } from '../../core/errors.ts'
 import type { RelayEnd } from '../relay.ts'
 import {
   carry,
+  WEBSOCKET_CHECK_MILLISECONDS,
   WEBSOCKET_CLOSE_MILLISECONDS,
   WEBSOCKET_ENDED_MILLISECONDS,
   WEBSOCKET_IDLE_MILLISECONDS,
@@ -26,6 +27,7 @@ function between() {
   agent.on('data', (chunk: Buffer) => (heard.agent = Buffer.concat([heard.agent, chunk])))
   service.on('data', (chunk: Buffer) => (heard.service = Buffer.concat([heard.service, chunk])))
   let stop: (code: ErrorCode) => void = () => undefined
+  const denied: { code: ErrorCode | null } = { code: null }
   const watched = { now: false }
   const result: { end: RelayEnd | null } = { end: null }
   const end = carry({
@@ -33,6 +35,7 @@ function between() {
     upstream,
     needles: null,
     swap: null,
+    check: () => denied.code,
     watch(given) {
       stop = given
       watched.now = true
@@ -40,14 +43,15 @@ function between() {
     },
   })
   void end.then((value) => (result.end = value))
-  return { agent, client, service, upstream, heard, watched, result, stop: (code: ErrorCode) => stop(code) }
+  return { agent, client, service, upstream, heard, watched, result, denied, stop: (code: ErrorCode) => stop(code) }
 }
 
 /** Lets streams and promises do what they have to, whatever the clock says. */
 const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 20; turn++) await new Promise((done) => setImmediate(done))
 }
-const fakeTime = (): void => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] })
+const fakeTime = (): void =>
+  void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] })
 
 test('carries both ways, counts, and ends when both sides have closed', async () => {
   const { agent, service, heard, result, watched } = between()
@@ -116,6 +120,20 @@ describe('time', () => {
     expect(result.end).toMatchObject({ outcome: 'answered' })
   })
 
+  test('what is allowed no longer ends, without anybody saying so', async () => {
+    fakeTime()
+    const { denied, heard, result } = between()
+    await settle()
+    vi.advanceTimersByTime(10 * WEBSOCKET_CHECK_MILLISECONDS)
+    await settle()
+    expect(result.end).toBeNull()
+    denied.code = 'grant_expired'
+    vi.advanceTimersByTime(WEBSOCKET_CHECK_MILLISECONDS)
+    await settle()
+    expect(result.end).toMatchObject({ outcome: 'ended', code: 'grant_expired' })
+    expect(heard.agent.includes('grant_expired')).toBe(true)
+  })
+
   test('a client that does not close what was taken away is cut off', async () => {
     fakeTime()
     const { client, upstream, stop, heard, result } = between()
@@ -160,14 +178,21 @@ test('one that was gone before it began', async () => {
   const [, client] = duplexPair()
   const [, upstream] = duplexPair()
   client.destroy()
-  const end = await carry({ client, upstream, needles: null, swap: null, watch: () => () => undefined })
+  const end = await carry({
+    client,
+    upstream,
+    needles: null,
+    swap: null,
+    check: () => null,
+    watch: () => () => undefined,
+  })
   expect(end).toMatchObject({ outcome: 'aborted' })
 })
 
 test('a reader that is behind holds the other side back', async () => {
   const [agent, client] = duplexPair()
   const [service, upstream] = duplexPair()
-  void carry({ client, upstream, needles: null, swap: null, watch: () => () => undefined })
+  void carry({ client, upstream, needles: null, swap: null, check: () => null, watch: () => () => undefined })
   let written = 0
   const pour = (): void => {
     while (written < 50_000_000) {

@@ -14,6 +14,9 @@ export const WEBSOCKET_CLOSE_MILLISECONDS = 2_000
 /** The same where something was taken away: what is suspended ends within a second. */
 export const WEBSOCKET_ENDED_MILLISECONDS = 500
 
+/** How often it is asked again whether an open connection is still allowed: a grant may expire, or be replaced by a narrower one. */
+export const WEBSOCKET_CHECK_MILLISECONDS = 500
+
 /** RFC 6455 section 7.4.1: going away, policy violation. */
 const GOING_AWAY = 1001
 const POLICY = 1008
@@ -28,6 +31,8 @@ export interface CarryOptions {
   readonly notice?: ((piece: Uint8Array) => void) | null
   /** Registers how to end this from outside; returns how to take that back. */
   readonly watch: (end: (code: ErrorCode) => void) => () => void
+  /** Why the connection may not go on, or null. */
+  readonly check: () => ErrorCode | null
   readonly idleMilliseconds?: number
 }
 
@@ -57,6 +62,7 @@ class Carrier {
   #unwatch: () => void = () => undefined
   #idle: NodeJS.Timeout | null = null
   #closing: NodeJS.Timeout | null = null
+  #checking: NodeJS.Timeout | null = null
   #movedAt = performance.now()
 
   constructor(options: CarryOptions, done: (end: RelayEnd) => void) {
@@ -80,6 +86,10 @@ class Carrier {
         if (!this.#over) way.from.resume()
       })
     }
+    if (this.#over) return
+    this.#checking = setInterval(this.#check, WEBSOCKET_CHECK_MILLISECONDS)
+    this.#checking.unref()
+    this.#check()
     if (this.#over) return
     this.#idle = setTimeout(this.#look, this.#idleMilliseconds)
     this.#idle.unref()
@@ -115,6 +125,11 @@ class Carrier {
     else this.#end('broken', 'upstream_broken', GOING_AWAY)
   }
 
+  readonly #check = (): void => {
+    const code = this.#options.check()
+    if (code !== null) this.#end('ended', code, POLICY)
+  }
+
   readonly #look = (): void => {
     const quiet = performance.now() - this.#movedAt
     if (quiet >= this.#idleMilliseconds) return this.#end('ended', 'websocket_idle', GOING_AWAY)
@@ -129,6 +144,7 @@ class Carrier {
     this.#unwatch()
     if (this.#idle !== null) clearTimeout(this.#idle)
     if (this.#closing !== null) clearTimeout(this.#closing)
+    if (this.#checking !== null) clearInterval(this.#checking)
     const { client, upstream } = this.#options
     // The agent is told why. The service is not: it is none of its business.
     this.#down.writer.close(closeCode, Buffer.from(code ?? ''))

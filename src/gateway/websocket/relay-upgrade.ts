@@ -20,6 +20,8 @@ export interface UpgradeOptions extends Omit<RelayOptions, 'body' | 'dialler' | 
   /** Asked anew for each message, because a connection may live longer than a secret. */
   readonly needles: (() => NeedleSet) | null
   readonly swap: FrameSwap | null
+  /** Why an open connection may not go on, or null. */
+  readonly check: () => ErrorCode | null
   /** Sees what the agent says. */
   readonly notice: (piece: Uint8Array) => void
 }
@@ -68,7 +70,7 @@ class Opening implements UpgradeListener {
   }
 
   #switch(headers: readonly HeaderPair[], upstream: Duplex): void {
-    const { reply, asked, head, needles, swap, notice, watch } = this.#options
+    const { reply, asked, head, needles, swap, notice, check, watch } = this.#options
     const offered = offeredProtocols(head.headers)
     const wanted = offeredProtocols(asked)
     const agreed = isRefusal(offered) ? offered : readAgreement(headers, { key: this.#key, offered })
@@ -98,7 +100,7 @@ class Opening implements UpgradeListener {
       ['sec-websocket-accept', acceptOf(headerValues(asked, 'sec-websocket-key')[0] ?? '')],
       ...(chosen === null ? [] : [['sec-websocket-protocol', chosen] as const]),
     ])
-    carry({ client, upstream, needles, swap, notice, watch }).then(
+    carry({ client, upstream, needles, swap, notice, check, watch }).then(
       (end) => this.#done({ ...end, scrubbed: end.scrubbed + told.hits }),
       this.#fail,
     )

@@ -431,6 +431,38 @@ test('over TLS, verified for the host like every connection; otherwise nothing i
   await secure.close()
 })
 
+test('a grant that expires, and one that is taken away beside a narrower one, end what they allowed', async () => {
+  const held = await stage.hold({
+    id: 'brief',
+    endpoint: service.origin,
+    agent: 'brief',
+    expiresAt: Date.now() + 1_000,
+  })
+  const as = await stage.login('brief')
+  const brief = await dial('base-url', { held, as })
+  await brief.open
+  expect(await brief.closed).toEqual({ code: 1008, reason: 'grant_expired' })
+
+  const wide = await stage.hold({ id: 'wide', endpoint: service.origin, agent: 'wide' })
+  await stage.app.grants.add(
+    {
+      agentId: wide.agentId,
+      credentialId: wide.credentialId,
+      allow: ['GET /**'],
+      deny: [],
+      limits: {},
+      expiresAt: null,
+    },
+    'test',
+  )
+  const other = await dial('base-url', { held: wide, as: await stage.login('wide') })
+  await other.open
+  const since = performance.now()
+  await stage.app.grants.remove(wide.grantId, 'test')
+  expect(await other.closed).toEqual({ code: 1008, reason: 'operation_not_allowed' })
+  expect(performance.now() - since).toBeLessThan(1_500)
+})
+
 test('an open WebSocket counts as a request in flight', async () => {
   const held = await stage.hold({ id: 'few', endpoint: service.origin, agent: 'few', limits: { concurrent: 1 } })
   const as = await stage.login('few')
