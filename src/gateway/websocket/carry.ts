@@ -9,8 +9,8 @@ import type { FrameSwap } from './swap.ts'
 
 /** A WebSocket on which nothing moves in either direction; pings move. */
 export const WEBSOCKET_IDLE_MILLISECONDS = 15 * 60_000
-/** How long the other side may take to answer a Close frame, or to close what was ended. */
-export const WEBSOCKET_CLOSE_MILLISECONDS = 2_000
+/** How long the other side may take to answer a Close frame, and then to read what is still on its way and close. */
+export const WEBSOCKET_CLOSE_MILLISECONDS = 10_000
 /** The same where something was taken away: what is suspended ends within a second. */
 export const WEBSOCKET_ENDED_MILLISECONDS = 500
 

@@ -436,11 +436,12 @@ test('a grant that expires, and one that is taken away beside a narrower one, en
     id: 'brief',
     endpoint: service.origin,
     agent: 'brief',
-    expiresAt: Date.now() + 1_000,
+    expiresAt: Date.now() + 60_000,
   })
   const as = await stage.login('brief')
   const brief = await dial('base-url', { held, as })
   await brief.open
+  stage.advance(61_000)
   expect(await brief.closed).toEqual({ code: 1008, reason: 'grant_expired' })
 
   const wide = await stage.hold({ id: 'wide', endpoint: service.origin, agent: 'wide' })
