@@ -10,6 +10,24 @@ import { TRAILERS_MAXIMUM_BYTES } from '../src/gateway/http1/chunked.ts'
 import { INTERIM_MAXIMUM_COUNT } from '../src/gateway/http1/client.ts'
 import { HEAD_MAXIMUM_BYTES } from '../src/gateway/http1/head.ts'
 import { AHEAD_MAXIMUM_BYTES, REQUEST_HEAD_MILLISECONDS, SILENCE_MILLISECONDS } from '../src/gateway/http1/server.ts'
+import { COMPRESSED_MESSAGE_MAXIMUM_BYTES } from '../src/gateway/grpc/messages.ts'
+import { STREAMS_BEFORE_SETTINGS_MAXIMUM_COUNT, UPSTREAM_STREAMS_MAXIMUM_COUNT } from '../src/gateway/http2/client.ts'
+import {
+  CONTINUATIONS_MAXIMUM_COUNT,
+  HEADER_BLOCK_MAXIMUM_BYTES,
+  IDLE_FRAMES_MAXIMUM_COUNT,
+  IDLE_FRAMES_PER_SECOND,
+  RESETS_MAXIMUM_COUNT,
+  RESETS_PER_SECOND,
+} from '../src/gateway/http2/flood.ts'
+import { SESSION_IDLE_MILLISECONDS, SESSIONS_MAXIMUM_COUNT } from '../src/gateway/http2/pool.ts'
+import {
+  INVALID_FRAMES_MAXIMUM_COUNT,
+  REJECTED_STREAMS_MAXIMUM_COUNT,
+  SESSION_MEMORY_MAXIMUM_MEBIBYTES,
+  STREAM_WINDOW_BYTES,
+  STREAMS_MAXIMUM_COUNT,
+} from '../src/gateway/http2/server.ts'
 import { ADDRESSES_MAXIMUM } from '../src/gateway/egress.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM } from '../src/gateway/inflight.ts'
 import { SOCKETS_MAXIMUM } from '../src/gateway/listener.ts'
@@ -79,6 +97,43 @@ export function limitsPage(): string {
       `${INFLIGHT_MAXIMUM}; ${SESSION_INFLIGHT_MAXIMUM}`,
       '`overloaded`',
     ],
+    ['HTTP/2: requests at once on one connection', String(STREAMS_MAXIMUM_COUNT), '`overloaded`, the stream is refused'],
+    [
+      'HTTP/2: a block of headers, compressed; its CONTINUATION frames',
+      `${kibibytes(HEADER_BLOCK_MAXIMUM_BYTES)}; ${CONTINUATIONS_MAXIMUM_COUNT}`,
+      '`request_too_large`, connection closed',
+    ],
+    [
+      'HTTP/2: streams taken back on one connection',
+      `${RESETS_MAXIMUM_COUNT} at once, ${RESETS_PER_SECOND} a second`,
+      '`connection_flooded`',
+    ],
+    [
+      'HTTP/2: frames that carry nothing',
+      `${IDLE_FRAMES_MAXIMUM_COUNT} at once, ${IDLE_FRAMES_PER_SECOND} a second`,
+      '`connection_flooded`',
+    ],
+    [
+      'HTTP/2: invalid frames; streams beyond the bound',
+      `${INVALID_FRAMES_MAXIMUM_COUNT}; ${REJECTED_STREAMS_MAXIMUM_COUNT}`,
+      'connection closed',
+    ],
+    [
+      'HTTP/2: bytes of one body that wait for their reader; what a connection keeps',
+      `${kibibytes(STREAM_WINDOW_BYTES)}; ${SESSION_MEMORY_MAXIMUM_MEBIBYTES} MiB`,
+      'not read; streams refused',
+    ],
+    [
+      'HTTP/2: streams on one connection to a service; before it has named its bound',
+      `${UPSTREAM_STREAMS_MAXIMUM_COUNT}; ${STREAMS_BEFORE_SETTINGS_MAXIMUM_COUNT}`,
+      'another connection',
+    ],
+    [
+      'HTTP/2: connections to one service; each without a stream',
+      `${SESSIONS_MAXIMUM_COUNT}; ${seconds(SESSION_IDLE_MILLISECONDS)}`,
+      'requests wait; connection closed',
+    ],
+    ['a compressed gRPC message, before and after', kibibytes(COMPRESSED_MESSAGE_MAXIMUM_BYTES), '`answer_withheld`'],
     ['connections to one service', String(CONNECTIONS_MAXIMUM), 'requests wait'],
     ['addresses of one name', String(ADDRESSES_MAXIMUM), '`host_refused`'],
     [
