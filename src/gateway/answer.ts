@@ -5,7 +5,7 @@ import { headerValues } from '../core/request.ts'
 import { createScrubber, scrubText, type Scrubber } from '../core/scrub.ts'
 import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
-import { isGrpc, messageCoding, MessageScrubber, type MessageCoding } from './grpc/messages.ts'
+import { isGrpc, messageCoding, MessageScrubber, scrubBinary, type MessageCoding } from './grpc/messages.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
@@ -135,7 +135,7 @@ export function scrubHeaders(
   let hits = 0
   for (const [name, value] of pairs) {
     const inName = scrubText(needles, name).hits
-    const clean = scrubText(needles, value)
+    const clean = scrubBinary(needles, name, value) ?? scrubText(needles, value)
     hits += inName + clean.hits
     if (inName === 0)
       headers.push([

@@ -47,6 +47,7 @@ id: shop
 name: The shop
 hosts: ['{store}.shop.example.com', '*.cdn.example.com']
 endpoint: http://127.0.0.1:9000
+http2: true
 fields: { key: secret, store: public }
 inject:
   - { kind: header, name: X-Shop-Key }
@@ -67,6 +68,7 @@ encodedSlash: true
   })
   expect(service.operations[1]?.destructive).toBe(true)
   expect(service.endpoint).toBe('http://127.0.0.1:9000')
+  expect(service.http2).toBe(true)
 })
 
 test('places in messages take the field key unless they name another', () => {

@@ -7,6 +7,7 @@ import {
   isGrpc,
   messageCoding,
   MessageScrubber,
+  scrubBinary,
   type MessageCoding,
 } from './messages.ts'
 
@@ -120,4 +121,20 @@ test('what is gRPC, and how it is compressed', () => {
       ['grpc-encoding', 'gzip'],
     ]),
   ).toBeNull()
+})
+
+test('binary metadata keeps the lengths within it, at every alignment and with and without padding', () => {
+  for (let before = 0; before < 3; before++)
+    for (let after = 0; after < 3; after++)
+      for (const strip of [true, false]) {
+        const message = `${'a'.repeat(before)}${secret}${'b'.repeat(after)}`
+        const value = Buffer.from(message)
+          .toString('base64')
+          .replace(strip ? /=+$/ : /$/, '')
+        const clean = scrubBinary(needles, 'grpc-status-details-bin', value)
+        expect(Buffer.from(clean?.text ?? '', 'base64').toString()).toBe(message.replace(secret, mask))
+        expect(clean?.text.length).toBe(value.length)
+      }
+  expect(scrubBinary(needles, 'x-plain', secret)).toBeNull()
+  expect(scrubBinary(needles, 'x-bin', 'none')).toBeNull()
 })

@@ -3,7 +3,7 @@ import { gunzip, inflate } from 'node:zlib'
 import { KeywardError } from '../../core/errors.ts'
 import type { NeedleSet } from '../../core/needles.ts'
 import { headerValues, type HeaderPair } from '../../core/request.ts'
-import { createScrubber, type Scrubber } from '../../core/scrub.ts'
+import { createScrubber, scrubText, type Scrubber } from '../../core/scrub.ts'
 import type { Sink } from '../codings.ts'
 
 /** A compressed message, before and after: such a one is held whole. Others pass as they come, however long. */
@@ -30,6 +30,19 @@ export function messageCoding(headers: readonly HeaderPair[]): MessageCoding | n
   const [value = 'identity', ...others] = headerValues(headers, 'grpc-encoding')
   if (others.length > 0) return null
   return value === 'identity' || value === 'gzip' || value === 'deflate' ? value : null
+}
+
+/**
+ * The value of binary metadata (a name in `-bin`: base64, most often of a message), with secrets overwritten
+ * at their own length; null: it is nothing of the kind, or not clean after that.
+ */
+export function scrubBinary(needles: NeedleSet, name: string, value: string): { text: string; hits: number } | null {
+  if (!name.endsWith('-bin')) return null
+  const scrubber = createScrubber(needles, { sameLength: true })
+  const clean = Buffer.concat([...scrubber.push(Buffer.from(value, 'base64')), ...scrubber.end()])
+  // Padding may be left out, so it stays as it was.
+  const text = clean.toString('base64').slice(0, value.length)
+  return scrubber.hits > 0 && scrubText(needles, text).hits === 0 ? { text, hits: scrubber.hits } : null
 }
 
 const decoders = { gzip: promisify(gunzip), deflate: promisify(inflate) }

@@ -223,7 +223,7 @@ class ClientExchange {
     this.#bodySent = false
     // The library ends a stream before it resets it; without this, a body that was cut would seem whole.
     stream.on('wantTrailers', () => {
-      if (this.#bodySent && !this.#over) stream.sendTrailers({})
+      if (this.#bodySent && !this.#over && !stream.closed) stream.sendTrailers({})
     })
     stream.on('drain', () => body.resume())
     body.read({

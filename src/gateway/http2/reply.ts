@@ -26,7 +26,7 @@ export class Http2Reply implements Reply {
 
   inform(status: number, headers: readonly HeaderPair[]): void {
     if (this.started || this.#gone()) return
-    this.#stream.additionalHeaders({ ...fieldRecord(headers), ':status': status })
+    this.#say(() => this.#stream.additionalHeaders({ ...fieldRecord(headers), ':status': status }))
   }
 
   start(status: number, headers: readonly HeaderPair[]): void {
@@ -94,10 +94,12 @@ export class Http2Reply implements Reply {
   }
 
   #respond(status: number, headers: readonly HeaderPair[], endStream: boolean): void {
-    this.#stream.respond(flatFields(headers, [':status', String(status)]), {
-      endStream,
-      waitForTrailers: !endStream,
-    })
+    this.#say(() =>
+      this.#stream.respond(flatFields(headers, [':status', String(status)]), {
+        endStream,
+        waitForTrailers: !endStream,
+      }),
+    )
     if (endStream) this.#refuseRest()
   }
 
@@ -108,10 +110,19 @@ export class Http2Reply implements Reply {
     })
   }
 
+  /** The library throws at fields that it will not send: that ends this stream and nothing else. */
+  #say(step: () => void): void {
+    try {
+      step()
+    } catch {
+      this.destroy()
+    }
+  }
+
   readonly #onWantTrailers = (): void => {
     // Broken off in the meantime: what was cut must not look whole.
     if (!this.#over || this.#stream.destroyed || this.#stream.closed) return
-    this.#stream.sendTrailers(fieldRecord(this.#trailers))
+    this.#say(() => this.#stream.sendTrailers(fieldRecord(this.#trailers)))
     this.#refuseRest()
   }
 

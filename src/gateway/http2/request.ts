@@ -94,7 +94,7 @@ export function bodyOf(stream: ServerHttp2Stream, { headers }: Arrival): Request
         if (!over) step()
         over = true
       }
-      if (stream.destroyed || stream.aborted) return once(() => sink.fail(null))
+      if (stream.destroyed || stream.closed) return once(() => sink.fail(null))
       if (headers.some(([name]) => name === 'expect') && !stream.headersSent)
         stream.additionalHeaders({ ':status': constants.HTTP_STATUS_CONTINUE })
       stream.on('data', (chunk: Buffer) => {
