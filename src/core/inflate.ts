@@ -21,6 +21,9 @@ interface Code {
   readonly symbols: Uint16Array
 }
 
+/** Most trials write little. It is the same for all: what one call returned is gone with the next. */
+const firstOutput = new Uint8Array(4096)
+
 /** Thrown within this file alone, to leave the decoder from any depth. */
 class Stopped {
   readonly outcome: Exclude<Inflated, 'done'>
@@ -31,7 +34,8 @@ class Stopped {
 
 /**
  * Undoes DEFLATE (RFC 1951), written for judging what nobody asked for: it stops at the first thing that is not
- * allowed and writes no more than `most` bytes. `output` is what was written until then, whatever the outcome.
+ * allowed and writes no more than `most` bytes. `output` is what was written until then, whatever the outcome; it is good
+ * until the next call.
  */
 export function inflate(input: Uint8Array, from: number, most: number): { outcome: Inflated; output: Uint8Array } {
   const state = new Inflater(input, from, most)
@@ -51,7 +55,7 @@ class Inflater {
     this.#input = input
     this.#at = from
     this.#most = most
-    this.output = new Uint8Array(Math.min(1024, most))
+    this.output = firstOutput.subarray(0, most)
   }
 
   run(): Inflated {

@@ -17,6 +17,9 @@ for (const [value, character] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 base64Values[0x2d] = 62
 base64Values[0x5f] = 63
 
+/** `H`, with which gzip begins in base64. */
+const GZIP_BEGINNING = 0x48
+
 interface Magic {
   readonly text: Buffer
   readonly isHexadecimal: boolean
@@ -83,7 +86,8 @@ export function findPacked(
       while (over < end && (base64Values[text[over] ?? 0] ?? 0) >= 0) over++
       const isTorn = over === end && open
       const begins = start > 0 || (base64Values[before] ?? 0) < 0
-      if (begins && (isTorn || over - start >= FEWEST_CHARACTERS)) over = judge(start, false, over)
+      if (begins && (isTorn || over - start >= FEWEST_CHARACTERS) && mayBePacked(text, start, over))
+        over = judge(start, false, over)
     }
     floor = over
     probe = over + FEWEST_CHARACTERS - 1
@@ -101,6 +105,15 @@ export function packedUntil(text: Uint8Array, from: number, end: number): number
 
 function isBetween(byte: number): boolean {
   return byte === 0x3d || byte === 0x0a || byte === 0x0d || byte === 0x5c
+}
+
+/** Whether the first byte allows it: of the four kinds of block that DEFLATE data may begin with, one is none. */
+function mayBePacked(text: Uint8Array, start: number, end: number): boolean {
+  if (end - start < 2) return true
+  const first = base64Values[text[start] ?? 0] ?? 0
+  return (
+    (((first & 1) << 2) | ((base64Values[text[start + 1] ?? 0] ?? 0) >> 4)) >> 1 !== 3 || text[start] === GZIP_BEGINNING
+  )
 }
 
 /** Where the text ends in the beginning of `magic`; its end if it does not. */

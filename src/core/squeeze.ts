@@ -4,7 +4,7 @@ import { hexDigit } from './unescape.ts'
 import { WrittenCharacter } from './written-character.ts'
 
 /** Positions are known exactly once in so many bytes; between them a stretch is read again. */
-const SEGMENT_BYTES = 512
+const SEGMENT_BYTES = 128
 /** In the tables below: not a letter, so it is never kept. A letter has bit 5 set, these have not. */
 const SPECIAL = 0x40
 const MARK = 0x80

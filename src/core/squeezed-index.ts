@@ -16,7 +16,7 @@ export const INDEXED_LETTERS_MAXIMUM = 128
 /** A part that occurs in more secrets than this says nothing (the head of every JWT), and is not looked for. */
 const COMMON_FROM = 8
 /** A part with fewer different letters is no part of a key. */
-const FEWEST_DIFFERENT = 5
+const FEWEST_DIFFERENT = 3
 
 /** With more values than this, the forms that hardly anybody writes are left out: they are more than half of all. */
 export const RARE_FORMS_VALUES_MAXIMUM = 2_000
