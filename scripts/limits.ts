@@ -2,6 +2,11 @@ import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
 import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
 import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
 import { maximumPatternsPerGrant } from '../src/core/policy.ts'
+import { JUNK_MAXIMUM_BYTES } from '../src/core/part-chains.ts'
+import { PACKED_MAXIMUM_BYTES, UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO_MAXIMUM } from '../src/core/packed.ts'
+import { WATCHED_REPORTS_MAXIMUM } from '../src/core/placeholder-watch.ts'
+import { RARE_FORMS_VALUES_MAXIMUM } from '../src/core/squeezed-index.ts'
+import { GAP_MAXIMUM_BYTES, PLACE_MAXIMUM_BYTES } from '../src/core/squeezed-view.ts'
 import { WHOLE_BODY_BYTES } from '../src/gateway/answer.ts'
 import { LAYERS_MAXIMUM } from '../src/gateway/codings.ts'
 import { BODY_TIMEOUT_MILLISECONDS, CONNECTIONS_MAXIMUM, HEADERS_TIMEOUT_MILLISECONDS } from '../src/gateway/dial.ts'
@@ -150,6 +155,23 @@ export function limitsPage(): string {
     ['live sessions; placeholders of one', `${maximumLiveSessions}; ${maximumPlaceholdersPerSession}`, '`overloaded`'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
+    [
+      'bytes between two letters of a secret; between two parts of one',
+      `${GAP_MAXIMUM_BYTES}; ${JUNK_MAXIMUM_BYTES}`,
+      'not recognised',
+    ],
+    ['a secret as it is written; held back of an answer', kibibytes(PLACE_MAXIMUM_BYTES), 'not recognised; passed on'],
+    [
+      'compressed data in base64; what they unfold to',
+      `${kibibytes(PACKED_MAXIMUM_BYTES)}; ${UNPACKED_RATIO_MAXIMUM} times as much, at least ${kibibytes(UNPACKED_ALWAYS_BYTES)}`,
+      'replaced unread',
+    ],
+    [
+      'secrets for which rarer combinations of encodings are looked for',
+      String(RARE_FORMS_VALUES_MAXIMUM),
+      'the common ones are',
+    ],
+    ['placeholders reported of one stream', String(WATCHED_REPORTS_MAXIMUM), 'more are not'],
     ['versions of a credential that answers are searched for', String(VERSIONS_SEARCHED_FOR), 'older ones are not'],
   ]
   return `# Limits
