@@ -1,11 +1,10 @@
 import { leadsLetter, letterOf } from './letters.ts'
+import { tagEnd } from './markup.ts'
 import { controlLength, CUT, LONGEST_CONTROL_BYTES } from './terminal.ts'
 import { hexDigit, isAlphanumeric } from './unescape.ts'
 
 /** How many escape characters may be written by an escape in turn, one within the other. */
 export const NESTED_ESCAPES_MAXIMUM = 8
-/** The longest tag of a markup language that is passed over as one, in bytes. */
-export const LONGEST_TAG_BYTES = 96
 /** The longest name or number between `&` and `;`. */
 const LONGEST_REFERENCE = 10
 
@@ -333,46 +332,10 @@ export class WrittenCharacter {
     return first === to ? from : this.#meant(code, to + 1)
   }
 
-  /**
-   * A tag of a markup language. One that holds an escape is read, not passed over: a value in it may be all
-   * that somebody wants to hide.
-   */
   #tag(at: number): number {
-    const text = this.#text
-    if (at >= this.#end) return this.#final ? at : CUT
-    const first = text[at] ?? 0
-    if (first !== 0x2f && first !== 0x21 && ((first | 0x20) < 0x61 || (first | 0x20) > 0x7a)) return at
-    const limit = Math.min(this.#end, at + LONGEST_TAG_BYTES)
-    for (let i = at; i < limit; i++) {
-      const byte = text[i] ?? 0
-      if (byte === 0x3e) {
-        this.undone = true
-        return i + 1
-      }
-      if (byte === BACKSLASH || byte === PERCENT || byte === AMPERSAND) {
-        // Within JSON a quote belongs to a tag like anything else, and a tag that is escaped ends with an escape.
-        if (byte === BACKSLASH && text[i + 1] === 0x22) continue
-        const length = this.#escapedEndOfTag(i)
-        if (length === CUT) return CUT
-        if (length === 0) return at
-        this.undone = true
-        return i + length
-      }
-      if (endsTag(byte)) return at
-    }
-    return limit < at + LONGEST_TAG_BYTES && !this.#final ? CUT : at
-  }
-
-  /** Length of an escaped `>` at `at`; 0 if there is none. */
-  #escapedEndOfTag(at: number): number {
-    const text = this.#text
-    for (const end of endsOfTag) {
-      let same = 0
-      while (same < end.length && at + same < this.#end && ((text[at + same] ?? 0) | 0x20) === end[same]) same++
-      if (same === end.length) return same
-      if (at + same >= this.#end && !this.#final) return CUT
-    }
-    return 0
+    const next = tagEnd(this.#text, at, this.#end, this.#final)
+    if (next > at) this.undone = true
+    return next
   }
 
   /** `=3D`: RFC 2045 section 6.7. A letter so written counts only in a row of them, for `key=ABC` is far more common. */
@@ -439,12 +402,3 @@ function digitOf(byte: number): number {
 function upperHexDigit(byte: number): number {
   return byte >= 0x61 ? -1 : hexDigit(byte)
 }
-
-function endsTag(byte: number): boolean {
-  return byte < 0x20 || byte === LESS || byte === 0x7b || byte === 0x7d
-}
-
-/** A `>` as it is escaped, each byte with bit 5 set, as letters in lower case have it. */
-const endsOfTag = ['\\u003e', '\\x3e', '%3e', '&gt;'].map((text) =>
-  Uint8Array.from(Buffer.from(text), (byte) => byte | 0x20),
-)
