@@ -109,7 +109,8 @@ const names = new Map([
   ['apos', 0x27],
 ])
 
-function referenceValue(text: Uint8Array, from: number, to: number): number {
+/** What is meant by the name or number between `&` and `;`, or -1. */
+export function referenceValue(text: Uint8Array, from: number, to: number): number {
   if (text[from] !== 0x23) return names.get(String.fromCharCode(...text.subarray(from, to)).toLowerCase()) ?? -1
   const radix = text[from + 1] === 0x78 || text[from + 1] === 0x58 ? 16 : 10
   const first = radix === 16 ? from + 2 : from + 1

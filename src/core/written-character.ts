@@ -1,7 +1,7 @@
 import { leadsLetter, letterOf } from './letters.ts'
 import { tagEnd } from './markup.ts'
 import { controlLength, CUT, LONGEST_CONTROL_BYTES } from './terminal.ts'
-import { hexDigit, isAlphanumeric } from './unescape.ts'
+import { hexDigit, isAlphanumeric, referenceValue } from './unescape.ts'
 
 /** How many escape characters may be written by an escape in turn, one within the other. */
 export const NESTED_ESCAPES_MAXIMUM = 8
@@ -311,25 +311,9 @@ export class WrittenCharacter {
   }
 
   #referred(from: number, to: number): number {
-    const text = this.#text
-    if (text[from] !== 0x23) {
-      const isAmp =
-        to - from === 3 &&
-        ((text[from] ?? 0) | 0x20) === 0x61 &&
-        ((text[from + 1] ?? 0) | 0x20) === 0x6d &&
-        ((text[from + 2] ?? 0) | 0x20) === 0x70
-      return this.#meant(isAmp ? AMPERSAND : 0, to + 1)
-    }
-    const hexadecimal = ((text[from + 1] ?? 0) | 0x20) === 0x78
-    const first = hexadecimal ? from + 2 : from + 1
-    const radix = hexadecimal ? 16 : 10
-    let code = 0
-    for (let i = first; i < to; i++) {
-      const digit = hexDigit(text[i] ?? 0)
-      if (digit < 0 || digit >= radix) return from
-      code = code * radix + digit
-    }
-    return first === to ? from : this.#meant(code, to + 1)
+    const code = referenceValue(this.#text, from, to)
+    if (code >= 0) return this.#meant(code, to + 1)
+    return this.#text[from] === 0x23 ? from : this.#meant(0, to + 1)
   }
 
   #tag(at: number): number {
