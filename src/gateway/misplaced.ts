@@ -6,6 +6,8 @@ import type { Located, Unlisted } from './locate.ts'
 
 /** The same text of the same session in the same place on the way to the same host is not reported again for this long: a conversation brings its history with every call. */
 export const REPORTED_AGAIN_MILLISECONDS = 10 * 60_000
+/** Findings about the head of one request: an agent names its headers as it likes, and each could have an entry. */
+export const FINDINGS_MAXIMUM = 8
 /** Reports that are remembered for that; past it all are forgotten. */
 const REMEMBERED_MAXIMUM = 10_000
 
@@ -34,15 +36,16 @@ export function createMisplaced(parts: {
 }): Misplaced {
   const reported = new Map<string, number>()
 
-  function report(exchange: string, place: Located | Unlisted, where: string, text: string): void {
+  /** Whether it was written down. */
+  function report(exchange: string, place: Located | Unlisted, where: string, text: string): boolean {
     const { caller, head } = place
     const owner = ownerOf(text)
     // Anybody can write down what only looks like one.
-    if (owner === null) return
+    if (owner === null) return false
     const now = parts.now()
     const key = `${caller.sessionId} ${head.host} ${where} ${text}`
     const before = reported.get(key)
-    if (before !== undefined && now - before < REPORTED_AGAIN_MILLISECONDS) return
+    if (before !== undefined && now - before < REPORTED_AGAIN_MILLISECONDS) return false
     if (reported.size >= REMEMBERED_MAXIMUM) reported.clear()
     reported.set(key, now)
     const finding = {
@@ -58,6 +61,7 @@ export function createMisplaced(parts: {
       where,
     } as const
     void parts.journal.append(finding, { linger: true }).catch(() => undefined)
+    return true
   }
 
   function ownerOf(text: string): Pick<Caller, 'agent' | 'sessionId'> | null {
@@ -67,21 +71,27 @@ export function createMisplaced(parts: {
     return 'refusal' in found ? (found.caller ?? null) : found
   }
 
-  function look(exchange: string, place: Located | Unlisted, where: string, text: string): void {
+  /** How many findings that made. */
+  function look(exchange: string, place: Located | Unlisted, where: string, text: string): number {
     const presented = place.kind === 'service' ? place.presented : null
     const rest = presented === null ? text : text.replace(presented, '')
-    if (!MARKS.test(rest)) return
+    if (!MARKS.test(rest)) return 0
     const watch = createPlaceholderWatch()
     const bytes = Buffer.from(rest, 'latin1')
+    let made = 0
     for (const found of [...watch.push(bytes), ...watch.end()])
-      if (found !== presented) report(exchange, place, where, found)
+      if (found !== presented && made < FINDINGS_MAXIMUM && report(exchange, place, where, found)) made += 1
+    return made
   }
 
   return {
     inHead(exchange, place) {
       const { head } = place
-      look(exchange, place, 'target', head.target)
-      for (const [name, value] of head.headers) look(exchange, place, name, value)
+      let made = look(exchange, place, 'target', head.target)
+      for (const [name, value] of head.headers) {
+        if (made >= FINDINGS_MAXIMUM) return
+        made += look(exchange, place, name, value)
+      }
     },
     inBody(exchange, place, body) {
       if (body === null) return null
