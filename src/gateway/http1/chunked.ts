@@ -1,5 +1,5 @@
 import type { HeaderPair } from '../../core/request.ts'
-import { isFault, readHeaders } from './head.ts'
+import { FRAMING, isFault, readHeaders } from './head.ts'
 
 /** Hexadecimal digits of a chunk's size: more than any body that is sent. */
 export const CHUNK_SIZE_MAXIMUM_DIGITS = 12
@@ -102,7 +102,8 @@ class Reader implements ChunkedReader {
       return this.#tail.length >= TRAILERS_MAXIMUM_BYTES ? 'malformed' : 'more'
     }
     const trailers = readHeaders(this.#tail.slice(0, end + 2), 0)
-    if (isFault(trailers)) return 'malformed'
+    // RFC 9110 section 6.5.1: a length behind the body would be a second one.
+    if (isFault(trailers) || trailers.some(([name]) => FRAMING.has(name))) return 'malformed'
     this.trailers = trailers
     this.position = from + end + 4 - before
     return 'ended'

@@ -70,8 +70,9 @@ export function headEnd(bytes: Buffer, from: number): number | null | Fault {
 const TOKEN = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/
 /** RFC 9112 section 3: one space between the parts, and nothing in the target that ends it. */
 const REQUEST_LINE = /^([A-Z-]{1,32}) ([\x21-\x7e]+) HTTP\/1\.([01])$/
-/** Origin form, absolute form, asterisk form. */
-const TARGET = /^(?:\/|[A-Za-z]+:\/\/|\*$)/
+/** Origin form, absolute form with the characters of an authority (RFC 3986 section 3.2), asterisk form. */
+const TARGET = /^(?:\/|[A-Za-z]+:\/\/[0-9A-Za-z\-._~!$&'()*+,;=:@%[\]]*(?:[/?]|$)|\*$)/
+const AUTHORITY = /^[0-9A-Za-z\-._~!$&'()*+,;=:@%[\]]+$/
 /** A method that nobody has registered has no meaning that policy could know. */
 const methods: ReadonlySet<string> = new Set(METHODS)
 /** RFC 9112 section 4. The reason may be empty; the space before it may then be missing, as many servers leave it out. */
@@ -87,7 +88,7 @@ export function readRequest(bytes: Buffer, from: number, end: number): ReadReque
   const line = REQUEST_LINE.exec(text.slice(0, lineEnd))
   if (line === null) return malformed
   const [, method = '', target = '', minor] = line
-  if (!methods.has(method) || (method !== 'CONNECT' && !TARGET.test(target))) return malformed
+  if (!methods.has(method) || !(method === 'CONNECT' ? AUTHORITY : TARGET).test(target)) return malformed
   const version = minor === '0' ? '1.0' : '1.1'
   const headers = readHeaders(text, lineEnd + 2)
   if (isFault(headers)) return headers
@@ -132,6 +133,9 @@ export function readAnswer(bytes: Buffer, from: number, end: number, method: str
   }
 }
 
+/** Headers that say where a body ends. */
+export const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding'])
+
 /** The field lines of `text` from `at` on, each ended by CRLF; names in lower case. Also reads trailers. */
 export function readHeaders(text: string, at: number): HeaderPair[] | Fault {
   const headers: HeaderPair[] = []
@@ -148,7 +152,10 @@ export function readHeaders(text: string, at: number): HeaderPair[] | Fault {
     while (last > first && isBlank(text.charCodeAt(last - 1))) last--
     const value = text.slice(first, last)
     if (!VALUE.test(value)) return malformed
-    if (headers.push([name.toLowerCase(), value]) > HEADERS_MAXIMUM_COUNT) return tooLarge
+    const lower = name.toLowerCase()
+    // White space by RFC 9110 section 5.6.3, but not to every parser, and here the body depends on it.
+    if (FRAMING.has(lower) && text.charCodeAt(end - 1) === 0x09) return malformed
+    if (headers.push([lower, value]) > HEADERS_MAXIMUM_COUNT) return tooLarge
     at = end + 2
   }
   return headers

@@ -165,8 +165,7 @@ class ServerConnection {
     const end = headEnd(held, 0)
     if (end === null) {
       this.#headSince ??= performance.now()
-      // A head never begins with a line break, and no method is this long: what cannot become a head is not waited for.
-      return held[0] === 0x0d || held[0] === 0x0a ? this.#fault({ fault: 'malformed' }) : false
+      return canBecomeHead(held) ? false : this.#fault({ fault: 'malformed' })
     }
     this.#headSince = null
     if (typeof end !== 'number') return this.#fault(end)
@@ -360,6 +359,12 @@ class ServerConnection {
     stream.pause()
     if (unread.length > 0) stream.unshift(unread)
   }
+}
+
+/** What cannot become a head is not waited for: another protocol, or lines that end in another way. */
+function canBecomeHead(bytes: Buffer): boolean {
+  const lineEnd = bytes.indexOf(0x0a)
+  return isCapital(bytes[0] ?? 0) && (lineEnd < 0 || bytes[lineEnd - 1] === 0x0d)
 }
 
 function isCapital(byte: number): boolean {
