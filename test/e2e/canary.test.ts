@@ -347,6 +347,20 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
         keep(`${id} by CONNECT ${authority}`, tunnelled.bytes)
       }
       keep(`${id} by the socket`, await throughSocket(id))
+      const socket = callOf(id, '/socket')
+      const messages = await rawRequest({
+        port,
+        target: `/s/${id}${socket.target}`,
+        headers: {
+          ...socket.headers,
+          connection: 'Upgrade',
+          upgrade: 'websocket',
+          'sec-websocket-version': '13',
+          'sec-websocket-key': 'AAAAAAAAAAAAAAAAAAAAAA==',
+        },
+      })
+      expect(messages.status, `${id}: ${messages.body.toString()}`).toBe(id === 'c-pem' ? 500 : 101)
+      keep(`${id} by WebSocket`, messages.bytes)
       for (const way of ways) {
         const { target, headers } = callOf(id, `/as/${way}`)
         const answer = await rawRequest({ port, target: `/s/${id}${target}`, headers }).catch((error: unknown) => error)

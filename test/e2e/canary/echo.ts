@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { brotliCompressSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
+import { WebSocketServer } from 'ws'
 import { disguises } from './secrets.ts'
 
 /** The worst upstream there is: it gives back everything that it heard, however it is asked to. */
@@ -50,6 +51,28 @@ export async function startEcho(): Promise<EchoUpstream> {
       )
       heard.push(text)
       answer(request, response, text)
+    })
+  })
+  const sockets = new WebSocketServer({ noServer: true })
+  server.on('upgrade', (request, stream, early) => {
+    heard.push([request.method, request.url, ...request.rawHeaders].join('\n'))
+    sockets.once('headers', (headers) =>
+      headers.push(`X-Heard: ${encodeURIComponent(request.headers.authorization ?? '')}`),
+    )
+    sockets.handleUpgrade(request, stream, early, (socket) => {
+      socket.send(request.rawHeaders.join('\n'))
+      for (const secret of secretsIn(request)) {
+        for (const write of Object.values(disguises)) socket.send(write(secret))
+        socket.send(Buffer.from(secret).subarray(0, 10), { fin: false })
+        socket.send(Buffer.from(secret).subarray(10), { fin: true })
+        // A part of a secret is none that could be recognised.
+        if (secret.length <= 120) socket.ping(secret)
+      }
+      socket.close(
+        1000,
+        secretsIn(request).find((secret) => secret.length <= 120),
+      )
+      stream.end()
     })
   })
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done))
