@@ -1,4 +1,5 @@
 import { pathOf } from '../core/request.ts'
+import type { NeedleSet } from '../core/needles.ts'
 import { scrubText } from '../core/scrub.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { JournalEvent } from '../journal/event.ts'
@@ -101,9 +102,26 @@ function credentialOf(place: Located | Unlisted, { records }: Pick<RecordPorts, 
 }
 
 function recordedPath(place: Located | Unlisted, { needles }: Pick<RecordPorts, 'needles'>): string {
-  const path = scrubText(needles.of('', null), pathOf(place.head.target)).text
+  const path = scrubbedPath(needles.of('', null), pathOf(place.head.target))
   const presented = place.kind === 'service' ? place.presented : null
   return shortened(presented === null ? path : path.replaceAll(presented, '[placeholder]'))
+}
+
+/** Paths of which is remembered what is written of them; agents ask for the same few all the time. */
+const PATHS_MAXIMUM = 1_024
+const REMEMBERED_PATH_MAXIMUM_CHARACTERS = 256
+const paths = new WeakMap<NeedleSet, Map<string, string>>()
+
+function scrubbedPath(needles: NeedleSet, path: string): string {
+  let known = paths.get(needles)
+  const scrubbed = known?.get(path)
+  if (scrubbed !== undefined) return scrubbed
+  const { text } = scrubText(needles, path)
+  if (path.length > REMEMBERED_PATH_MAXIMUM_CHARACTERS) return text
+  if (known === undefined) paths.set(needles, (known = new Map()))
+  if (known.size >= PATHS_MAXIMUM) known.clear()
+  known.set(path, text)
+  return text
 }
 
 function shortened(path: string): string {
