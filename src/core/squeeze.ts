@@ -190,6 +190,12 @@ export class Squeezed {
     let at = this.#points[2 * segment] ?? 0
     const last = this.#before(segment + 1) - this.#before(segment)
     for (let found = 0; found < last;) {
+      // Both ways of reading find the same letters. If they ever did not, the place would reach too far, and not for ever.
+      if (at >= this.#end) {
+        this.#starts.fill(this.#end, found, last)
+        this.#ends.fill(this.#end, found, last)
+        break
+      }
       const { length, letter } = this.#step(at)
       if (letter !== 0) {
         this.#starts[found] = at
@@ -247,7 +253,7 @@ function quickly(text: Uint8Array, at: number, end: number): number {
     return code < 0x80 && beginsNothing[code] === 1 ? TAKEN | 0x300 | (asciiLetters[code] ?? 0) : 0
   }
   // An equals sign that no digit follows is nothing but a sign.
-  return mark === 0x3d && (digits[next] ?? 0) > 15 ? 0x100 : 0
+  return mark === 0x3d && (digits[next] ?? 0) > 15 && !marks.includes(next) ? 0x100 : 0
 }
 
 const digits = Uint16Array.from({ length: 256 }, (_, byte) => {
@@ -260,7 +266,8 @@ const beginsNothing = Uint8Array.from({ length: 128 }, (_, code) => (code === 0x
 const afterBackslash = Uint32Array.from({ length: 256 }, (_, byte) => {
   if (byte === 0x75) return byte
   if ([0x62, 0x66, 0x6e, 0x72, 0x74, 0x76].includes(byte)) return TAKEN | 0x200
-  return byte === 0x5c || (byte < 0x80 && asciiLetters[byte] !== 0) ? 0 : 0x100
+  // Another mark may turn out to be the letter that makes this an escape.
+  return marks.includes(byte) || (byte < 0x80 && asciiLetters[byte] !== 0) ? 0 : 0x100
 })
 
 const plain = { length: 1, letter: 0 }
@@ -294,6 +301,8 @@ function beginsNone(first: number, second: number): boolean {
   const isDigit = hexDigit(second) >= 0
   const isLetter = second < 0x80 && asciiLetters[second] !== 0
   if (first >= 0x80) return second < 0x80 || second > 0xbf
+  // What the second begins may turn out to be what the first needs.
+  if (marks.includes(second)) return false
   if (first === 0x3d) return !isDigit
   if (first === 0x25) return !isDigit && second !== 0x25
   if (first === 0x26) return !isLetter && second !== 0x23
