@@ -40,6 +40,13 @@ import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
+import {
+  UNDECLARED_HELD_MAXIMUM_BYTES,
+  UNDECLARED_LAG_BYTES,
+  UNDECLARED_LAYERS_MAXIMUM,
+  UNFOLDED_ALWAYS_BYTES,
+  UNFOLDED_RATIO_MAXIMUM,
+} from '../src/gateway/undeclared.ts'
 import { HELLO_TIMEOUT_MILLISECONDS, TUNNEL_IDLE_MILLISECONDS } from '../src/gateway/tunnel.ts'
 import { LOOK_DESCRIPTORS_MAXIMUM, LOOK_PROCESSES_MAXIMUM } from '../src/identity/socket-owners.ts'
 import {
@@ -72,6 +79,21 @@ export function limitsPage(): string {
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],
+    [
+      'layers of an answer that is compressed without saying so',
+      String(UNDECLARED_LAYERS_MAXIMUM),
+      'passed as they are',
+    ],
+    [
+      'bytes of such an answer that stay behind until they are judged; at most',
+      `${kibibytes(UNDECLARED_LAG_BYTES)}; ${kibibytes(UNDECLARED_HELD_MAXIMUM_BYTES)}`,
+      '`answer_withheld`',
+    ],
+    [
+      'what such an answer may unfold to',
+      `${kibibytes(UNFOLDED_ALWAYS_BYTES)} and ${UNFOLDED_RATIO_MAXIMUM} times its length`,
+      '`answer_withheld`',
+    ],
     ['time to connect to a service', seconds(CONNECT_TIMEOUT_MILLISECONDS), '`upstream_timeout`'],
     ['time until a service begins to answer', seconds(HEADERS_TIMEOUT_MILLISECONDS), '`upstream_timeout`'],
     ['silence within an answer', seconds(BODY_TIMEOUT_MILLISECONDS), 'answer broken off'],
@@ -102,7 +124,11 @@ export function limitsPage(): string {
       `${INFLIGHT_MAXIMUM}; ${SESSION_INFLIGHT_MAXIMUM}`,
       '`overloaded`',
     ],
-    ['HTTP/2: requests at once on one connection', String(STREAMS_MAXIMUM_COUNT), '`overloaded`, the stream is refused'],
+    [
+      'HTTP/2: requests at once on one connection',
+      String(STREAMS_MAXIMUM_COUNT),
+      '`overloaded`, the stream is refused',
+    ],
     [
       'HTTP/2: a block of headers, compressed; its CONTINUATION frames',
       `${kibibytes(HEADER_BLOCK_MAXIMUM_BYTES)}; ${CONTINUATIONS_MAXIMUM_COUNT}`,

@@ -7,6 +7,7 @@ import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
 import { isGrpc, messageCoding, MessageScrubber, scrubBinary, type MessageCoding } from './grpc/messages.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
+import { codingOf, Undeclared } from './undeclared.ts'
 
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
 export const WHOLE_BODY_BYTES = 65_536
@@ -183,30 +184,46 @@ class WholeScrubber implements BodyScrubber {
   end(): void | Promise<void> {
     const [first] = this.#pieces
     if (first === undefined) return
-    const { bytes, hits } = scrubBytes(this.#needles, this.#pieces.length === 1 ? first : Buffer.concat(this.#pieces))
-    this.hits = hits
-    return this.#sink(bytes)
+    const whole = this.#pieces.length === 1 ? first : Buffer.concat(this.#pieces)
+    return typeof codingOf(whole) === 'string' ? this.#unfolded(whole) : this.#scrubbed(whole)
   }
 
   destroy(): void {
     this.#pieces.length = 0
   }
+
+  readonly #scrubbed: Sink = (whole) => {
+    const { bytes, hits } = scrubBytes(this.#needles, whole)
+    this.hits = hits
+    return this.#sink(bytes)
+  }
+
+  async #unfolded(whole: Uint8Array): Promise<void> {
+    const undeclared = new Undeclared(this.#needles)
+    const nothing: Sink = () => undefined
+    await undeclared.push(whole, nothing)
+    await undeclared.end(nothing)
+    return this.#scrubbed(whole)
+  }
 }
 
 /**
- * `#clean` is made where it is declared and sees nothing but its object. Made in the constructor, with a view
- * of its parameters, it kept every exchange in memory until the next full collection, and those cost more than
+ * `#clean` and `#decoded` are made where they are declared and see nothing but their object. Made in the constructor, with a view
+ * of its parameters, such a function kept every exchange in memory until the next full collection, and those cost more than
  * all the rest of an answer (V8 13.6; seen as objects that each scavenge moves to old space).
  */
 class DecodingScrubber implements BodyScrubber {
   readonly #decoder: ContentDecoder | null
   readonly #scrubber: Scrubber
   readonly #sink: Sink
+  readonly #undeclared: Undeclared
   readonly #clean: Sink = (piece) => drain(this.#scrubber.push(piece), this.#sink)
+  readonly #decoded: Sink = (piece) => this.#undeclared.push(piece, this.#clean)
 
   constructor(decoder: ContentDecoder | null, needles: NeedleSet, sink: Sink) {
     this.#decoder = decoder
     this.#scrubber = createScrubber(needles)
+    this.#undeclared = new Undeclared(needles)
     this.#sink = sink
   }
 
@@ -217,16 +234,22 @@ class DecodingScrubber implements BodyScrubber {
   push(chunk: Uint8Array): void | Promise<void> {
     // An answer that may not have a body is not allowed to smuggle one.
     if (this.#decoder === null) throw new KeywardError('upstream_broken', 'A body came with an answer that has none.')
-    return this.#decoder.push(chunk, this.#clean)
+    return this.#decoder.push(chunk, this.#decoded)
   }
 
   end(): void | Promise<void> {
-    const ended = this.#decoder?.end(this.#clean)
-    return ended === undefined ? this.#rest() : ended.then(() => this.#rest())
+    const ended = this.#decoder?.end(this.#decoded)
+    return ended === undefined ? this.#judged() : ended.then(() => this.#judged())
   }
 
   destroy(): void {
     this.#decoder?.destroy()
+    this.#undeclared.destroy()
+  }
+
+  #judged(): void | Promise<void> {
+    const judged = this.#undeclared.end(this.#clean)
+    return judged === undefined ? this.#rest() : judged.then(() => this.#rest())
   }
 
   #rest(): void | Promise<void> {
