@@ -7,6 +7,7 @@ import type { Credentials, OpenVersion } from '../vault/credentials.ts'
 import type { Arrival } from './arrival.ts'
 import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
+import { bodyWithoutMethod, namesMethod } from './form-method.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import type { Misplaced } from './misplaced.ts'
@@ -97,7 +98,7 @@ async function perform(p: Performance): Promise<void> {
   } catch (error) {
     return refuse(arrival, place, refusalFrom(error), reply, ports)
   }
-  const gathered = await gathering
+  const gathered = withoutMethod(p, await gathering)
   // Journal and body took their time; what was true before may have been revoked since.
   const changed = changedSince(p)
   let end: RelayEnd
@@ -116,6 +117,11 @@ async function perform(p: Performance): Promise<void> {
   p.hold.settle(null)
   // Not waited for: everything that this request holds would live on until the disk has answered.
   void recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
+}
+
+/** A body that would change what was decided on is refused like a query that would. */
+function withoutMethod(p: Performance, gathered: Awaited<ReturnType<typeof gather>>): typeof gathered {
+  return gathered === 'gone' || isRefusal(gathered) ? gathered : bodyWithoutMethod(p.place.head, gathered.body)
 }
 
 function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
@@ -202,15 +208,11 @@ function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Un
   return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
-/** Some frameworks take the method from here, behind the back of whoever judged the request line. */
-const METHOD_IN_QUERY = /[?&](?:_|%5f)method=/i
-
 function judge(arrival: Arrival, place: Located, ports: ExchangePorts): Judged {
   const { head, caller } = place
   const changed = stillAllowed(place, ports)
   if (changed !== null) return changed
-  if (METHOD_IN_QUERY.test(head.target))
-    return { refusal: 'method_refused', detail: 'The query would change the method.' }
+  if (namesMethod(head.target)) return { refusal: 'method_refused', detail: 'The query would change the method.' }
   const grants = ports.grants.of(caller.agentId, place.credentialId)
   const asked = askedFor(head.method, place, grants, ports)
   if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
