@@ -45,6 +45,7 @@ export const errors = {
   operation_not_allowed: { status: 403, exit: 1, title: 'No grant allows this operation.', next: '`keyward grant list --agent A` shows what is allowed; the operator may add the operation.' },
   operation_denied: { status: 403, exit: 1, title: 'A grant denies this operation.', next: '`keyward grant list --agent A` shows the rule.' },
   operation_sealed: { status: 403, exit: 1, title: 'This operation hands out credentials, which Keyward does not pass on.', next: 'Let a person do this outside the agent.' },
+  credential_withheld: { status: 403, exit: 1, title: 'The answer hands out a credential, which Keyward does not pass on.', next: 'Let a person do this outside the agent. If the agent is meant to have it, the operator lists the call under `handsOut` in the service file.' },
   rate_exceeded: { status: 429, exit: 1, title: 'The rate limit of the grant is reached.', next: 'Wait as long as Retry-After says.' },
   concurrency_exceeded: { status: 429, exit: 1, title: 'As many requests as the grant allows are in flight.', next: 'Wait for one of them to end.' },
   environment_mismatch: { status: 403, exit: 1, title: 'Agent and credential belong to different environments.', next: 'Use a credential of the agent’s own environment.' },

@@ -7,7 +7,7 @@ import { pathOf } from './request.ts'
 import { compileRules, tableOf } from './rule-set.ts'
 import type { OperationTable, RuleSet } from './rule-set.ts'
 
-export { operationOf, sealedBy } from './rule-set.ts'
+export { mayHandOut, operationOf, sealedBy } from './rule-set.ts'
 
 export type GrantLimits = GrantRecord['limits']
 

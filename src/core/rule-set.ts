@@ -142,18 +142,30 @@ export function operationOf(operations: readonly NamedOperation[], method: strin
   return tableOf(operations).nameOf(viewPath(method, path, 'exact'), 'exact')
 }
 
-const sealedSets = new WeakMap<readonly string[], RuleSet>()
+const listed: Readonly<Record<Reading, WeakMap<readonly string[], RuleSet>>> = {
+  exact: new WeakMap(),
+  wide: new WeakMap(),
+}
 
 /**
  * The first of a service's sealed patterns that fits the request, or null. Read as widely as a deny.
  * The same list is compiled once.
  */
 export function sealedBy(patterns: readonly string[], method: string, path: string): string | null {
+  return listedBy(patterns, method, path, 'wide')
+}
+
+/** Whether a service's patterns of calls that may hand out a credential fit the request. Read as narrowly as an allow. */
+export function mayHandOut(patterns: readonly string[], method: string, path: string): boolean {
+  return listedBy(patterns, method, path, 'exact') !== null
+}
+
+function listedBy(patterns: readonly string[], method: string, path: string, reading: Reading): string | null {
   if (patterns.length === 0) return null
-  let rules = sealedSets.get(patterns)
+  let rules = listed[reading].get(patterns)
   if (rules === undefined) {
-    rules = compileRules(patterns, 'wide')
-    sealedSets.set(patterns, rules)
+    rules = compileRules(patterns, reading)
+    listed[reading].set(patterns, rules)
   }
-  return rules.find(viewPath(method, path, 'wide'), null)
+  return rules.find(viewPath(method, path, reading), null)
 }

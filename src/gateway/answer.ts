@@ -5,6 +5,7 @@ import { headerValues } from '../core/request.ts'
 import { createScrubber, scrubBytes, scrubText, type Scrubber } from '../core/scrub.ts'
 import { contentDecoder } from './codings.ts'
 import type { ContentDecoder, Sink } from './codings.ts'
+import { isTypeOfHandedOut } from './handed-out.ts'
 import { isGrpc, messageCoding, MessageScrubber, scrubBinary, type MessageCoding } from './grpc/messages.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 import { codingOf, Undeclared } from './undeclared.ts'
@@ -45,6 +46,8 @@ export interface AnswerHead {
   readonly messages: MessageCoding | null
   /** The body is announced as small: gather it and send its length, instead of chunks. */
   readonly gather: boolean
+  /** Its length is not announced, and credentials are handed out in bodies of this type: hold it until that can be judged. */
+  readonly judge: boolean
 }
 
 /**
@@ -104,6 +107,7 @@ export function answerHead(
     hits,
     decoder: hasBody ? decoder : null,
     messages,
+    judge: hasBody && length === null && !grpc && isTypeOfHandedOut(upstream.headers),
     gather: hasBody && length !== null && length <= WHOLE_BODY_BYTES && !isEventStream(upstream.headers),
   }
 }

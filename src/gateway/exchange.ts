@@ -1,5 +1,5 @@
 import type { ErrorCode } from '../core/errors.ts'
-import { decide, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
+import { decide, mayHandOut, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
 import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
@@ -156,6 +156,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
         ...common,
         body,
         needles,
+        mayHandOut: () => mayHandOut(service.handsOut ?? [], place.head.method, pathOf(place.head.target)),
         watch: (end) => ports.inflight.add({ ...entry, end }),
       })
     return await relayUpgrade({

@@ -14,6 +14,7 @@ import {
 import type { Protocol } from './arrival.ts'
 import type { AnswerListener, Dialler, Flow } from './dial.ts'
 import type { Sink } from './codings.ts'
+import { FirstObject, handsOutCredential } from './handed-out.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
 import { isRefusal, sendRefusal, type Refusal } from './refusal.ts'
 import type { UpstreamBody } from './body.ts'
@@ -26,6 +27,8 @@ export interface RelayOptions {
   /** Null: a host that nobody guards; nothing was put in, so nothing is looked for. */
   readonly service: Service | null
   readonly needles: NeedleSet | null
+  /** Whether the service says that this very call may hand out a credential. Absent: it may not. */
+  readonly mayHandOut?: () => boolean
   readonly dialler: Pick<Dialler, 'send'>
   /** What the request came over. */
   readonly protocol: Protocol
@@ -66,6 +69,7 @@ class Relay implements AnswerListener {
   /** Pieces of a small body that will be sent with its length; null once chunks go out as they come. */
   #gathered: Uint8Array[] | null = null
   #gatheredBytes = 0
+  readonly #firstObject = new FirstObject()
   #wakeWriter: (() => void) | null = null
   #status: number | null = null
   #bytesUp = 0
@@ -113,7 +117,7 @@ class Relay implements AnswerListener {
     if (isRefusal(answer)) return this.#finish('refused', answer.refusal, answer)
     this.#answer = answer
     this.#scrubber = bodyScrubber(answer, needles, this.#sink)
-    if (answer.gather) this.#gathered = []
+    if (answer.gather || answer.judge) this.#gathered = []
     else reply.start(answer.status, answer.headers)
   }
 
@@ -139,7 +143,7 @@ class Relay implements AnswerListener {
       if (waiting === undefined) this.#complete(trailers)
       else
         waiting.then(
-          () => this.#complete(trailers),
+          () => this.#guarded(() => this.#complete(trailers)),
           (error: unknown) => this.#failed(error),
         )
     })
@@ -159,12 +163,35 @@ class Relay implements AnswerListener {
     if (this.#gathered === null || this.#answer === null) return this.#write(piece)
     this.#gathered.push(piece)
     this.#gatheredBytes += piece.byteLength
-    if (this.#gatheredBytes <= WHOLE_BODY_BYTES) return undefined
     // The announced length is that of the coded body; decoded, it may be anything.
-    const gathered = Buffer.concat(this.#gathered)
+    if (this.#gatheredBytes > WHOLE_BODY_BYTES) return this.#writeGathered(this.#answer, this.#gathered)
+    if (!this.#answer.judge) return undefined
+    if (this.#firstObject.push(piece)) return this.#writeGathered(this.#answer, this.#judged(this.#gathered))
+    // White space at the beginning tells the reader that the answer is still being made.
+    if (this.#firstObject.isBlank) {
+      this.#gathered = []
+      if (!this.#options.reply.started) this.#options.reply.start(this.#answer.status, this.#answer.headers)
+      return this.#write(piece)
+    }
+    return undefined
+  }
+
+  /** From here on the body goes out as it comes. */
+  #writeGathered(answer: AnswerHead, gathered: readonly Uint8Array[]): Promise<void> | undefined {
     this.#gathered = null
-    this.#options.reply.start(this.#answer.status, this.#answer.headers)
-    return this.#write(gathered)
+    if (!this.#options.reply.started) this.#options.reply.start(answer.status, answer.headers)
+    return gathered.length === 0 ? undefined : this.#write(Buffer.concat(gathered))
+  }
+
+  /** The same pieces, unless they hand out a credential. */
+  #judged(pieces: readonly Uint8Array[]): readonly Uint8Array[] {
+    const [first = new Uint8Array(0), ...others] = pieces
+    if (
+      !handsOutCredential(others.length === 0 ? first : Buffer.concat(pieces)) ||
+      this.#options.mayHandOut?.() === true
+    )
+      return pieces
+    throw new KeywardError('credential_withheld')
   }
 
   #write(piece: Uint8Array): Promise<void> | undefined {
@@ -188,6 +215,10 @@ class Relay implements AnswerListener {
   #complete(trailers: readonly HeaderPair[]): void {
     if (this.#over) return
     const { reply, needles } = this.#options
+    if (this.#gathered !== null && this.#answer !== null) {
+      const pieces = this.#judged(this.#gathered)
+      if (this.#answer.judge) void this.#writeGathered(this.#answer, pieces)
+    }
     if (this.#gathered !== null && this.#answer !== null) {
       const whole =
         this.#gathered.length === 1 ? (this.#gathered[0] ?? new Uint8Array(0)) : Buffer.concat(this.#gathered)

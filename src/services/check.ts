@@ -105,7 +105,7 @@ function variableProblem(path: readonly string[], name: string): ServiceProblem[
     : [{ path, message: `the variable ${JSON.stringify(name)} is not upper-case letters, digits and _` }]
 }
 
-function operationProblems({ operations, sealed }: Service): ServiceProblem[] {
+function operationProblems({ operations, sealed, handsOut }: Service): ServiceProblem[] {
   const problems: ServiceProblem[] = []
   for (const [index, operation] of operations.entries()) {
     problems.push(...patternProblems(['operations', index, 'match'], operation.match, 'path'))
@@ -113,6 +113,8 @@ function operationProblems({ operations, sealed }: Service): ServiceProblem[] {
   }
   for (const [index, pattern] of (sealed ?? []).entries())
     problems.push(...patternProblems(['sealed', index], pattern, 'path'))
+  for (const [index, pattern] of (handsOut ?? []).entries())
+    problems.push(...patternProblems(['handsOut', index], pattern, 'path'))
   return problems
 }
 

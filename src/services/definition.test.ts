@@ -57,6 +57,7 @@ operations:
   - { name: orders.list, match: GET /orders }
   - { name: orders.delete, match: 'DELETE /orders/{order}', destructive: true }
 sealed: ['POST /tokens']
+handsOut: ['POST /login']
 detector: generic
 encodedSlash: true
 `)
@@ -143,6 +144,7 @@ test.each([
   ],
   ['a pointer twice', `${minimal}frames: [{ pointer: /a }, { pointer: /a }]\n`, /^Line 4.*twice/],
   ['more pointers than are looked at', `${minimal}frames: [${'{ pointer: /a }, '.repeat(9)}]\n`, /^Line 4/],
+  ['a malformed pattern in handsOut', `${minimal}handsOut: [login]\n`, /^Line 4/],
   ['a malformed sealed pattern', `${minimal}sealed: [POST tokens]\n`, /^Line 4/],
   [
     'a field that would fill a host but is secret',

@@ -35,6 +35,7 @@ const definition = z.strictObject({
   variables: z.record(z.string(), oneOrMore).exactOptional(),
   operations: operations.exactOptional(),
   sealed: patterns.exactOptional(),
+  handsOut: patterns.exactOptional(),
   frames: framePlaces.exactOptional(),
   detector: z.string().exactOptional(),
   encodedSlash: z.boolean().exactOptional(),

@@ -54,6 +54,7 @@ export const serviceRow: z.ZodType<Service> = z.strictObject({
   detector: z.string().exactOptional(),
   encodedSlash: z.boolean().exactOptional(),
   sealed: patterns.exactOptional(),
+  handsOut: patterns.exactOptional(),
   frames: framePlaces.exactOptional(),
   checked: z.enum(['sdk', 'documented']),
   source: z.string(),

@@ -31,6 +31,8 @@ export interface Service {
   readonly encodedSlash?: boolean
   /** Calls whose answer hands out a credential, or that make one valid: refused (`METHOD /path` patterns, `*` for any method). Absent where the vendor has no such call. */
   readonly sealed?: readonly string[]
+  /** Calls whose answer may hold a token or key for the agent to have (`METHOD /path` patterns): it is not withheld. What is sealed stays so. */
+  readonly handsOut?: readonly string[]
   /** Places in text messages of a WebSocket where a credential may be put: a placeholder there is replaced, anywhere else it stays. Absent where the vendor takes none in messages. */
   readonly frames?: readonly FramePlace[]
   /** Whether the row was checked against an official SDK, or rests on documentation alone. */

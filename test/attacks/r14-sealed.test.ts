@@ -1,16 +1,19 @@
+import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { injectCredential } from '../../src/injectors/placement.ts'
 import { hostsOf } from '../../src/services/hosts.ts'
 import { services } from '../../src/services/index.ts'
 import type { Service } from '../../src/services/service.ts'
 import { codeOf, madeUp, type Ask, type Held, type Login } from '../e2e/gateway/harness.ts'
-import { attack, fronts, open, type Front } from './attack.ts'
+import { always } from '../e2e/gateway/upstream.ts'
+import { attack, fronts, type Front } from './attack.ts'
 import { openScene, type Scene } from './scene.ts'
 
 /** R14: calls whose answer is a credential that nobody could know, so that nobody could find it there. */
 
 let scene: Scene
 let issuer: Held
+let lender: Held
 const held = new Map<string, Held>()
 const withSeals: readonly Service[] = services.filter((service: Service) => service.sealed !== undefined)
 
@@ -41,6 +44,7 @@ beforeAll(async () => {
     sealed: ['* /oauth/**', 'POST /keys'],
     allow: ['token.create', 'POST /oauth/token', 'POST /keys', '*'],
   })
+  lender = await scene.stage.hold({ id: 'lender', endpoint: scene.upstream.origin, handsOut: ['GET /session'] })
 })
 afterAll(() => scene.close())
 
@@ -129,4 +133,81 @@ attack('R14', 'what is sealed stays so, whatever a grant allows by name', fronts
   expect(scene.upstream.received().length).toBe(before)
 })
 
-open('R14', 'the answer of an OAuth token endpoint at a path that no row seals')
+/** What an endpoint says that hands out a credential, and the type under which it does. */
+const handed: readonly [what: string, type: string, body: () => string][] = [
+  [
+    'a token (RFC 6749)',
+    'application/json;charset=UTF-8',
+    () => JSON.stringify({ access_token: madeUp(), token_type: 'Bearer', expires_in: 3600 }),
+  ],
+  ['a token as a form', 'application/x-www-form-urlencoded', () => `access_token=${madeUp()}&token_type=bearer`],
+  ['a refresh token', 'application/json', () => JSON.stringify({ refresh_token: madeUp() })],
+  [
+    'a registered client (RFC 7591)',
+    'application/json',
+    () => JSON.stringify({ client_id: 'me', client_secret: madeUp() }),
+  ],
+  [
+    'a key file of a service account',
+    'application/json',
+    () => JSON.stringify({ private_key: madeUp(), client_email: 'a@b.example' }, null, 2),
+  ],
+  [
+    'keys of AWS as JSON',
+    'application/x-amz-json-1.1',
+    () => JSON.stringify({ Credentials: { AccessKeyId: 'A', SecretAccessKey: madeUp() } }),
+  ],
+  [
+    'keys of AWS as XML',
+    'text/xml',
+    () =>
+      `<AssumeRoleResponse><Credentials><SecretAccessKey>${madeUp()}</SecretAccessKey></Credentials></AssumeRoleResponse>`,
+  ],
+]
+
+attack('R14', 'a credential that an answer hands out at a path that no row seals', fronts, async (front) => {
+  const own = await scene.stage.login('triage')
+  for (const [what, type, body] of handed) {
+    const text = body()
+    const whole = { 'content-type': type, 'content-length': String(text.length) }
+    const answers = [
+      always(200, whole, text),
+      always(
+        200,
+        { ...whole, 'content-length': String(gzipSync(text).length), 'content-encoding': 'gzip' },
+        gzipSync(text),
+      ),
+      // In pieces without a length, as those types allow it.
+      inPieces(type, text),
+    ]
+    for (const handler of answers) {
+      scene.answer(handler)
+      const answer = await scene.stage.request(askIssuer(front, issuer, own, '/session'))
+      expect(codeOf(answer), what).toBe('credential_withheld')
+      expect(JSON.parse(answer.body.toString()).next, what).toContain('handsOut')
+    }
+  }
+  // Where the service says that the agent is to have it, it comes as it is; beside that it does not.
+  const [, type = '', body = () => ''] = handed[0] ?? []
+  const text = body()
+  for (const handler of [
+    always(200, { 'content-type': type, 'content-length': String(text.length) }, text),
+    inPieces(type, text),
+  ]) {
+    scene.answer(handler)
+    expect((await scene.stage.request(askIssuer(front, lender, own, '/session'))).body.toString()).toBe(text)
+    expect(codeOf(await scene.stage.request(askIssuer(front, lender, own, '/Session')))).toBe('credential_withheld')
+  }
+})
+
+function askIssuer(front: Front, at: Held, who: Login, target: string): Ask {
+  return { ...front, held: at, login: who, target, headers: [['Authorization', `Bearer ${who.placeholder(at)}`]] }
+}
+
+function inPieces(type: string, text: string): Parameters<Scene['answer']>[0] {
+  return (_request, response) => {
+    response.writeHead(200, { 'content-type': type })
+    for (let at = 0; at < text.length; at += 16) response.write(text.slice(at, at + 16))
+    response.end()
+  }
+}

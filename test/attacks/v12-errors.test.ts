@@ -50,6 +50,8 @@ beforeAll(async () => {
   scene.answer((_request, response, got) => {
     if (got.target.startsWith('/hang')) return void waiting.push(() => response.end())
     if (got.target.startsWith('/unheard')) response.setHeader('content-encoding', 'x-unheard')
+    if (got.target.startsWith('/login'))
+      return void response.end(JSON.stringify({ refresh_token: got.rawHeaders.join(' ') }))
     response.end(got.rawHeaders.join('\n'))
   })
 })
@@ -235,6 +237,7 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
   operation_not_allowed: async () => ({ ask: (await place({ allow: ['GET /only/this'] })).own }),
   operation_denied: async () => ({ ask: (await place({ deny: ['*'] })).own }),
   operation_sealed: async () => ({ ask: (await place({ sealed: ['* /**'] })).own }),
+  credential_withheld: async () => ({ ask: { ...(await place()).own, target: '/login' } }),
   rate_exceeded: async (front) => {
     const where = await place({ limits: { rate: { count: 1, perSeconds: 60 } } })
     await scene.stage.request({ ...front, ...where.own })

@@ -44,6 +44,7 @@ export interface HeldOptions {
   readonly values?: Readonly<Record<string, string>>
   readonly operations?: readonly Operation[]
   readonly sealed?: readonly string[]
+  readonly handsOut?: readonly string[]
   readonly frames?: Service['frames']
   readonly encodedSlash?: boolean
   readonly environment?: string
@@ -213,6 +214,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         ...(wanted.trust === undefined ? {} : { trust: wanted.trust }),
         ...(wanted.http2 === undefined ? {} : { http2: wanted.http2 }),
         ...(wanted.sealed === undefined ? {} : { sealed: wanted.sealed }),
+        ...(wanted.handsOut === undefined ? {} : { handsOut: wanted.handsOut }),
         ...(wanted.frames === undefined ? {} : { frames: wanted.frames }),
         ...(wanted.encodedSlash === undefined ? {} : { encodedSlash: wanted.encodedSlash }),
       }
