@@ -8,6 +8,7 @@ import type { ContentDecoder, Sink } from './codings.ts'
 import { isTypeOfHandedOut } from './handed-out.ts'
 import { isGrpc, messageCoding, MessageScrubber, scrubBinary, type MessageCoding } from './grpc/messages.ts'
 import { withoutHopByHop } from './hop-by-hop.ts'
+import { JoinedEvents } from './joined-events.ts'
 import { codingOf, Undeclared } from './undeclared.ts'
 
 /** Bodies up to this length may be gathered, so that their answer keeps a Content-Length. */
@@ -44,6 +45,8 @@ export interface AnswerHead {
   readonly decoder: ContentDecoder | null
   /** The compression of its messages, if the body is one of gRPC. */
   readonly messages: MessageCoding | null
+  /** The body is a stream of events, whose reader joins what they carry. */
+  readonly events: boolean
   /** The body is announced as small: gather it and send its length, instead of chunks. */
   readonly gather: boolean
   /** Its length is not announced, and credentials are handed out in bodies of this type: hold it until that can be judged. */
@@ -107,6 +110,7 @@ export function answerHead(
     hits,
     decoder: hasBody ? decoder : null,
     messages,
+    events: hasBody && !grpc && isEventStream(upstream.headers),
     judge: hasBody && length === null && !grpc && isTypeOfHandedOut(upstream.headers),
     gather: hasBody && length !== null && length <= WHOLE_BODY_BYTES && !isEventStream(upstream.headers),
   }
@@ -166,7 +170,7 @@ export function bodyScrubber(head: AnswerHead, needles: NeedleSet, sink: Sink): 
   if (head.messages !== null) return new MessageScrubber(needles, head.messages, sink)
   return head.gather && head.decoder?.identity === true
     ? new WholeScrubber(needles, sink)
-    : new DecodingScrubber(head.decoder, needles, sink)
+    : new DecodingScrubber(head, needles, sink)
 }
 
 /** A small body is looked at once, when it is there. */
@@ -212,7 +216,7 @@ class WholeScrubber implements BodyScrubber {
 }
 
 /**
- * `#clean` and `#decoded` are made where they are declared and see nothing but their object. Made in the constructor, with a view
+ * `#clean` and those around it are made where they are declared and see nothing but their object. Made in the constructor, with a view
  * of its parameters, such a function kept every exchange in memory until the next full collection, and those cost more than
  * all the rest of an answer (V8 13.6; seen as objects that each scavenge moves to old space).
  */
@@ -221,11 +225,14 @@ class DecodingScrubber implements BodyScrubber {
   readonly #scrubber: Scrubber
   readonly #sink: Sink
   readonly #undeclared: Undeclared
-  readonly #clean: Sink = (piece) => drain(this.#scrubber.push(piece), this.#sink)
+  readonly #events: JoinedEvents | null
+  readonly #joined: Sink = (piece) => (this.#events === null ? this.#sink(piece) : this.#events.push(piece, this.#sink))
+  readonly #clean: Sink = (piece) => drain(this.#scrubber.push(piece), this.#joined)
   readonly #decoded: Sink = (piece) => this.#undeclared.push(piece, this.#clean)
 
-  constructor(decoder: ContentDecoder | null, needles: NeedleSet, sink: Sink) {
+  constructor({ decoder, events }: AnswerHead, needles: NeedleSet, sink: Sink) {
     this.#decoder = decoder
+    this.#events = events && needles.count > 0 ? new JoinedEvents(needles) : null
     this.#scrubber = createScrubber(needles)
     this.#undeclared = new Undeclared(needles)
     this.#sink = sink
@@ -257,7 +264,8 @@ class DecodingScrubber implements BodyScrubber {
   }
 
   #rest(): void | Promise<void> {
-    return drain(this.#scrubber.end(), this.#sink)
+    const drained = drain(this.#scrubber.end(), this.#joined)
+    return drained === undefined ? this.#events?.end(this.#sink) : drained.then(() => this.#events?.end(this.#sink))
   }
 }
 
@@ -276,6 +284,8 @@ function lengthOf(headers: readonly HeaderPair[]): number | null {
 
 function isEventStream(headers: readonly HeaderPair[]): boolean {
   return headerValues(headers, 'content-type').some((value) =>
-    /^\s*(?:text\/event-stream|application\/(?:x-ndjson|stream\+json|json-seq|grpc))/i.test(value),
+    /^\s*(?:text\/event-stream|application\/(?:x-ndjson|ndjson|jsonl|x-jsonlines|stream\+json|json-seq|grpc))/i.test(
+      value,
+    ),
   )
 }

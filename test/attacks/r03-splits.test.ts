@@ -3,7 +3,7 @@ import { startH2Upstream, type H2Upstream } from '../e2e/gateway/h2-upstream.ts'
 import type { Ask } from '../e2e/gateway/harness.ts'
 import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Held, Login } from '../e2e/gateway/harness.ts'
-import { attack, fronts, open, type Front } from './attack.ts'
+import { attack, fronts, type Front } from './attack.ts'
 import { allOf, bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 
 /** R3: the secret arrives in two parts, cut at each of its bytes in turn. */
@@ -115,4 +115,55 @@ attack('R3', 'one byte at a time', fronts, async (front) => {
   expect(answer.body.toString()).toBe(`data: <${scene.login.placeholder(scene.echo)}>\n\n`)
 })
 
-open('R3', 'a secret divided over two events, whose reader joins what they carry')
+/** Events in which services stream a text, and how their reader takes it out. */
+const streams: readonly [what: string, type: string, write: (piece: string) => string, read: RegExp][] = [
+  [
+    'chat completions',
+    'text/event-stream',
+    (piece) =>
+      `data: ${JSON.stringify({ id: 'chatcmpl-1', object: 'chat.completion.chunk', created: 1, model: 'm', choices: [{ index: 0, delta: { content: piece }, finish_reason: null }] })}\n\n`,
+    /"content":"([^"]*)"/g,
+  ],
+  [
+    'messages',
+    'text/event-stream; charset=utf-8',
+    (piece) =>
+      `event: content_block_delta\ndata: ${JSON.stringify({ type: 'content_block_delta', index: 0, delta: { type: 'text_delta', text: piece } })}\n\n`,
+    /"text":"([^"]*)"/g,
+  ],
+  [
+    'generated content',
+    'text/event-stream',
+    (piece) =>
+      `data: ${JSON.stringify({ candidates: [{ content: { parts: [{ text: piece }], role: 'model' } }] })}\r\n\r\n`,
+    /"text":"([^"]*)"/g,
+  ],
+  [
+    'lines of JSON',
+    'application/x-ndjson',
+    (piece) => `${JSON.stringify({ model: 'm', message: { role: 'assistant', content: piece } })}\n`,
+    /"content":"([^"]*)"/g,
+  ],
+]
+
+attack('R3', 'a secret divided over events, whose reader joins what they carry', fronts, async (front) => {
+  const secret = scene.echo.secret()
+  for (const [what, type, write, read] of streams)
+    for (const size of [1, 4, 7, Math.ceil(secret.length / 2)]) {
+      const stream = (text: string): string[] =>
+        Array.from({ length: Math.ceil(text.length / size) }, (_, at) => write(text.slice(at * size, (at + 1) * size)))
+      const send = (events: readonly string[]) =>
+        scene.answer((_request, response) => {
+          response.writeHead(200, { 'content-type': type })
+          for (const event of events) response.write(event)
+          response.end()
+        })
+      send(stream(`The key is ${secret}.`))
+      const answer = await scene.ask(front).catch(() => null)
+      const joined = [...(answer?.body.toString() ?? '').matchAll(read)].map(([, piece]) => piece).join('')
+      expectNoPiece(joined, secret, `${what} of ${size}`)
+      const clean = stream('The key is a thing of beauty, and the answer comes one token at a time.')
+      send(clean)
+      expect((await scene.ask(front)).body.toString(), what).toBe(clean.join(''))
+    }
+})

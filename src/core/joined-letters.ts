@@ -1,0 +1,74 @@
+import { asciiLetters, letterOf } from './letters.ts'
+import { HIT_STRIDE, type Hits } from './needle-index.ts'
+import type { NeedleSet } from './needles.ts'
+import { INDEXED_LETTERS_MAXIMUM } from './squeezed-index.ts'
+
+/** From so many letters of a secret on, what brings them is held back. Fewer are met by chance, and say little. */
+export const JOINED_HELD_FROM_LETTERS = 8
+/** Letters of one text that are remembered. A secret of which more are needed is not found in pieces. */
+export const JOINED_LETTERS_MAXIMUM = 16_384
+
+/** What a text is, as far as it is known: free of secrets, perhaps within one, or with one in it. */
+export type Joined = 'clear' | 'held' | 'found'
+
+/** Looks for secrets by their letters in a text that comes in small pieces, each of which the reader has at once. */
+export class JoinedLetters {
+  readonly #needles: NeedleSet
+  #letters = new Uint8Array(64)
+  #count = 0
+
+  constructor(needles: NeedleSet) {
+    this.#needles = needles
+  }
+
+  push(piece: string): Joined {
+    const before = this.#count
+    this.#append(piece)
+    if (this.#count === before) return before < JOINED_HELD_FROM_LETTERS ? 'clear' : this.#state()
+    return this.#state()
+  }
+
+  #state(): Joined {
+    const { squeezed } = this.#needles
+    let keep = squeezed.index.heldFrom(this.#letters, 0, this.#count)
+    const found: Hits = []
+    squeezed.index.find(this.#letters, this.#count, found)
+    for (let i = 0; i < found.length; i += HIT_STRIDE) {
+      const at = found[i] ?? 0
+      const needle = found[i + 2] ?? 0
+      if (squeezed.offsetOf(needle) >= 0) continue
+      const rest = this.#rest(at, needle)
+      if (rest === 'found') return 'found'
+      if (rest === 'held') keep = Math.min(keep, at)
+    }
+    this.#letters.copyWithin(0, keep, this.#count)
+    this.#count -= keep
+    return this.#count < JOINED_HELD_FROM_LETTERS ? 'clear' : 'held'
+  }
+
+  /** Of a long form only the beginning is indexed. */
+  #rest(at: number, needle: number): Joined {
+    const { squeezed } = this.#needles
+    let length = squeezed.index.lengthOf(needle)
+    if (length < INDEXED_LETTERS_MAXIMUM) return 'found'
+    const { letters } = squeezed.form(squeezed.formOf(needle))
+    while (length < letters.length && at + length < this.#count && letters[length] === this.#letters[at + length])
+      length++
+    if (length === letters.length) return 'found'
+    return at + length === this.#count && letters.length <= JOINED_LETTERS_MAXIMUM ? 'held' : 'clear'
+  }
+
+  #append(piece: string): void {
+    const room = this.#count + piece.length
+    if (room > this.#letters.length) {
+      const grown = new Uint8Array(2 * room)
+      grown.set(this.#letters.subarray(0, this.#count))
+      this.#letters = grown
+    }
+    for (let i = 0; i < piece.length; i++) {
+      const code = piece.charCodeAt(i)
+      const letter = code < 0x80 ? (asciiLetters[code] ?? 0) : letterOf(piece.codePointAt(i) ?? 0)
+      if (letter !== 0) this.#letters[this.#count++] = letter
+    }
+  }
+}
