@@ -39,6 +39,13 @@ import { SOCKETS_MAXIMUM } from '../src/gateway/listener.ts'
 import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
+import { PARAMETER_NAME_MAXIMUM_BYTES } from '../src/gateway/form-method.ts'
+import {
+  EVENT_LINE_MAXIMUM_BYTES,
+  EVENT_PLACES_MAXIMUM,
+  EVENTS_HELD_MAXIMUM_BYTES,
+} from '../src/gateway/joined-events.ts'
+import { JOINED_LETTERS_MAXIMUM } from '../src/core/joined-letters.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import {
   UNDECLARED_HELD_MAXIMUM_BYTES,
@@ -79,6 +86,17 @@ export function limitsPage(): string {
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],
+    [
+      'a line of a stream of events whose texts are joined; events that wait',
+      `${kibibytes(EVENT_LINE_MAXIMUM_BYTES)}; ${kibibytes(EVENTS_HELD_MAXIMUM_BYTES)}`,
+      'passed without being joined; answer broken off',
+    ],
+    [
+      'places in events whose texts are joined; letters of each that are remembered',
+      `${EVENT_PLACES_MAXIMUM}; ${JOINED_LETTERS_MAXIMUM}`,
+      'forgotten',
+    ],
+    ['name of a form parameter that is read', `${PARAMETER_NAME_MAXIMUM_BYTES} B`, 'another name'],
     [
       'layers of an answer that is compressed without saying so',
       String(UNDECLARED_LAYERS_MAXIMUM),

@@ -3,7 +3,12 @@ import { describe, expect, test } from 'vitest'
 import { JOINED_HELD_FROM_LETTERS } from '../core/joined-letters.ts'
 import { needlesOf } from '../core/needles.ts'
 import { createScrubber } from '../core/scrub.ts'
-import { EVENT_LINE_MAXIMUM_BYTES, EVENTS_HELD_MAXIMUM_BYTES, JoinedEvents } from './joined-events.ts'
+import {
+  EVENT_LINE_MAXIMUM_BYTES,
+  EVENT_PLACES_MAXIMUM,
+  EVENTS_HELD_MAXIMUM_BYTES,
+  JoinedEvents,
+} from './joined-events.ts'
 
 const secret = `sk-proj-${randomBytes(20).toString('hex')}`
 const long = randomBytes(600).toString('base64')
@@ -125,6 +130,18 @@ test('an event goes on with its last byte, unless it may belong to a secret', ()
   expect(out).toBe('')
   push(write('?!', 0) + write('no', 0))
   expect(out).toBe(`${begun}: keep-alive\n\n${write('?!', 0)}${write('no', 0)}`)
+})
+
+test('places are bounded, and forgetting them lets nothing wait for ever', async () => {
+  const events = [
+    `data: ${secret.slice(0, 20)}\n\n`,
+    `data: ${JSON.stringify(Object.fromEntries(Array.from({ length: EVENT_PLACES_MAXIMUM + 1 }, (_, at) => [`n${at}`, 'x'])))}\n\n`,
+  ]
+  const joined = new JoinedEvents(needles)
+  let out = ''
+  for (const event of events)
+    await joined.push(Buffer.from(event), (piece) => void (out += Buffer.from(piece).toString()))
+  expect(out).toBe(events.join(''))
 })
 
 test('lines and waiting events are bounded', async () => {

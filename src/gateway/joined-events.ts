@@ -7,20 +7,24 @@ import type { Sink } from './codings.ts'
 export const EVENT_LINE_MAXIMUM_BYTES = 65_536
 /** Events that wait because they may bring a secret bit by bit. Past it the answer is broken off. */
 export const EVENTS_HELD_MAXIMUM_BYTES = 1_048_576
-/** Places in the events of one stream whose texts are put together. */
-export const EVENT_PLACES_MAXIMUM = 256
+/** Places in the events of one stream that are remembered; past it all are forgotten. */
+export const EVENT_PLACES_MAXIMUM = 1_024
 /** How deep in an event texts are looked for. */
 const DEPTH_MAXIMUM = 12
 /** A longer text that is the same in two events in a row (an id, the name of a model) is no piece of anything. */
-const REPEATED_FROM_CHARACTERS = 12
+const REPEATED_FROM_CHARACTERS = 8
 
 const empty = new Uint8Array(0)
 
+/** A place in an event, by the names that lead to it, and the text that was put together there. */
 interface Place {
-  readonly joined: JoinedLetters
+  readonly within: Map<string | number, Place>
+  joined: JoinedLetters | null
   last: string
   isHeld: boolean
 }
+
+const newPlace = (): Place => ({ within: new Map(), joined: null, last: '', isHeld: false })
 
 /**
  * Passes a stream of events on, line by line, and looks at what its reader makes of it: the texts that stand in
@@ -29,7 +33,8 @@ interface Place {
  */
 export class JoinedEvents {
   readonly #needles: NeedleSet
-  readonly #places = new Map<string, Place>()
+  #root = newPlace()
+  #placeCount = 0
   #line: Uint8Array = empty
   #isLongLine = false
   #held: Uint8Array[] = []
@@ -102,38 +107,49 @@ export class JoinedEvents {
     const start = dataAt(line)
     if (start < 0) return
     const text = Buffer.from(line.buffer, line.byteOffset, line.byteLength).toString('utf8', start)
-    this.#walk(meaningOf(text), '', DEPTH_MAXIMUM)
+    this.#walk(meaningOf(text), this.#root, DEPTH_MAXIMUM)
   }
 
-  #walk(value: unknown, path: string, depth: number): void {
-    if (typeof value === 'string') this.#join(path, value)
-    else if (typeof value === 'object' && value !== null && depth > 0) {
+  #walk(value: unknown, place: Place, depth: number): void {
+    if (typeof value === 'string') this.#join(place, value)
+    else if (isHolder(value) && depth > 0) {
       // Several texts that come in turns are told apart by a number.
-      const index: unknown = 'index' in value ? value.index : ''
-      const here = typeof index === 'number' ? `${path}#${index}` : path
-      for (const [name, inner] of Object.entries(value))
-        if (typeof inner === 'string' || typeof inner === 'object') this.#walk(inner, `${here}/${name}`, depth - 1)
+      const index = value['index']
+      const here = typeof index === 'number' ? this.#within(place, index) : place
+      for (const name in value) {
+        const inner = value[name]
+        if (typeof inner === 'string' || typeof inner === 'object')
+          this.#walk(inner, this.#within(here, name), depth - 1)
+      }
     }
   }
 
-  #join(path: string, text: string): void {
-    let place = this.#places.get(path)
-    if (place === undefined) {
-      if (this.#places.size >= EVENT_PLACES_MAXIMUM) {
-        this.#places.clear()
-        this.#heldPlaces = 0
-      }
-      place = { joined: new JoinedLetters(this.#needles), last: '', isHeld: false }
-      this.#places.set(path, place)
-    }
-    if (text.length >= REPEATED_FROM_CHARACTERS && text === place.last) return
+  #within(place: Place, name: string | number): Place {
+    const known = place.within.get(name)
+    if (known !== undefined) return known
+    const made = newPlace()
+    if (++this.#placeCount > EVENT_PLACES_MAXIMUM) {
+      this.#root = newPlace()
+      this.#placeCount = 0
+      this.#heldPlaces = 0
+    } else place.within.set(name, made)
+    return made
+  }
+
+  #join(place: Place, text: string): void {
+    if (text === '' || (text.length >= REPEATED_FROM_CHARACTERS && text === place.last)) return
     place.last = text
+    place.joined ??= new JoinedLetters(this.#needles)
     const joined = place.joined.push(text)
     if (joined === 'found') throw withheld()
     const isHeld = joined === 'held'
     if (isHeld !== place.isHeld) this.#heldPlaces += isHeld ? 1 : -1
     place.isHeld = isHeld
   }
+}
+
+function isHolder(value: unknown): value is Readonly<Record<string, unknown>> {
+  return typeof value === 'object' && value !== null
 }
 
 /** Where the data of a line begin: after the name of the field (server-sent events), or at once (a line of JSON). -1: it has none. */
