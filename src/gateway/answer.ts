@@ -200,7 +200,7 @@ class WholeScrubber implements BodyScrubber {
     this.#pieces.length = 0
   }
 
-  readonly #scrubbed: Sink = (whole) => {
+  #scrubbed(whole: Uint8Array): void | Promise<void> {
     const { bytes, hits } = scrubBytes(this.#needles, whole)
     this.hits = hits
     return this.#sink(bytes)
@@ -209,16 +209,21 @@ class WholeScrubber implements BodyScrubber {
   async #unfolded(whole: Uint8Array): Promise<void> {
     const undeclared = new Undeclared(this.#needles)
     const nothing: Sink = () => undefined
-    await undeclared.push(whole, nothing)
-    await undeclared.end(nothing)
+    try {
+      await undeclared.push(whole, nothing)
+      await undeclared.end(nothing)
+    } finally {
+      undeclared.destroy()
+    }
     return this.#scrubbed(whole)
   }
 }
 
 /**
- * `#clean` and those around it are made where they are declared and see nothing but their object. Made in the constructor, with a view
- * of its parameters, such a function kept every exchange in memory until the next full collection, and those cost more than
- * all the rest of an answer (V8 13.6; seen as objects that each scavenge moves to old space).
+ * `#clean` and those around it are made where they are declared and see nothing but their object. Made in the
+ * constructor, with a view of its parameters, such a function kept every exchange in memory until the next full
+ * collection, and those cost more than all the rest of an answer (V8 13.6; seen as objects that each scavenge
+ * moves to old space).
  */
 class DecodingScrubber implements BodyScrubber {
   readonly #decoder: ContentDecoder | null
