@@ -102,3 +102,18 @@ test('a flood of marks is not looked at for ever', () => {
   const flood = Buffer.from(`${'kwp-'.repeat(WATCHED_MARKS_MAXIMUM)}${' '.repeat(WATCHED_BYTES_PER_MARK * 10)}`)
   expect(watched(Buffer.concat([flood, Buffer.from(` ${token} `)]), [flood.length])).toEqual([token])
 })
+
+test('a mark that was encoded costs no more than a plain one, times a little', () => {
+  const cost = (pattern: string): number => {
+    const bytes = Buffer.from(pattern.repeat(WATCHED_MARKS_MAXIMUM))
+    const runs = Array.from({ length: 3 }, () => {
+      const begun = performance.now()
+      watched(bytes, [])
+      return performance.now() - begun
+    })
+    return Math.min(...runs)
+  }
+  const plain = cost('kwp')
+  // Looking through all that surrounds each mark took sixty times as long and more.
+  for (const pattern of ['a3dw', '%6b%77%70', '\\u006b\\u0077\\u0070']) expect(cost(pattern), pattern).toBeLessThan(20 * plain)
+})

@@ -4,7 +4,7 @@ import { isAlphanumeric, unescapeOnce } from './unescape.ts'
 /** No stream reports more different texts than this. */
 export const WATCHED_REPORTS_MAXIMUM = 16
 /** So many marks of one stream are looked at in a row, and one more for each so many bytes: a flood of marks costs no more than that. */
-export const WATCHED_MARKS_MAXIMUM = 4_096
+export const WATCHED_MARKS_MAXIMUM = 1_024
 export const WATCHED_BYTES_PER_MARK = 256
 /** What is kept of a stream, so that a text is found that was cut: one of full length with every character escaped. */
 export const WATCHED_TAIL_BYTES = 6 * maximumTokenLength
@@ -24,8 +24,9 @@ export interface PlaceholderWatch {
   end(): readonly string[]
 }
 
-export function createPlaceholderWatch(): PlaceholderWatch {
-  return new StreamWatch()
+/** `marksMaximum`: the same for what is short, of which there may be many. */
+export function createPlaceholderWatch(marksMaximum = WATCHED_MARKS_MAXIMUM): PlaceholderWatch {
+  return new StreamWatch(marksMaximum)
 }
 
 const nothing: readonly string[] = []
@@ -33,9 +34,15 @@ const nothing: readonly string[] = []
 const none = new Set<string>()
 
 class StreamWatch implements PlaceholderWatch {
+  readonly #marksMaximum: number
   #tail: Uint8Array = new Uint8Array(0)
-  #marksLeft = WATCHED_MARKS_MAXIMUM
+  #marksLeft: number
   #known: Set<string> = none
+
+  constructor(marksMaximum: number) {
+    this.#marksMaximum = marksMaximum
+    this.#marksLeft = marksMaximum
+  }
 
   push(chunk: Uint8Array): readonly string[] {
     if (chunk.length === 0) return nothing
@@ -45,7 +52,7 @@ class StreamWatch implements PlaceholderWatch {
     if (this.#tail.length > 0)
       this.#search(Buffer.concat([this.#tail, chunk.subarray(0, WATCHED_TAIL_BYTES)]), true, found)
     if (this.#tail.length === 0 || isLong) this.#search(chunk, true, found)
-    this.#marksLeft = Math.min(WATCHED_MARKS_MAXIMUM, this.#marksLeft + chunk.length / WATCHED_BYTES_PER_MARK)
+    this.#marksLeft = Math.min(this.#marksMaximum, this.#marksLeft + chunk.length / WATCHED_BYTES_PER_MARK)
     this.#tail = isLong
       ? chunk.slice(-WATCHED_TAIL_BYTES)
       : Buffer.concat([this.#tail, chunk]).subarray(-WATCHED_TAIL_BYTES)
@@ -114,15 +121,19 @@ function startsAt(text: Uint8Array, at: number, mark: Uint8Array): boolean {
   return true
 }
 
-/** Placeholders and tokens of which a mark was found at `at`. `open`: what touches the end of the text may go on. */
+/**
+ * The placeholder or token whose mark was found at `at`. `open`: what touches the end of the text may go on.
+ * What else lies near has marks of its own: looking through all of it for each mark would take a square of
+ * the time.
+ */
 function tokensAt(text: Uint8Array, at: number, open: boolean): string[] {
   switch (text[at]) {
     case 0x6b: // k
       return plainTokens(text, at, open)
     case 0x25: // %
-      return tokensIn(unescapeOnce(around(text, at, 3 * maximumTokenLength)), open)
+      return escapedTokens(text, at, 3 * maximumTokenLength, open)
     case 0x5c: // \\
-      return tokensIn(unescapeOnce(around(text, at, WATCHED_TAIL_BYTES)), open)
+      return escapedTokens(text, at, WATCHED_TAIL_BYTES, open)
     case 0x61: // a
       return tokensInBase64(text, at, 0, open)
     case 0x74: // t
@@ -132,12 +143,14 @@ function tokensAt(text: Uint8Array, at: number, open: boolean): string[] {
   }
 }
 
-function around(text: Uint8Array, at: number, reach: number): Uint8Array {
-  return text.subarray(Math.max(0, at - reach), at + reach)
+function escapedTokens(text: Uint8Array, at: number, reach: number, open: boolean): string[] {
+  const before = unescapeOnce(text.subarray(Math.max(0, at - reach), at))
+  const behind = unescapeOnce(text.subarray(at, at + reach))
+  return tokenAt(Buffer.concat([before, behind]), before.length, open)
 }
 
 /** `place`: of the character at `at` among the four that stand for three bytes. */
-function tokensInBase64(text: Uint8Array, at: number, place: number, open: boolean): string[] {
+function tokensInBase64(text: Uint8Array, at: number, place: 0 | 2 | 3, open: boolean): string[] {
   const reach = 4 * Math.ceil(maximumTokenLength / 3)
   let start = at
   while (start > 0 && at - start < reach && isBase64(text[start - 1] ?? 0)) start--
@@ -145,14 +158,13 @@ function tokensInBase64(text: Uint8Array, at: number, place: number, open: boole
   while (end < text.length && end - at < reach && isBase64(text[end] ?? 0)) end++
   if (end === text.length && open) return []
   start += (at - place - start) & 3
-  return tokensIn(Buffer.from(Buffer.from(text.subarray(start, end)).toString('latin1'), 'base64'), false)
+  const decoded = Buffer.from(Buffer.from(text.subarray(start, end)).toString('latin1'), 'base64')
+  return tokenAt(decoded, ((at - place - start) / 4) * 3 + Math.max(0, place - 1), false)
 }
 
-function tokensIn(text: Uint8Array, open: boolean): string[] {
-  const found: string[] = []
-  for (let at = nextMark(text, 0); at >= 0; at = nextMark(text, at + 1))
-    if (text[at] === 0x6b) found.push(...plainTokens(text, at, open))
-  return found
+/** What stands there once it is written plainly. */
+function tokenAt(text: Uint8Array, at: number, open: boolean): string[] {
+  return text[at] === 0x6b && markNear(text, at, at + 1) === at ? plainTokens(text, at, open) : []
 }
 
 function plainTokens(text: Uint8Array, at: number, open: boolean): string[] {

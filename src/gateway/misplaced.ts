@@ -8,6 +8,8 @@ import type { Located, Unlisted } from './locate.ts'
 export const REPORTED_AGAIN_MILLISECONDS = 10 * 60_000
 /** Findings about the head of one request: an agent names its headers as it likes, and each could have an entry. */
 export const FINDINGS_MAXIMUM = 8
+/** So many marks of one header are looked at; a head may have two hundred of them. */
+export const HEADER_MARKS_MAXIMUM = 64
 /** Reports that are remembered for that; past it all are forgotten. */
 const REMEMBERED_MAXIMUM = 10_000
 
@@ -76,7 +78,7 @@ export function createMisplaced(parts: {
     const presented = place.kind === 'service' ? place.presented : null
     const rest = presented === null ? text : text.replace(presented, '')
     if (!MARKS.test(rest)) return 0
-    const watch = createPlaceholderWatch()
+    const watch = createPlaceholderWatch(HEADER_MARKS_MAXIMUM)
     const bytes = Buffer.from(rest, 'latin1')
     let made = 0
     for (const found of [...watch.push(bytes), ...watch.end()])
