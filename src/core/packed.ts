@@ -6,10 +6,17 @@ export const PACKED_MAXIMUM_BYTES = 262_144
 /** Compressed data may unfold to so many times their size, and to this much in any case; beyond, they are withheld. */
 export const UNPACKED_RATIO_MAXIMUM = 32
 export const UNPACKED_ALWAYS_BYTES = 65_536
+/** So many beginnings of gzip within what was read from an earlier one are tried; what follows is withheld. By chance one comes in sixteen million characters. */
+export const OVERLAPPING_MAXIMUM_COUNT = 8
+/** So many times its length, and so much in any case, of a text is read in search of compressed data, first trials apart; where more seems to begin, it is withheld. */
+export const READ_RATIO_MAXIMUM = 16
+export const READ_ALWAYS_BYTES = 65_536
 /** The shortest run of base64 characters that is tried. */
 const FEWEST_CHARACTERS = 24
 /** So many bytes are tried before more is held back for them. */
 const TRIED_BYTES = 96
+/** What passed that is tried on so many times as much, until it is known to be nothing. */
+const TRIED_FACTOR = 8
 
 const base64Values = new Int8Array(256).fill(-1)
 for (const [value, character] of [...'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/'].entries())
@@ -60,9 +67,17 @@ export function findPacked(
   let places: number[] | null = null
   let keep = end
   let endless = false
+  let readable = READ_RATIO_MAXIMUM * end + READ_ALWAYS_BYTES
+  /** Behind all that was read. */
+  let reach = 0
+  let overlapping = 0
   /** Where to go on after what begins at `start`. */
   const judge = (start: number, isHexadecimal: boolean, next: number): number => {
-    const verdict = judged(new PackedText(text, start, end, isHexadecimal), open, holds)
+    const packed = new PackedText(text, start, end, isHexadecimal)
+    const isFlood = readable < 0 || overlapping > OVERLAPPING_MAXIMUM_COUNT
+    const verdict = isFlood ? withheld(packed) : judged(packed, open, holds)
+    readable -= Math.max(0, packed.length - 2 * TRIED_BYTES)
+    reach = Math.max(reach, packed.end)
     if (verdict === 'wait') keep = Math.min(keep, start)
     if (verdict === 'wait' || verdict === 'nothing') return next
     const over = verdict === 'endless' ? end : verdict
@@ -72,7 +87,12 @@ export function findPacked(
     return Math.max(over, next)
   }
   for (const { text: magic, isHexadecimal } of magics) {
-    for (let at = search.indexOf(magic); at >= 0;) at = search.indexOf(magic, judge(at, isHexadecimal, at + 1))
+    reach = 0
+    for (let at = search.indexOf(magic); at >= 0;) {
+      overlapping = at < reach ? overlapping + 1 : 0
+      at = search.indexOf(magic, judge(at, isHexadecimal, at + 1))
+    }
+    overlapping = 0
     if (open) keep = Math.min(keep, tornFrom(text, end, magic))
   }
   // A run that is long enough covers one of the places looked at.
@@ -136,6 +156,14 @@ function judged(packed: PackedText, open: boolean, holds: (bytes: Uint8Array) =>
   const isGzip = head[0] === 0x1f && head[1] === 0x8b
   const trial = inflate(head, dataAt, UNPACKED_ALWAYS_BYTES).outcome
   if (trial === 'broken' && !(isGzip && dataAt > 10)) return 'nothing'
+  // Most of what passes is broken a little further on, so that the rest need not be read.
+  for (let size = TRIED_FACTOR * TRIED_BYTES; !isGzip && size < PACKED_MAXIMUM_BYTES; size *= TRIED_FACTOR) {
+    const further = packed.read(size)
+    if (further.length < size) break
+    const { outcome, output } = inflate(further, dataAt, Math.max(UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO_MAXIMUM * size))
+    if (outcome === 'broken' && !holds(output)) return 'nothing'
+    if (outcome !== 'more') break
+  }
   const bytes = packed.read(PACKED_MAXIMUM_BYTES)
   const isTooLong = packed.length > PACKED_MAXIMUM_BYTES
   if (packed.isCut && open && !isTooLong) return 'wait'
@@ -146,6 +174,12 @@ function judged(packed: PackedText, open: boolean, holds: (bytes: Uint8Array) =>
   if (outcome === 'broken' && !isGzip && !holds(output)) return 'nothing'
   const over = packed.wholeEnd()
   return over === null ? 'endless' : over
+}
+
+/** All that may belong to it, unread. */
+function withheld(packed: PackedText): Verdict {
+  packed.read(TRIED_BYTES)
+  return packed.wholeEnd() ?? 'endless'
 }
 
 /** Where DEFLATE data begin after a header of gzip or zlib, or 0; -1 if the header is not all there or not right. */
