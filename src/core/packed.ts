@@ -71,10 +71,11 @@ export function findPacked(
   /** Behind all that was read. */
   let reach = 0
   let overlapping = 0
-  /** Where to go on after what begins at `start`. */
-  const judge = (start: number, isHexadecimal: boolean, next: number): number => {
+  /** Where to go on after what begins at `start`. What does not say what it is is never withheld unread: any base64 may look like it. */
+  const judge = (start: number, isHexadecimal: boolean, next: number, saysWhatItIs: boolean): number => {
     const packed = new PackedText(text, start, end, isHexadecimal)
     const isFlood = readable < 0 || overlapping > OVERLAPPING_MAXIMUM_COUNT
+    if (isFlood && !saysWhatItIs) return next
     const verdict = isFlood ? withheld(packed) : judged(packed, open, holds)
     readable -= Math.max(0, packed.length - 2 * TRIED_BYTES)
     reach = Math.max(reach, packed.end)
@@ -90,7 +91,7 @@ export function findPacked(
     reach = 0
     for (let at = search.indexOf(magic); at >= 0;) {
       overlapping = at < reach ? overlapping + 1 : 0
-      at = search.indexOf(magic, judge(at, isHexadecimal, at + 1))
+      at = search.indexOf(magic, judge(at, isHexadecimal, at + 1, true))
     }
     overlapping = 0
     if (open) keep = Math.min(keep, tornFrom(text, end, magic))
@@ -107,7 +108,7 @@ export function findPacked(
       const isTorn = over === end && open
       const begins = start > 0 || (base64Values[before] ?? 0) < 0
       if (begins && (isTorn || over - start >= FEWEST_CHARACTERS) && mayBePacked(text, start, over))
-        over = judge(start, false, over)
+        over = judge(start, false, over, false)
     }
     floor = over
     probe = over + FEWEST_CHARACTERS - 1
@@ -171,7 +172,7 @@ function judged(packed: PackedText, open: boolean, holds: (bytes: Uint8Array) =>
   const { outcome, output } = inflate(bytes, dataAt, most)
   // Whatever comes out is looked at, also where the data are damaged further on.
   if (!isTooLong && outcome !== 'too_large') return holds(output) ? packed.end : 'nothing'
-  if (outcome === 'broken' && !isGzip && !holds(output)) return 'nothing'
+  if (!isGzip && !holds(output)) return 'nothing'
   const over = packed.wholeEnd()
   return over === null ? 'endless' : over
 }

@@ -58,6 +58,9 @@ export class MessageScrubber {
   readonly #coding: MessageCoding
   readonly #sink: Sink
   #held: Buffer = Buffer.alloc(0)
+  /** Room for a compressed message that is not all there, and how much of it is: joining its pieces anew for each would take ever longer. */
+  #room: Buffer | null = null
+  #filled = 0
   #scrubber: Scrubber | null = null
   #left = 0
 
@@ -68,17 +71,28 @@ export class MessageScrubber {
   }
 
   push(chunk: Uint8Array): void | Promise<void> {
-    this.#held = this.#held.length === 0 ? Buffer.from(chunk) : Buffer.concat([this.#held, chunk])
+    let rest = chunk
+    if (this.#room !== null) {
+      const taken = Math.min(this.#room.length - this.#filled, chunk.length)
+      this.#room.set(chunk.subarray(0, taken), this.#filled)
+      this.#filled += taken
+      if (this.#filled < this.#room.length) return
+      this.#held = this.#room
+      this.#room = null
+      rest = chunk.subarray(taken)
+    }
+    if (rest.length > 0) this.#held = this.#held.length === 0 ? Buffer.from(rest) : Buffer.concat([this.#held, rest])
     return this.#advance()
   }
 
   destroy(): void {
     this.#held = Buffer.alloc(0)
+    this.#room = null
   }
 
   /** Rejects what was cut in the middle of a message. */
   end(): void {
-    if (this.#scrubber !== null || this.#held.length > 0)
+    if (this.#scrubber !== null || this.#held.length > 0 || this.#room !== null)
       throw new KeywardError('upstream_broken', 'The last message was cut short.')
   }
 
@@ -102,7 +116,10 @@ export class MessageScrubber {
         } else {
           if (length > COMPRESSED_MESSAGE_MAXIMUM_BYTES)
             throw new KeywardError('answer_withheld', 'A compressed message is too large.')
-          if (this.#held.length < PREFIX_BYTES + length) break
+          if (this.#held.length < PREFIX_BYTES + length) {
+            this.#await(PREFIX_BYTES + length)
+            break
+          }
           compressed = this.#decoded(flag, this.#take(PREFIX_BYTES + length).subarray(PREFIX_BYTES))
         }
       }
@@ -110,6 +127,12 @@ export class MessageScrubber {
     const waiting = out.length === 0 ? undefined : this.#sink(Buffer.concat(out))
     if (compressed === null) return waiting
     return this.#afterCompressed(waiting, compressed)
+  }
+
+  #await(bytes: number): void {
+    this.#room = Buffer.allocUnsafe(bytes)
+    this.#filled = this.#held.copy(this.#room)
+    this.#held = Buffer.alloc(0)
   }
 
   async #afterCompressed(waiting: void | Promise<void>, compressed: Promise<Uint8Array[]>): Promise<void> {

@@ -183,8 +183,11 @@ export class ClientConnection {
   #pump(): void {
     if (this.#pumping) return
     this.#pumping = true
-    while (this.#held.length > 0 && !this.#paused && this.#step());
-    this.#pumping = false
+    try {
+      while (this.#held.length > 0 && !this.#paused && this.#step());
+    } finally {
+      this.#pumping = false
+    }
   }
 
   #step(): boolean {
