@@ -14,7 +14,9 @@ function searched(text: Buffer, open = false): { readonly bytes: number; readonl
 }
 
 /** A block that is stored as it is, and claims to go on for long (RFC 1951 section 3.2.4). */
-const stored = Buffer.concat([Buffer.from([0, 0xff, 0xff, 0, 0]), Buffer.alloc(13)]).toString('base64').slice(0, 24)
+const stored = Buffer.concat([Buffer.from([0, 0xff, 0xff, 0, 0]), Buffer.alloc(13)])
+  .toString('base64')
+  .slice(0, 24)
 
 test('beginnings within beginnings are not each read to the end; what follows a flood of them is withheld', () => {
   // One member after the other, in one run of base64: each begins what the others go on with.

@@ -115,5 +115,6 @@ test('a mark that was encoded costs no more than a plain one, times a little', (
   }
   const plain = cost('kwp')
   // Looking through all that surrounds each mark took sixty times as long and more.
-  for (const pattern of ['a3dw', '%6b%77%70', '\\u006b\\u0077\\u0070']) expect(cost(pattern), pattern).toBeLessThan(20 * plain)
+  for (const pattern of ['a3dw', '%6b%77%70', '\\u006b\\u0077\\u0070'])
+    expect(cost(pattern), pattern).toBeLessThan(20 * plain)
 })

@@ -35,8 +35,8 @@ function contextFor(service: Service | null): SecureContext {
   return made
 }
 
-/** Opens verified connections to one origin. Rejects with `NotConnected`. */
-export type Connector = () => Promise<Socket>
+/** Opens verified connections to one origin. Rejects with `NotConnected`, also once `signal` says that nobody wants it any more. */
+export type Connector = (signal?: AbortSignal) => Promise<Socket>
 
 /**
  * A connection that has proven itself before a byte of the request is written: the address was checked
@@ -82,18 +82,25 @@ export function connector(
     return socket
   }
 
-  return async () => {
+  return async (signal) => {
     const where = await target().catch((error: unknown) => {
       throw error instanceof NotConnected ? error : new NotConnected(connectRefusal(error))
     })
+    if (signal?.aborted === true) throw new NotConnected({ refusal: 'upstream_unreachable' })
     return new Promise((done, fail) => {
       const socket = begin(where)
+      const cancel = (): void => {
+        failed(new NotConnected({ refusal: 'upstream_unreachable' }))
+        socket.destroy()
+      }
+      signal?.addEventListener('abort', cancel, { once: true })
       const timer = setTimeout(() => {
         failed(new NotConnected({ refusal: 'upstream_timeout' }))
         socket.destroy()
       }, CONNECT_TIMEOUT_MILLISECONDS)
       const failed = (error: unknown): void => {
         clearTimeout(timer)
+        signal?.removeEventListener('abort', cancel)
         session = undefined
         fail(error instanceof NotConnected ? error : new NotConnected(connectRefusal(error)))
       }
@@ -101,6 +108,7 @@ export function connector(
       socket.once('error', failed)
       socket.once(tls ? 'secureConnect' : 'connect', () => {
         clearTimeout(timer)
+        signal?.removeEventListener('abort', cancel)
         socket.removeListener('error', failed)
         done(socket)
       })

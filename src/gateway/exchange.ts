@@ -51,8 +51,25 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
   if (ports.inflight.countOf(place.caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) {
     return refuse(arrival, place, { refusal: 'overloaded', retryAfterSeconds: 1 }, reply, ports)
   }
-  if (place.kind === 'unlisted') return passUnlisted(arrival, place, body, reply, ports, startedAt)
+  // From here on it counts, also while its body is still on the way.
+  const leave = ports.inflight.reserve(place.caller.sessionId)
+  try {
+    await (place.kind === 'unlisted'
+      ? passUnlisted(arrival, place, body, reply, ports, startedAt)
+      : passListed(arrival, place, body, reply, ports, startedAt))
+  } finally {
+    leave()
+  }
+}
 
+async function passListed(
+  arrival: Arrival,
+  place: Located,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
   const judged = judge(arrival, place, ports)
   if (isRefusal(judged)) return refuse(arrival, place, judged, reply, ports)
   const { decision, operation, grants } = judged
@@ -149,7 +166,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     const head = injectCredential(place.head, place.rule, values)
     const needles = ports.needles.of(place.credentialId, place.presented)
     const { service, caller, credentialId } = place
-    const entry = { sessionId: caller.sessionId, agentId: caller.agentId, credentialId }
+    const entry = { sessionId: caller.sessionId, agentId: caller.agentId, credentialId, reserved: true }
     const common = { head, reply, service, dialler: ports.dialler, protocol: p.arrival.protocol }
     if (p.arrival.upgrade !== WEBSOCKET)
       return await relay({
@@ -301,7 +318,7 @@ async function passUnlisted(
     protocol: arrival.protocol,
     needles: null,
     watch: (stop: (code: ErrorCode) => void) =>
-      ports.inflight.add({ sessionId, agentId, credentialId: null, end: stop }),
+      ports.inflight.add({ sessionId, agentId, credentialId: null, reserved: true, end: stop }),
   }
   const end = await (arrival.upgrade === WEBSOCKET
     ? relayUpgrade({

@@ -30,3 +30,18 @@ test('what was taken back is neither counted nor ended, also when it is taken ba
   expect(ended).toEqual([])
   expect(inflight.size).toBe(0)
 })
+
+test('a place that is reserved counts until it is left, and what is added for it is not counted again', () => {
+  const inflight = createInflight()
+  const ended: string[] = []
+  const leave = inflight.reserve('one')
+  const remove = inflight.add({ ...entry('one', ended), reserved: true })
+  expect([inflight.size, inflight.countOf('one')]).toEqual([1, 1])
+  expect(inflight.endWhere(() => true, 'session_revoked')).toBe(1)
+  expect(ended).toEqual(['one session_revoked'])
+  remove()
+  expect(inflight.countOf('one')).toBe(1)
+  leave()
+  leave()
+  expect([inflight.size, inflight.countOf('one')]).toEqual([0, 0])
+})

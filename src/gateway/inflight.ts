@@ -6,6 +6,8 @@ export interface Inflight {
   /** Of one session. */
   countOf(sessionId: string): number
   add(entry: InflightEntry): () => void
+  /** Takes the place of a request before anything of it is open; gives how to leave it. What is then added for it is not counted again. */
+  reserve(sessionId: string): () => void
   endWhere(matches: (entry: InflightEntry) => boolean, code: ErrorCode): number
 }
 
@@ -16,6 +18,8 @@ export interface InflightEntry {
   readonly credentialId: string | null
   /** Of a connection that outlives the request it began with: the version of the credential that it was opened with. */
   readonly version?: number
+  /** Its place was reserved, so it takes none of its own. */
+  readonly reserved?: boolean
   end(code: ErrorCode): void
 }
 
@@ -36,6 +40,19 @@ interface Place {
 export function createInflight(): Inflight {
   const places: Place[] = []
   const bySession = new Map<string, number>()
+  let counted = 0
+
+  function enter(sessionId: string): void {
+    counted += 1
+    bySession.set(sessionId, (bySession.get(sessionId) ?? 0) + 1)
+  }
+
+  function leave(sessionId: string): void {
+    counted -= 1
+    const left = (bySession.get(sessionId) ?? 1) - 1
+    if (left === 0) bySession.delete(sessionId)
+    else bySession.set(sessionId, left)
+  }
 
   function remove(place: Place): void {
     if (places[place.at] !== place) return
@@ -44,21 +61,26 @@ export function createInflight(): Inflight {
       places[place.at] = last
       last.at = place.at
     }
-    const { sessionId } = place.entry
-    const left = (bySession.get(sessionId) ?? 1) - 1
-    if (left === 0) bySession.delete(sessionId)
-    else bySession.set(sessionId, left)
+    if (place.entry.reserved !== true) leave(place.entry.sessionId)
   }
 
   return {
     get size() {
-      return places.length
+      return counted
     },
     add(entry) {
       const place = { entry, at: places.length }
       places.push(place)
-      bySession.set(entry.sessionId, (bySession.get(entry.sessionId) ?? 0) + 1)
+      if (entry.reserved !== true) enter(entry.sessionId)
       return () => remove(place)
+    },
+    reserve(sessionId) {
+      let held = true
+      enter(sessionId)
+      return () => {
+        if (held) leave(sessionId)
+        held = false
+      }
     },
     countOf: (sessionId) => bySession.get(sessionId) ?? 0,
     endWhere(matches, code) {

@@ -37,7 +37,6 @@ interface Waiting {
   readonly head: RequestHead
   readonly body: UpstreamBody
   readonly listener: AnswerListener
-  aborted: boolean
   abort: () => void
 }
 
@@ -58,7 +57,7 @@ class Origin {
   readonly #all = new Set<ClientConnection>()
   readonly #idle: { readonly connection: ClientConnection; readonly until: number }[] = []
   readonly #waiting: Waiting[] = []
-  #opening = 0
+  readonly #attempts = new Set<AbortController>()
   readonly #http2: Http2Pool
   /** Requests go over HTTP/2 whatever they came over. */
   readonly #http2Only: boolean
@@ -84,10 +83,21 @@ class Origin {
   #sendHttp1(head: RequestHead, body: UpstreamBody, listener: AnswerListener): { abort(): void } {
     const free = this.#takeIdle()
     if (free !== null) return free.send(head, body, listener)
-    const request: Waiting = { head, body, listener, aborted: false, abort: () => void (request.aborted = true) }
+    const request: Waiting = { head, body, listener, abort: () => this.#giveUp(request) }
     this.#waiting.push(request)
     this.#openFurther()
     return { abort: () => request.abort() }
+  }
+
+  /** Connections that nobody waits for any more are not opened: whoever comes and goes quickly must not leave them behind. */
+  #giveUp(request: Waiting): void {
+    const at = this.#waiting.indexOf(request)
+    if (at < 0) return
+    this.#waiting.splice(at, 1)
+    const [attempt] = this.#attempts
+    if (attempt === undefined || this.#attempts.size <= this.#waiting.length) return
+    this.#attempts.delete(attempt)
+    attempt.abort()
   }
 
   look(): void {
@@ -103,7 +113,10 @@ class Origin {
 
   get unused(): boolean {
     return (
-      this.#all.size === this.#idle.length && this.#opening === 0 && this.#waiting.length === 0 && this.#http2.unused
+      this.#all.size === this.#idle.length &&
+      this.#attempts.size === 0 &&
+      this.#waiting.length === 0 &&
+      this.#http2.unused
     )
   }
 
@@ -125,15 +138,17 @@ class Origin {
   }
 
   async #open(): Promise<void> {
-    this.#opening += 1
+    const attempt = new AbortController()
+    this.#attempts.add(attempt)
     try {
-      const socket = await this.#connect()
-      this.#opening -= 1
+      const socket = await this.#connect(attempt.signal)
+      this.#attempts.delete(attempt)
       this.#adopt(socket)
     } catch (error) {
-      this.#opening -= 1
+      this.#attempts.delete(attempt)
+      if (attempt.signal.aborted) return this.#openFurther()
       const refusal = error instanceof NotConnected ? error.refusal : { refusal: 'upstream_broken' as const }
-      const next = this.#next()
+      const next = this.#waiting.shift()
       next?.listener.onFailure(refusal)
       this.#openFurther()
     }
@@ -154,7 +169,7 @@ class Origin {
   }
 
   #free(connection: ClientConnection, keptMilliseconds: number | null): void {
-    const next = this.#next()
+    const next = this.#waiting.shift()
     if (next !== undefined) {
       const { abort } = connection.send(next.head, next.body, next.listener)
       next.abort = abort
@@ -169,13 +184,6 @@ class Origin {
     else connection.destroy()
   }
 
-  #next(): Waiting | undefined {
-    for (;;) {
-      const next = this.#waiting.shift()
-      if (next === undefined || !next.aborted) return next
-    }
-  }
-
   #gone(connection: ClientConnection): void {
     this.#all.delete(connection)
     this.#openFurther()
@@ -183,7 +191,8 @@ class Origin {
 
   /** Somebody may wait for a place that has come free. */
   #openFurther(): void {
-    if (this.#waiting.length > this.#opening && this.#all.size + this.#opening < CONNECTIONS_MAXIMUM) void this.#open()
+    const opening = this.#attempts.size
+    if (this.#waiting.length > opening && this.#all.size + opening < CONNECTIONS_MAXIMUM) void this.#open()
   }
 }
 
@@ -202,12 +211,18 @@ export interface Origins {
 
 export function createOrigins(options: { readonly resolve: Resolve; readonly times: ClientTimes }): Origins {
   const origins = new Map<string, Origin>()
+  /** Forgotten, but still in use: they keep their times until they are over. */
+  const leaving = new Set<Origin>()
   const clock = { now: performance.now() }
   const { headMilliseconds, bodyMilliseconds } = options.times
   const sweeper = setInterval(
     () => {
       clock.now = performance.now()
       for (const origin of origins.values()) origin.look()
+      for (const origin of leaving) {
+        origin.look()
+        if (origin.unused) leaving.delete(origin)
+      }
     },
     Math.max(10, Math.min(1_000, headMilliseconds / 4, bodyMilliseconds / 4)),
   )
@@ -240,17 +255,20 @@ export function createOrigins(options: { readonly resolve: Resolve; readonly tim
       oldest = key
       break
     }
-    if (oldest === null) return
-    origins.get(oldest)?.close(false)
+    const origin = oldest === null ? undefined : origins.get(oldest)
+    if (oldest === null || origin === undefined) return
     origins.delete(oldest)
+    origin.close(false)
+    if (!origin.unused) leaving.add(origin)
   }
 
   return {
     send: (head, body, service, listener, protocol) => originFor(head, service).send(head, body, listener, protocol),
     close() {
       clearInterval(sweeper)
-      for (const origin of origins.values()) origin.close(true)
+      for (const origin of [...origins.values(), ...leaving]) origin.close(true)
       origins.clear()
+      leaving.clear()
     },
   }
 }
