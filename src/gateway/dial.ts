@@ -3,11 +3,7 @@ import type { HeaderPair, RequestHead } from '../core/request.ts'
 import type { Service } from '../services/service.ts'
 import type { Protocol } from './arrival.ts'
 import type { UpstreamBody } from './body.ts'
-import type { Resolve } from './egress.ts'
-import { createLibraryDialler } from './library-dialler.ts'
-import { createOrigins } from './origins.ts'
 import type { Refusal } from './refusal.ts'
-import { createUpgrades } from './upgrades.ts'
 
 /** Connections to one origin: more than one session may have in flight, so that no agent can take them all. */
 export const CONNECTIONS_MAXIMUM = 4_096
@@ -57,32 +53,4 @@ export interface Dialler {
   /** Sends a request that asks to go on with another protocol, over a connection of its own that nobody uses before or after. */
   upgrade(head: RequestHead, service: Service | null, listener: UpgradeListener): { abort(): void }
   close(): Promise<void>
-}
-
-/** Whose code reads and writes HTTP/1.1: Keyward's own, or the libraries' (node:http and undici), which stay as its yardstick. */
-export type CodecChoice = 'own' | 'library'
-
-export interface DiallerOptions {
-  readonly resolve: Resolve
-  readonly headersTimeoutMilliseconds?: number
-  readonly bodyTimeoutMilliseconds?: number
-  readonly codec?: CodecChoice
-}
-
-export function createDialler(options: DiallerOptions): Dialler {
-  const times = {
-    headMilliseconds: options.headersTimeoutMilliseconds ?? HEADERS_TIMEOUT_MILLISECONDS,
-    bodyMilliseconds: options.bodyTimeoutMilliseconds ?? BODY_TIMEOUT_MILLISECONDS,
-  }
-  if (options.codec === 'library') return createLibraryDialler(options.resolve, times)
-  const origins = createOrigins({ resolve: options.resolve, times })
-  const upgrades = createUpgrades({ resolve: options.resolve, times })
-  return {
-    send: (head, body, service, listener, protocol) => origins.send(head, body, service, listener, protocol),
-    upgrade: (head, service, listener) => upgrades.open(head, service, listener),
-    async close() {
-      origins.close()
-      upgrades.close()
-    },
-  }
 }
