@@ -84,3 +84,11 @@ test('every test of the suite is declared by its row, and every id is one of the
     expect(/^\s*(?:test|it|describe)(?:\.\w+)*\(/m.test(text), `${file} has a test that belongs to no row`).toBe(false)
   }
 })
+
+test('README says what the page says', () => {
+  const said = (file: string): string[] =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/(\d+) of (\d+)(?: are held|\.\*\*)/g)].map(
+      ([, held, of]) => `${held} of ${of}`,
+    )
+  expect(said('README.md')).toEqual(said('docs/guide/attacks.md'))
+})

@@ -158,7 +158,8 @@ function judged(packed: PackedText, open: boolean, holds: (bytes: Uint8Array) =>
   const trial = inflate(head, dataAt, UNPACKED_ALWAYS_BYTES).outcome
   if (trial === 'broken' && !(isGzip && dataAt > 10)) return 'nothing'
   // Most of what passes is broken a little further on, so that the rest need not be read.
-  for (let size = TRIED_FACTOR * TRIED_BYTES; !isGzip && size < PACKED_MAXIMUM_BYTES; size *= TRIED_FACTOR) {
+  const mostTried = isGzip ? 0 : PACKED_MAXIMUM_BYTES
+  for (let size = TRIED_FACTOR * TRIED_BYTES; size < mostTried; size *= TRIED_FACTOR) {
     const further = packed.read(size)
     if (further.length < size) break
     const { outcome, output } = inflate(further, dataAt, Math.max(UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO_MAXIMUM * size))
