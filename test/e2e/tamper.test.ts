@@ -271,7 +271,7 @@ describe('the whole', () => {
     restore(content())
     const outcome = await house.keyward(['up'])
     expectRefusal(outcome, 'keyward:')
-    expect(outcome.err).toMatch(/The database cannot be read\.|A record was changed|belongs to something else/)
+    expect(outcome.err).toMatch(/The database cannot be read|A record was changed|belongs to something else/)
   })
 
   test('an unreadable file', async () => {
