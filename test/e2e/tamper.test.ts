@@ -277,7 +277,7 @@ describe('the whole', () => {
   test('an unreadable file', async () => {
     restore(pristine)
     chmodSync(database, 0o000)
-    expectRefusal(await house.keyward(['up']), 'The database cannot be read.')
+    expectRefusal(await house.keyward(['up']), 'The database cannot be read or written.')
   })
 })
 
