@@ -4,8 +4,8 @@ import { keysIn } from './recognise.ts'
 
 const rounds = 50
 const hostileLength = 100_000
-/** A linear pattern needs a few milliseconds for 100 kB; a quadratic one needs seconds. */
-const patienceMilliseconds = 1000
+/** A linear pattern needs a few milliseconds for 100 kB; a quadratic one needs most of a second, or seconds. */
+const patienceMilliseconds = 200
 
 /** What every detector promises. Gives one sentence for each promise that is broken; none means that it conforms. */
 export function checkDetector(detector: Detector, random: RandomText, clock: () => number): string[] {
