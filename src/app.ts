@@ -182,7 +182,7 @@ export async function openApp(options: AppOptions) {
         check: createPeerCheck({ platform: process.platform, proc: PROC, tells: () => tellsHolders(PROC) }),
         needles,
       }),
-      journal: { append: (event, options) => journal.append(event, { ...options, sync: config.strictJournal }) },
+      journal: config.strictJournal ? strictly(journal) : journal,
       // One process, one store on this very disk: what memory holds is the policy.
       lease: options.lease ?? { held: () => true },
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
@@ -318,6 +318,14 @@ async function anchorToJournal(records: Records, journal: Journal, directory: st
     intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
   })
+}
+
+/** The journal where nothing counts as written before it is on the disk. */
+function strictly(journal: Journal): Pick<Journal, 'append' | 'note'> {
+  return {
+    append: (event) => journal.append(event, { sync: true }),
+    note: (event) => void journal.append(event, { sync: true }).catch(() => undefined),
+  }
 }
 
 /**

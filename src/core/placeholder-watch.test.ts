@@ -4,6 +4,7 @@ import { expect, test } from 'vitest'
 import { base62, base64url, makePlaceholder, makeSessionToken } from './placeholder.ts'
 import {
   createPlaceholderWatch,
+  placeholdersIn,
   WATCHED_BYTES_PER_MARK,
   WATCHED_MARKS_MAXIMUM,
   WATCHED_REPORTS_MAXIMUM,
@@ -54,6 +55,7 @@ test.each(Object.entries(writers))('finds what is written %s, wherever it is cut
     const bytes = Buffer.from(`{"a": "${'x'.repeat(50)} ${write(token)}", "b": 1}`)
     for (let cut = 0; cut <= bytes.length; cut++) expect(watched(bytes, [cut]), `cut at ${cut}`).toEqual([token])
     expect(watched(bytes, [...bytes.keys()])).toEqual([token])
+    expect(placeholdersIn(bytes)).toEqual([token])
   }
 })
 
@@ -75,6 +77,7 @@ test('over any chunks, each text once, whatever lies between', () => {
         const bytes = Buffer.from(text + text)
         const places = cuts.map((cut) => Math.min(cut, bytes.length)).toSorted((a, b) => a - b)
         expect(watched(bytes, places).toSorted()).toEqual([...all].toSorted())
+        expect(placeholdersIn(bytes).toSorted()).toEqual([...all].toSorted())
       },
     ),
     { numRuns: 100 },

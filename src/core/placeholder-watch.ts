@@ -1,3 +1,4 @@
+import { Marks } from './marks.ts'
 import { looksLikePlaceholder, looksLikeSessionToken, maximumTokenLength } from './placeholder.ts'
 import { isAlphanumeric, unescapeOnce } from './unescape.ts'
 
@@ -27,6 +28,11 @@ export interface PlaceholderWatch {
 /** `marksMaximum`: the same for what is short, of which there may be many. */
 export function createPlaceholderWatch(marksMaximum = WATCHED_MARKS_MAXIMUM): PlaceholderWatch {
   return new StreamWatch(marksMaximum)
+}
+
+/** What the watch would find in these bytes, if they were all of a stream. */
+export function placeholdersIn(bytes: Uint8Array, marksMaximum = WATCHED_MARKS_MAXIMUM): readonly string[] {
+  return marks.next(bytes, 0) < 0 ? nothing : new StreamWatch(marksMaximum).whole(bytes)
 }
 
 const nothing: readonly string[] = []
@@ -59,6 +65,14 @@ class StreamWatch implements PlaceholderWatch {
     return found
   }
 
+  /** Everything at once, instead of `push` and `end`. */
+  whole(bytes: Uint8Array): readonly string[] {
+    const found: string[] = []
+    this.#marksLeft = Math.max(this.#marksLeft, bytes.length / WATCHED_BYTES_PER_MARK)
+    this.#search(bytes, false, found)
+    return found
+  }
+
   end(): readonly string[] {
     const found: string[] = []
     this.#search(this.#tail, false, found)
@@ -67,7 +81,7 @@ class StreamWatch implements PlaceholderWatch {
   }
 
   #search(text: Uint8Array, open: boolean, found: string[]): void {
-    for (let at = nextMark(text, 0); at >= 0; at = nextMark(text, at + 1)) {
+    for (let at = marks.next(text, 0); at >= 0; at = marks.next(text, at + 1)) {
       if (this.#known.size >= WATCHED_REPORTS_MAXIMUM || this.#marksLeft < 1) return
       this.#marksLeft--
       for (const token of tokensAt(text, at, open)) {
@@ -81,45 +95,17 @@ class StreamWatch implements PlaceholderWatch {
 }
 
 /** How `kwp` and `kws_` begin when they are written: as they are, in base64 after 0, 1 and 2 bytes, and escaped. */
-const marks = ['kwp', 'kws_', 'a3d', 't3c', 'rd3', '%6b%77%7', '%6B%77%7', '\\u006b\\u0077', '\\u006B\\u0077'].map(
-  (text) => Buffer.from(text),
-)
-const marksByFirst = Array.from({ length: 256 }, (_, byte) => {
-  const candidates = marks.filter((mark) => mark[0] === byte)
-  return candidates.length === 0 ? undefined : candidates
-})
-/** By pair of neighbouring bytes: 1 for the first and the second pair of every mark. One of them begins at an even place. */
-const pairs = new Uint8Array(65_536)
-for (const mark of marks) for (const at of [0, 1]) pairs[(mark[at] ?? 0) | ((mark[at + 1] ?? 0) << 8)] = 1
-
-/** The first mark at or after `from`; -1 if there is none. */
-function nextMark(text: Uint8Array, from: number): number {
-  const view = new DataView(text.buffer, text.byteOffset, text.byteLength)
-  const last = text.length - 4
-  let at = from
-  for (; at <= last; at += 4) {
-    const word = view.getUint32(at, true)
-    if (((pairs[word & 0xffff] ?? 0) | (pairs[word >>> 16] ?? 0)) === 0) continue
-    const found = markNear(text, Math.max(from, at - 1), at + 3)
-    if (found >= 0) return found
-  }
-  return markNear(text, Math.max(from, at - 1), text.length)
-}
-
-function markNear(text: Uint8Array, from: number, to: number): number {
-  for (let at = from; at < to; at++) {
-    const candidates = marksByFirst[text[at] ?? 0]
-    if (candidates === undefined) continue
-    for (const mark of candidates) if (startsAt(text, at, mark)) return at
-  }
-  return -1
-}
-
-/** Whether `mark`, whose first byte stands there, goes on. */
-function startsAt(text: Uint8Array, at: number, mark: Uint8Array): boolean {
-  for (let i = 1; i < mark.length; i++) if (text[at + i] !== mark[i]) return false
-  return true
-}
+const marks = new Marks([
+  'kwp',
+  'kws_',
+  'a3d',
+  't3c',
+  'rd3',
+  '%6b%77%7',
+  '%6B%77%7',
+  '\\u006b\\u0077',
+  '\\u006B\\u0077',
+])
 
 /**
  * The placeholder or token whose mark was found at `at`. `open`: what touches the end of the text may go on.
@@ -164,7 +150,7 @@ function tokensInBase64(text: Uint8Array, at: number, place: 0 | 2 | 3, open: bo
 
 /** What stands there once it is written plainly. */
 function tokenAt(text: Uint8Array, at: number, open: boolean): string[] {
-  return text[at] === 0x6b && markNear(text, at, at + 1) === at ? plainTokens(text, at, open) : []
+  return text[at] === 0x6b && marks.beginsAt(text, at) ? plainTokens(text, at, open) : []
 }
 
 function plainTokens(text: Uint8Array, at: number, open: boolean): string[] {

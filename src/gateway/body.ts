@@ -41,17 +41,19 @@ export async function gather(body: RequestBody): Promise<{ readonly body: Upstre
   if (body.length === null || body.length > WHOLE_REQUEST_BYTES) return { body }
   return new Promise((done) => {
     const pieces: Uint8Array[] = []
-    const timer = setTimeout(() => done({ refusal: 'request_timeout' }), WHOLE_REQUEST_MILLISECONDS)
+    let timer: NodeJS.Timeout | null = null
+    let isOver = false
+    function finish(outcome: { readonly body: UpstreamBody } | Refusal | 'gone'): void {
+      isOver = true
+      if (timer !== null) clearTimeout(timer)
+      done(outcome)
+    }
     body.read({
       data: (piece) => void pieces.push(piece),
-      end() {
-        clearTimeout(timer)
-        done({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) })
-      },
-      fail(why) {
-        clearTimeout(timer)
-        done(why ?? 'gone')
-      },
+      end: () => finish({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) }),
+      fail: (why) => finish(why ?? 'gone'),
     })
+    // Most bodies are there already, and a timer costs more than reading them.
+    if (!isOver) timer = setTimeout(() => done({ refusal: 'request_timeout' }), WHOLE_REQUEST_MILLISECONDS)
   })
 }

@@ -132,8 +132,7 @@ async function perform(p: Performance): Promise<void> {
     end = await send(p, version, ports.misplaced.inBody(id, place, gathered.body))
   }
   p.hold.settle(null)
-  // Not waited for: everything that this request holds would live on until the disk has answered.
-  void recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
+  recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
 }
 
 /** A body that would change what was decided on is refused like a query that would. */
@@ -306,7 +305,7 @@ async function passUnlisted(
   const live = ports.sessions.live(sessionId)
   if (isRefusal(live)) {
     sendRefusal(reply, live)
-    void recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
+    recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
     return
   }
   ports.misplaced.inHead(id, place)
@@ -329,7 +328,7 @@ async function passUnlisted(
         check: () => unlistedRefusal(place, ports)?.refusal ?? null,
       })
     : relay({ ...common, body: ports.misplaced.inBody(id, place, body.length === 0 ? null : body) }))
-  void recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
+  recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
 }
 
 /** Why a host without a service may not be reached by this caller, or null. */

@@ -1,10 +1,11 @@
+import { Marks } from '../core/marks.ts'
 import { headerValues, type HeaderPair } from '../core/request.ts'
 
 /** How deep within a JSON answer a key of AWS is looked for: `AssumeRoleResponse.AssumeRoleResult.Credentials`, and one more. */
 const DEPTH_MAXIMUM = 5
 
 /** One of these stands in every answer that is meant; most answers hold none, and are not read further. */
-const MARKS = ['_token', 'client_secret', 'private', 'SecretAccessKey', '\\u00']
+const MARKS = new Marks(['_token', 'client_secret', 'private', 'SecretAccessKey', '\\u00'])
 
 const JUDGED =
   /^\s*(?:application\/(?:[\w.-]+\+)?(?:json|xml)|application\/x-amz-json-1\.[01]|text\/(?:json|xml)|application\/x-www-form-urlencoded)\s*(?:;|$)/i
@@ -54,8 +55,8 @@ export class FirstObject {
  * `Credentials`, IAM `AccessKey`), as JSON or XML.
  */
 export function handsOutCredential(body: Uint8Array): boolean {
+  if (MARKS.next(body, 0) < 0) return false
   const bytes = Buffer.from(body.buffer, body.byteOffset, body.byteLength)
-  if (!MARKS.some((mark) => bytes.includes(mark))) return false
   const first = body.find((byte) => byte > 0x20)
   if (first === 0x7b) return objectHandsOut(objectOf(bytes))
   const text = bytes.toString('latin1')

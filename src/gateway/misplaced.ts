@@ -1,4 +1,4 @@
-import { createPlaceholderWatch, type PlaceholderWatch } from '../core/placeholder-watch.ts'
+import { createPlaceholderWatch, placeholdersIn, type PlaceholderWatch } from '../core/placeholder-watch.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { RequestBody, UpstreamBody } from './body.ts'
@@ -33,7 +33,7 @@ const MARKS = /kwp|kws_|a3d|t3c|rd3|%6b|%6B/
 
 export function createMisplaced(parts: {
   readonly sessions: Pick<Sessions, 'byPlaceholder' | 'byToken'>
-  readonly journal: Pick<Journal, 'append'>
+  readonly journal: Pick<Journal, 'note'>
   readonly now: () => number
 }): Misplaced {
   const reported = new Map<string, number>()
@@ -62,7 +62,7 @@ export function createMisplaced(parts: {
       session: caller.sessionId,
       where,
     } as const
-    void parts.journal.append(finding, { linger: true }).catch(() => undefined)
+    parts.journal.note(finding)
     return true
   }
 
@@ -75,13 +75,11 @@ export function createMisplaced(parts: {
 
   /** How many findings that made. */
   function look(exchange: string, place: Located | Unlisted, where: string, text: string): number {
+    if (!MARKS.test(text)) return 0
     const presented = place.kind === 'service' ? place.presented : null
     const rest = presented === null ? text : text.replace(presented, '')
-    if (!MARKS.test(rest)) return 0
-    const watch = createPlaceholderWatch(HEADER_MARKS_MAXIMUM)
-    const bytes = Buffer.from(rest, 'latin1')
     let made = 0
-    for (const found of [...watch.push(bytes), ...watch.end()])
+    for (const found of placeholdersIn(Buffer.from(rest, 'latin1'), HEADER_MARKS_MAXIMUM))
       if (found !== presented && made < FINDINGS_MAXIMUM && report(exchange, place, where, found)) made += 1
     return made
   }
@@ -97,13 +95,11 @@ export function createMisplaced(parts: {
     },
     inBody(exchange, place, body) {
       if (body === null) return null
-      const watch = createPlaceholderWatch()
       const tell = (texts: readonly string[]): void => {
         for (const text of texts) report(exchange, place, 'body', text)
       }
-      if (!(body instanceof Uint8Array)) return watched(body, watch, tell)
-      tell(watch.push(body))
-      tell(watch.end())
+      if (!(body instanceof Uint8Array)) return watched(body, createPlaceholderWatch(), tell)
+      tell(placeholdersIn(body))
       return body
     },
     watch(exchange, place, where) {

@@ -13,8 +13,16 @@ export interface PeerGate {
   /** Null: it may. A promise only for the first request of a bound session on a connection. */
   refusalOf(caller: Caller, connection: Peer): Refusal | null | Promise<Refusal | null>
   /** What the journal says of where a bound session called from. */
-  factsOf(caller: Caller, connection: Peer): Record<string, string | number>
+  factsOf(caller: Caller, connection: Peer): PeerFacts
 }
+
+export interface PeerFacts {
+  readonly bound?: string
+  readonly process?: number
+  readonly program?: string
+}
+
+const unbound: PeerFacts = {}
 
 export function createPeerGate({ check, needles }: { check: PeerCheck; needles: NeedleSource }): PeerGate {
   const found = new WeakMap<Peer, Map<string, PeerFinding>>()
@@ -55,7 +63,7 @@ export function createPeerGate({ check, needles }: { check: PeerCheck; needles: 
     },
     factsOf(caller, connection) {
       const { kind } = caller.binding
-      if (kind === 'unbound') return {}
+      if (kind === 'unbound') return unbound
       const finding = found.get(connection)?.get(caller.sessionId)
       if (finding === undefined) return { bound: kind }
       return {

@@ -15,7 +15,7 @@ import type { RelayEnd } from './relay.ts'
 import { WEBSOCKET } from './websocket/handshake.ts'
 
 export interface RecordPorts {
-  readonly journal: Pick<Journal, 'append'>
+  readonly journal: Pick<Journal, 'append' | 'note'>
   readonly refusalLimits: RefusalLimits
   readonly needles: NeedleSource
   readonly records: Pick<Records, 'get'>
@@ -38,6 +38,7 @@ export function factsOf(
 ): Record<string, string | number> {
   const { caller, head } = place
   const credential = credentialOf(place, ports)
+  const upgrade = upgradeOf(arrival)
   return {
     agent: caller.agent,
     ...(credential === null ? {} : { credential }),
@@ -50,7 +51,7 @@ export function factsOf(
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
     session: caller.sessionId,
     ...ports.peers.factsOf(caller, arrival.remote),
-    ...upgradeOf(arrival),
+    ...(upgrade === undefined ? {} : { upgrade }),
   }
 }
 
@@ -69,10 +70,11 @@ export function recordIntent(
 ): Promise<void> {
   const { caller, head, service } = place
   const { grant, rule, operation, version } = decided
-  const credential = credentialOf(place, ports)
+  const { bound, process, program } = ports.peers.factsOf(caller, arrival.remote)
   return ports.journal.append({
     agent: caller.agent,
-    ...(credential === null ? {} : { credential }),
+    bound,
+    credential: credentialOf(place, ports) ?? undefined,
     decision: 'allow',
     door: arrival.door,
     environment: caller.environment,
@@ -81,20 +83,21 @@ export function recordIntent(
     host: head.host,
     kind: 'intent',
     method: head.method,
-    ...(operation === null ? {} : { operation }),
+    operation: operation ?? undefined,
     path: recordedPath(place, ports),
     peer: arrival.peer,
+    process,
+    program,
     rule,
     service: service.id,
     session: caller.sessionId,
-    ...upgradeOf(arrival),
+    upgrade: upgradeOf(arrival),
     version,
-    ...ports.peers.factsOf(caller, arrival.remote),
   })
 }
 
-function upgradeOf({ upgrade }: Arrival): Record<string, string> {
-  return upgrade === WEBSOCKET ? { upgrade } : {}
+function upgradeOf({ upgrade }: Arrival): typeof WEBSOCKET | undefined {
+  return upgrade === WEBSOCKET ? WEBSOCKET : undefined
 }
 
 function credentialOf(place: Located | Unlisted, { records }: Pick<RecordPorts, 'records'>): string | null {
@@ -136,24 +139,24 @@ export function recordOutcome(
   end: RelayEnd,
   latencyMilliseconds: number,
   ports: Pick<RecordPorts, 'journal'>,
-): Promise<void> {
+): void {
   const { messages } = end
-  const event = {
+  ports.journal.note({
     agent: caller.agent,
     bytesDown: end.bytesDown,
     bytesUp: end.bytesUp,
-    ...(end.code === null ? {} : { code: end.code }),
+    code: end.code ?? undefined,
     environment: caller.environment,
     exchange,
     kind: 'outcome',
     latencyMilliseconds,
-    ...(messages === undefined ? {} : { messagesDown: messages.down, messagesUp: messages.up }),
+    messagesDown: messages?.down,
+    messagesUp: messages?.up,
     outcome: end.outcome,
     scrubbed: end.scrubbed,
-    ...(end.status === null ? {} : { status: end.status }),
-    ...(messages === undefined ? {} : { swapped: messages.swapped }),
-  } as const
-  return record(ports, event, true)
+    status: end.status ?? undefined,
+    swapped: messages?.swapped,
+  })
 }
 
 /** Writes the refusal down and gives back what to answer: who is beyond the limit gets a shorter answer and no entry of its own. */
@@ -169,7 +172,7 @@ export async function recordRefusal(
   if (beyond !== null && !beyond.firstBeyond) return told
   const who =
     caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }
-  await record(ports, {
+  const event = {
     kind: 'refusal',
     ...who,
     ...facts,
@@ -177,11 +180,8 @@ export async function recordRefusal(
     decision: 'deny',
     code: told.refusal,
     ...(rule === undefined ? {} : { rule }),
-  })
+  } as const
+  // A refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused.
+  await ports.journal.append(event).catch(() => undefined)
   return told
-}
-
-/** An outcome or a refusal carries no credential, so a journal that cannot take it stops nothing; the next intent will be refused. */
-async function record(ports: Pick<RecordPorts, 'journal'>, event: JournalEvent, linger = false): Promise<void> {
-  await ports.journal.append(event, { linger }).catch(() => undefined)
 }

@@ -107,9 +107,7 @@ export async function passTunnel(
     const carried = await pipeBoth(client, address.address, port, hello.bytes)
     const end =
       carried === null ? { outcome: 'refused', code: 'upstream_unreachable' } : { outcome: 'answered', ...carried }
-    await ports.journal
-      .append({ kind: 'outcome', ...facts, ...end, latencyMilliseconds: ports.now() - startedAt })
-      .catch(() => undefined)
+    ports.journal.note({ kind: 'outcome', ...facts, ...end, latencyMilliseconds: ports.now() - startedAt })
   } finally {
     remove()
     client.destroy()

@@ -2,6 +2,7 @@ import { Buffer } from 'node:buffer'
 import { hash } from 'node:crypto'
 import { encodeEvent, isEventKind } from './event.ts'
 import type { JournalEvent } from './event.ts'
+import { LEAF_PREFIX, type Digest } from './merkle.ts'
 
 /** One line of the journal (docs/formats/journal.md). `at` is milliseconds since the Unix epoch; `sequence` starts at 1; both hashes are SHA-256 as base64url. */
 export interface JournalEntry {
@@ -21,14 +22,20 @@ export function entryBody(at: number, eventText: string): string {
   return `{"at":${at},"event":${eventText}`
 }
 
-let scratch = Buffer.allocUnsafe(4096)
+let scratch = Buffer.alloc(4096)
 
-/** SHA-256 (base64url) over the canonical JSON of the entry without its `hash` member. `body` is the UTF-8 of `entryBody`. */
-export function entryHash(body: Uint8Array, previous: string, sequence: number): string {
+/**
+ * SHA-256 (base64url) over 0x00 and the canonical JSON of the entry without its `hash` member: the digest of a
+ * leaf in the sense of RFC 6962, so that the chain and the tree need one hash an entry between them. `body` is
+ * the UTF-8 of `entryBody`.
+ */
+export function entryHash(body: Uint8Array, previous: string, sequence: number): Digest {
   const size = body.length + 96
-  if (scratch.length < size) scratch = Buffer.allocUnsafe(size * 2)
-  scratch.set(body)
-  const end = body.length + scratch.write(`,"previous":"${previous}","sequence":${sequence}}`, body.length, 'latin1')
+  if (scratch.length < size) scratch = Buffer.alloc(size * 2)
+  scratch[0] = LEAF_PREFIX
+  scratch.set(body, 1)
+  const tail = 1 + body.length
+  const end = tail + scratch.write(`,"previous":"${previous}","sequence":${sequence}}`, tail, 'latin1')
   return hash('sha256', scratch.subarray(0, end), 'base64url')
 }
 

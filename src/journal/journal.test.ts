@@ -22,7 +22,7 @@ import type { Journal, JournalOptions } from './journal.ts'
 import { MAX_QUEUED_ENTRIES } from './queue.ts'
 import { searchJournal } from './search.ts'
 import { verifyJournal } from './verify.ts'
-import { AppendQueue, LINGER_MILLISECONDS } from './queue.ts'
+import { AppendQueue, LINGER_MILLISECONDS, RETRY_MILLISECONDS } from './queue.ts'
 
 const keys = generateKeyPairSync('ed25519')
 let home: string
@@ -232,17 +232,34 @@ describe('opening what is there', () => {
 it('what nobody waits for goes along with the next entry, or by itself after a moment', async () => {
   const batches: string[] = []
   const queue = new AppendQueue((message) => void (message.type === 'batch' && batches.push(message.bodies)), 0, 1_000)
-  const first = queue.push('one', false, true)
+  queue.note('one')
   await new Promise(setImmediate)
   expect(batches).toEqual([])
   const second = queue.push('two', false)
   await new Promise(setImmediate)
   expect(batches).toEqual(['one\ntwo'])
   queue.receive({ type: 'written', size: 2 })
-  await Promise.all([first, second])
-  const third = queue.push('three', false, true)
+  await second
+  queue.note('three')
   await expect.poll(() => batches.length, { timeout: 100 * LINGER_MILLISECONDS }).toBe(2)
   queue.receive({ type: 'written', size: 3 })
-  await third
+  await queue.drained()
+  queue.end('over')
+})
+
+it('what nobody waits for is dropped where an append would be refused, and stands in the way of nothing', async () => {
+  const batches: string[] = []
+  const queue = new AppendQueue((message) => void (message.type === 'batch' && batches.push(message.bodies)), 0, 1_000)
+  queue.note('lost with its batch')
+  await expect.poll(() => batches.length, { timeout: 100 * LINGER_MILLISECONDS }).toBe(1)
+  queue.receive({ type: 'refused', detail: 'The disk answers ENOSPC.' })
+  queue.note('dropped at once')
+  await expect(queue.push('refused', false)).rejects.toMatchObject({ code: 'journal_unwritable' })
+  await new Promise((done) => setTimeout(done, 2 * RETRY_MILLISECONDS))
+  const later = queue.push('taken again', false)
+  await new Promise(setImmediate)
+  expect(batches).toEqual(['lost with its batch', 'taken again'])
+  queue.receive({ type: 'written', size: 1 })
+  await later
   queue.end('over')
 })

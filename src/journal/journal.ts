@@ -33,8 +33,6 @@ export interface JournalOptions {
 export interface AppendOptions {
   /** Wait for the disk, and not only for the operating system. */
   readonly sync?: boolean
-  /** Nobody waits for this entry: it may be kept back for a few milliseconds, to be written together with others. */
-  readonly linger?: boolean
 }
 
 export interface Journal {
@@ -46,6 +44,12 @@ export interface Journal {
    * Rejects with a TypeError when the event is not plain JSON.
    */
   append(event: JournalEvent, options?: AppendOptions): Promise<void>
+  /**
+   * An entry for which nobody waits. It may be kept back for a few milliseconds, to be written together
+   * with others, and is lost without a word where `append` would reject. Throws a TypeError when the event is
+   * not plain JSON.
+   */
+  note(event: JournalEvent): void
   /** Entries that the operating system has. */
   readonly size: number
   /** Makes everything durable and signs it now. */
@@ -90,9 +94,11 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
   worker.on('error', ended)
   worker.on('exit', ended)
 
-  function append(event: JournalEvent, { sync = false, linger = false }: AppendOptions = {}): Promise<void> {
+  const bodyOf = (event: JournalEvent): string => entryBody(Math.floor(now()), encodeEvent(event))
+
+  function append(event: JournalEvent, { sync = false }: AppendOptions = {}): Promise<void> {
     try {
-      return queue.push(entryBody(Math.floor(now()), encodeEvent(event)), sync, linger && !sync)
+      return queue.push(bodyOf(event), sync)
     } catch (error) {
       return Promise.reject(error)
     }
@@ -105,6 +111,7 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
 
   return {
     append,
+    note: (event) => queue.note(bodyOf(event)),
     get size() {
       return queue.size
     },

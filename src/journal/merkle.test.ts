@@ -1,8 +1,11 @@
 import { Buffer } from 'node:buffer'
-import { createHash } from 'node:crypto'
+import { createHash, hash } from 'node:crypto'
 import * as fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { digestFromBase64, digestToBase64, leafDigest, MerkleTree, nodeDigest } from './merkle.ts'
+import { digestFromBase64, digestToBase64, LEAF_PREFIX, MerkleTree, nodeDigest } from './merkle.ts'
+
+const leafDigest = (input: Uint8Array): string =>
+  hash('sha256', Buffer.concat([Buffer.of(LEAF_PREFIX), input]), 'base64url')
 
 // Inputs and roots of the reference tree in the test suite of Certificate Transparency.
 const inputs = ['', '00', '10', '2021', '3031', '40414243', '5051525354555657', '606162636465666768696a6b6c6d6e6f']
@@ -26,12 +29,12 @@ describe('the Merkle tree', () => {
       tree.append(leafDigest(Buffer.from(input, 'hex')))
       seen.push(tree.root())
     }
-    expect(seen.map((root) => Buffer.from(root, 'latin1').toString('hex'))).toEqual(roots)
+    expect(seen.map((root) => Buffer.from(root, 'base64url').toString('hex'))).toEqual(roots)
   })
 
   it('is the recursive definition, however it is cut and resumed', () => {
     const define = (leaves: string[]): string => {
-      if (leaves.length === 0) return createHash('sha256').digest('binary')
+      if (leaves.length === 0) return createHash('sha256').digest('base64url')
       if (leaves.length === 1) return leaves[0] ?? ''
       let split = 1
       while (split * 2 < leaves.length) split *= 2
@@ -39,7 +42,7 @@ describe('the Merkle tree', () => {
     }
     fc.assert(
       fc.property(fc.array(fc.uint8Array({ maxLength: 40 }), { maxLength: 70 }), fc.nat(70), (lines, cut) => {
-        const leaves = lines.map(leafDigest)
+        const leaves = lines.map((line) => leafDigest(line))
         let tree = new MerkleTree()
         leaves.forEach((leaf, index) => {
           if (index === cut) tree = new MerkleTree(tree.size, tree.peaks)

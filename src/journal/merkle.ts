@@ -2,38 +2,34 @@ import { Buffer } from 'node:buffer'
 import { hash } from 'node:crypto'
 
 /**
- * The Merkle tree of RFC 6962, section 2.1, over lines, kept as the roots of its complete subtrees so
- * that memory is O(log n). A digest is 32 bytes held as a latin1 string, one character a byte: on Node
- * 24 that is a third of the cost of a Buffer.
+ * The Merkle tree of RFC 6962, section 2.1, kept as the roots of its complete subtrees so that memory is
+ * O(log n). A digest is 32 bytes as base64url: on Node 24 a text costs a third of a Buffer, and it is what an
+ * entry calls its `hash`.
  */
 export type Digest = string
 
-let leafInput = Buffer.alloc(4096)
-const nodeInput = Buffer.alloc(65)
-nodeInput[0] = 1
+/** Comes before what a leaf stands for, and before the two digests below a node, so that neither passes for the other. */
+export const LEAF_PREFIX = 0
+const NODE_PREFIX = 1
 
-/** SHA-256(0x00 || line); the line comes without its newline. */
-export function leafDigest(line: Uint8Array): Digest {
-  if (leafInput.length <= line.length) leafInput = Buffer.alloc(line.length * 2)
-  leafInput.set(line, 1)
-  return hash('sha256', leafInput.subarray(0, line.length + 1), 'binary')
-}
+const nodeInput = Buffer.alloc(65)
+nodeInput[0] = NODE_PREFIX
 
 /** SHA-256(0x01 || left || right). */
 export function nodeDigest(left: Digest, right: Digest): Digest {
-  nodeInput.write(left, 1, 'latin1')
-  nodeInput.write(right, 33, 'latin1')
-  return hash('sha256', nodeInput, 'binary')
+  nodeInput.write(left, 1, 'base64url')
+  nodeInput.write(right, 33, 'base64url')
+  return hash('sha256', nodeInput, 'base64url')
 }
 
 export function digestToBase64(digest: Digest): string {
-  return Buffer.from(digest, 'latin1').toString('base64')
+  return Buffer.from(digest, 'base64url').toString('base64')
 }
 
 /** Undefined unless the text is the base64 of exactly 32 bytes. */
 export function digestFromBase64(text: string): Digest | undefined {
   const bytes = Buffer.from(text, 'base64')
-  return bytes.length === 32 && bytes.toString('base64') === text ? bytes.toString('latin1') : undefined
+  return bytes.length === 32 && bytes.toString('base64') === text ? bytes.toString('base64url') : undefined
 }
 
 export class MerkleTree {
@@ -74,6 +70,6 @@ export class MerkleTree {
       const peak = this.#peaks[index]
       if (peak !== undefined) digest = digest === undefined ? peak : nodeDigest(peak, digest)
     }
-    return digest ?? hash('sha256', '', 'binary')
+    return digest ?? hash('sha256', '', 'base64url')
   }
 }

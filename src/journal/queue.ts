@@ -11,16 +11,15 @@ const LINGERING_MAXIMUM_ENTRIES = 256
 /** After an error of the disk, appends are refused without trying for this long. */
 export const RETRY_MILLISECONDS = 250
 
-interface Waiting {
-  readonly resolve: () => void
-  readonly reject: (error: KeywardError) => void
-}
+/** All who wait for the same thing share one promise. */
+type Waiting = PromiseWithResolvers<void>
 
 interface Batch {
   readonly bodies: string[]
-  readonly waiting: Waiting[]
-  /** Those that wait for the disk, not only for the operating system. */
-  readonly durable: Waiting[]
+  /** For the operating system to have it. */
+  written: Waiting | null
+  /** For the disk to have it. */
+  durable: Waiting | null
   characters: number
   readonly since: number
 }
@@ -40,7 +39,7 @@ export class AppendQueue {
   #inFlight: Batch | null = null
   #abandoned = false
   #scheduled = false
-  #unsynced: { readonly size: number; readonly since: number; readonly waiting: readonly Waiting[] }[] = []
+  #unsynced: { readonly size: number; readonly since: number; readonly waiting: Waiting }[] = []
   /** When the oldest entry that is not on the disk was written. */
   #dirtySince: number | null = null
   #entries = 0
@@ -62,24 +61,38 @@ export class AppendQueue {
     return this.#size
   }
 
-  /** `linger`: the entry may wait for others that are to be sent. */
-  push(body: string, sync: boolean, linger = false): Promise<void> {
-    if (this.#refusal !== null) return Promise.reject(unwritable(this.#refusal))
-    if (this.#entries >= MAX_QUEUED_ENTRIES || this.#characters + body.length > MAX_QUEUED_CHARACTERS) {
-      return Promise.reject(unwritable('Too many entries wait for the disk.'))
-    }
+  push(body: string, sync: boolean): Promise<void> {
+    const refusal = this.#refusalOf(body)
+    if (refusal !== null) return Promise.reject(unwritable(refusal))
+    const batch = this.#take(body)
+    if (this.#inFlight === null) this.#schedule()
+    const waiting = sync ? (batch.durable ??= newWaiting()) : (batch.written ??= newWaiting())
+    return waiting.promise
+  }
+
+  /** Nobody waits for the entry: it may be kept back until others are to be sent, and is dropped where it would be refused. */
+  note(body: string): void {
+    if (this.#refusalOf(body) !== null) return
+    const batch = this.#take(body)
+    if (this.#inFlight !== null) return
+    if (batch.bodies.length >= LINGERING_MAXIMUM_ENTRIES) this.#schedule()
+    else this.#lingering ??= setTimeout(this.#lingered, LINGER_MILLISECONDS)
+  }
+
+  #refusalOf(body: string): string | null {
+    if (this.#refusal !== null) return this.#refusal
+    const isFull = this.#entries >= MAX_QUEUED_ENTRIES || this.#characters + body.length > MAX_QUEUED_CHARACTERS
+    return isFull ? 'Too many entries wait for the disk.' : null
+  }
+
+  #take(body: string): Batch {
     this.#entries++
     this.#characters += body.length
-    this.#gathering ??= { bodies: [], waiting: [], durable: [], characters: 0, since: performance.now() }
-    const batch = this.#gathering
-    batch.bodies.push(body)
-    batch.characters += body.length
-    if (this.#inFlight === null) {
-      if (!linger || batch.bodies.length >= LINGERING_MAXIMUM_ENTRIES) this.#schedule()
-      else this.#lingering ??= setTimeout(this.#lingered, LINGER_MILLISECONDS)
-    }
+    this.#gathering ??= { bodies: [], written: null, durable: null, characters: 0, since: performance.now() }
+    this.#gathering.bodies.push(body)
+    this.#gathering.characters += body.length
     this.#watch ??= setTimeout(this.#look, this.#deadline)
-    return new Promise((resolve, reject) => (sync ? batch.durable : batch.waiting).push({ resolve, reject }))
+    return this.#gathering
   }
 
   /** Resolves when nothing waits any more, whatever became of it. */
@@ -133,7 +146,7 @@ export class AppendQueue {
     if (batch === null || this.#inFlight !== null) return
     this.#gathering = null
     this.#inFlight = batch
-    this.#post({ type: 'batch', bodies: batch.bodies.join('\n'), sync: batch.durable.length > 0 })
+    this.#post({ type: 'batch', bodies: batch.bodies.join('\n'), sync: batch.durable !== null })
   }
 
   #written(size: number): void {
@@ -148,14 +161,14 @@ export class AppendQueue {
       this.onLate(size - batch.bodies.length + 1, size)
       return
     }
-    for (const { resolve } of batch.waiting) resolve()
-    if (batch.durable.length > 0) this.#unsynced.push({ size, since: batch.since, waiting: batch.durable })
+    batch.written?.resolve()
+    if (batch.durable !== null) this.#unsynced.push({ size, since: batch.since, waiting: batch.durable })
     if (this.#gathering !== null) this.#schedule()
   }
 
   #refused(detail: string): void {
     const batch = this.#settle()
-    if (batch !== null && !this.#abandoned) reject([...batch.waiting, ...batch.durable], detail)
+    if (batch !== null && !this.#abandoned) reject(batch, detail)
     this.#abandoned = false
     this.#fail(detail)
   }
@@ -174,7 +187,7 @@ export class AppendQueue {
 
   #synced(size: number): void {
     while (this.#unsynced[0] !== undefined && this.#unsynced[0].size <= size) {
-      for (const { resolve } of this.#unsynced.shift()?.waiting ?? []) resolve()
+      this.#unsynced.shift()?.waiting.resolve()
     }
     const stalled = this.#dirtySince === null && this.#refusal !== null
     this.#dirtySince = size >= this.#size ? null : performance.now()
@@ -203,14 +216,16 @@ export class AppendQueue {
   }
 
   #rejectAll(detail: string): void {
-    const { waiting: queued, durable } = this.#gathering ?? { waiting: [], durable: [] }
-    if (this.#gathering !== null) this.#release(this.#gathering)
+    const gathering = this.#gathering
     this.#gathering = null
-    reject([...queued, ...durable], detail)
-    for (const { waiting } of this.#unsynced.splice(0)) reject(waiting, detail)
+    if (gathering !== null) {
+      this.#release(gathering)
+      reject(gathering, detail)
+    }
+    for (const { waiting } of this.#unsynced.splice(0)) waiting.reject(unwritable(detail))
     if (this.#inFlight === null || this.#abandoned) return
     this.#abandoned = true
-    reject([...this.#inFlight.waiting, ...this.#inFlight.durable], detail)
+    reject(this.#inFlight, detail)
   }
 
   /** The acknowledgement may lie in the queue of a busy event loop: only what is still open after one more turn is late. */
@@ -234,8 +249,13 @@ export class AppendQueue {
   }
 }
 
-function reject(waiting: readonly Waiting[], detail: string): void {
-  for (const one of waiting) one.reject(unwritable(detail))
+function newWaiting(): Waiting {
+  return Promise.withResolvers()
+}
+
+function reject({ written, durable }: Batch, detail: string): void {
+  written?.reject(unwritable(detail))
+  durable?.reject(unwritable(detail))
 }
 
 function unwritable(detail: string): KeywardError {

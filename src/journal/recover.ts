@@ -6,7 +6,7 @@ import { KeywardError } from '../core/errors.ts'
 import { isSignedBy, parseCheckpoint } from './checkpoint.ts'
 import type { Checkpoint, CheckpointKey } from './checkpoint.ts'
 import { followsOn, MAX_LINE_BYTES } from './entry.ts'
-import { leafDigest, MerkleTree } from './merkle.ts'
+import { MerkleTree } from './merkle.ts'
 import type { CutTail } from './protocol.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
 import { journalStart, readTreeFile } from './tree-file.ts'
@@ -58,7 +58,7 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
         const next = followsOn(line, head, tree.size + 1)
         if (next === null) throw damaged(`Entry ${tree.size + 1} in ${file} is not as it was written.`)
         head = next
-        tree.append(leafDigest(line))
+        tree.append(next)
         compare()
       }
       offset = batch.end

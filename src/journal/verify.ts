@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { checkpointKey, isSignedBy, parseCheckpoint } from './checkpoint.ts'
 import type { CheckpointKey, UnprovenCheckpoint } from './checkpoint.ts'
 import { claimsOf, FIRST_PREVIOUS, followsOn, isCanonical, parseEntry } from './entry.ts'
-import { digestToBase64, leafDigest, MerkleTree } from './merkle.ts'
+import { digestToBase64, MerkleTree } from './merkle.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
 import type { Segment } from './segments.ts'
 
@@ -160,7 +160,7 @@ class Verification {
       this.#fail('entry_malformed', file, `Entry ${sequence} is not spelled as the journal spells entries.`)
     }
     this.#head = own
-    this.#tree.append(leafDigest(line))
+    this.#tree.append(own)
     this.#firstAt ??= entry.at
     this.#lastAt = entry.at
   }

@@ -6,8 +6,7 @@ import { signCheckpoint } from './checkpoint.ts'
 import type { Checkpoint, CheckpointKey } from './checkpoint.ts'
 import { entryHash, sealTail } from './entry.ts'
 import type { Files } from './files.ts'
-import { leafDigest } from './merkle.ts'
-import type { MerkleTree } from './merkle.ts'
+import type { Digest, MerkleTree } from './merkle.ts'
 import type { JournalEnd } from './recover.ts'
 import { rewriteUnsynced } from './rewrite.ts'
 import { CHECKPOINTS_FILE, segmentAt } from './segments.ts'
@@ -93,7 +92,7 @@ export class JournalWriter {
   /** Appends the entries with one write, or none of them. Calls `written` with the new size once the operating system has them. Throws when it could not. */
   append(bodies: readonly string[], written: (size: number) => void): void {
     if (this.#suspect) this.#repair()
-    const { bytes, starts, head } = this.#seal(bodies)
+    const { bytes, hashes, head } = this.#seal(bodies)
     if (this.#offset > 0 && this.#offset + bytes.length > this.#segmentBytes) this.#rotate()
     this.#suspect = true
     this.#writeAll(this.#descriptor, bytes, this.#offset)
@@ -102,9 +101,7 @@ export class JournalWriter {
     this.#offset += bytes.length
     this.#head = head
     written(this.#tree.size + bodies.length)
-    starts.forEach((start, index) => {
-      this.#tree.append(leafDigest(bytes.subarray(start, (starts[index + 1] ?? bytes.length) - 1)))
-    })
+    for (const leaf of hashes) this.#tree.append(leaf)
   }
 
   /** Makes all that was appended before the call durable, and signs a checkpoint over it if `sign` is set. */
@@ -134,26 +131,26 @@ export class JournalWriter {
     for (const descriptor of [...this.#retired, this.#descriptor, this.#checkpoints]) closeSync(descriptor)
   }
 
-  #seal(bodies: readonly string[]): { bytes: Buffer; starts: number[]; head: string } {
+  #seal(bodies: readonly string[]): { bytes: Buffer; hashes: Digest[]; head: string } {
     let room = 0
     for (const body of bodies) room += body.length * 3 + TAIL_BYTES
     if (this.#out.length < room) this.#out = Buffer.allocUnsafe(room)
     const out = this.#out
-    const starts: number[] = []
+    const hashes: Digest[] = []
     let head = this.#head
     let sequence = this.#tree.size
     let end = 0
     for (const body of bodies) {
       const start = end
-      starts.push(start)
       sequence++
       end += out.write(body, end)
       const own = entryHash(out.subarray(start, end), head, sequence)
       end += out.write(sealTail(own, head, sequence), end, 'latin1')
       out[end++] = NEWLINE
+      hashes.push(own)
       head = own
     }
-    return { bytes: out.subarray(0, end), starts, head }
+    return { bytes: out.subarray(0, end), hashes, head }
   }
 
   /** On a failure the file is cut back to `offset`, so that what was refused is not in it. */

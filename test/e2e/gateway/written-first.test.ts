@@ -133,16 +133,6 @@ describe.each(doors)('%s', (door) => {
     })
   })
 
-  test('an outcome that cannot be written does not take the answer back', async () => {
-    const where = await place()
-    const append = stage.app.journal.append.bind(stage.app.journal)
-    vi.spyOn(stage.app.journal, 'append').mockImplementation((event, options) =>
-      event.kind === 'outcome' ? Promise.reject(new KeywardError('journal_unwritable')) : append(event, options),
-    )
-    expect((await ask(door, where)).status).toBe(200)
-    expect(stage.errors).toEqual([])
-  })
-
   test('an error that nobody expected is told by its reference only', async () => {
     const where = await place()
     const before = upstream.received().length

@@ -11,7 +11,7 @@ import { encodeEvent } from '../../../src/journal/event.ts'
 import type { JournalEvent } from '../../../src/journal/event.ts'
 import { entryBody, entryHash, parseEntry, sealTail } from '../../../src/journal/entry.ts'
 import { files } from '../../../src/journal/files.ts'
-import { leafDigest, MerkleTree } from '../../../src/journal/merkle.ts'
+import { MerkleTree } from '../../../src/journal/merkle.ts'
 import { recoverJournal } from '../../../src/journal/recover.ts'
 import type { JournalProblemCode } from '../../../src/journal/verify.ts'
 import { JournalWriter } from '../../../src/journal/writer.ts'
@@ -154,7 +154,7 @@ function swapNotes(text: string): string {
 function signByForeign(directory: string): void {
   const tree = new MerkleTree()
   const lines = [FIRST, SECOND].flatMap((file) => readFileSync(join(directory, file), 'utf8').split('\n').slice(0, -1))
-  for (const line of lines.slice(0, 6)) tree.append(leafDigest(Buffer.from(line)))
+  for (const line of lines.slice(0, 6)) tree.append(parseEntry(Buffer.from(line))?.hash ?? '')
   const { note } = signCheckpoint(checkpointKey(origin, foreign.publicKey), foreign.privateKey, 6, tree.root())
   edit('checkpoints', (text) => (text.match(/(?:.*\n){5}/g) ?? []).slice(0, 2).join('') + note)(directory)
 }
