@@ -46,9 +46,26 @@ interface MethodRank {
   readonly rank: number
 }
 
+interface Viewed {
+  readonly method: string
+  readonly path: string
+  readonly view: PathView
+}
+
+/** One request is asked about several times in a row. */
+const last: Record<Reading, Viewed | null> = { exact: null, wide: null }
+
 /** The view of a request. HEAD is GET. Paths that do not begin with `/` have no view, and fit nothing. */
 export function viewPath(method: string, path: string, reading: Reading): PathView | null {
   if (!path.startsWith('/')) return null
+  const before = last[reading]
+  if (before !== null && before.method === method && before.path === path) return before.view
+  const view = viewOf(method, path, reading)
+  last[reading] = { method, path, view }
+  return view
+}
+
+function viewOf(method: string, path: string, reading: Reading): PathView {
   const folded = foldTriplets(path)
   if (reading === 'exact') {
     return { method: method === 'HEAD' ? 'GET' : method, segments: split(folded) }

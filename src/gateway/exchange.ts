@@ -357,7 +357,9 @@ async function refuse(
 
 function textOf(version: OpenVersion): FieldValues {
   const values: Record<string, string> = {}
-  for (const [name, value] of Object.entries(version.fields))
-    values[name] = typeof value === 'string' ? value : value.revealText()
+  for (const name in version.fields) {
+    const value = version.fields[name]
+    if (value !== undefined) values[name] = typeof value === 'string' ? value : value.revealText()
+  }
   return values
 }

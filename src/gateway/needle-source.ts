@@ -21,11 +21,13 @@ export function createNeedleSource(parts: {
   readonly records: Records
 }): NeedleSource {
   let whole: NeedleSet | null = null
-  const restated = new Map<string, NeedleSet>()
+  /** By credential and placeholder, which together would be a new text for every request. */
+  const restated = new Map<string, Map<string, NeedleSet>>()
+  let restatedCount = 0
   parts.records.onCommit((changes) => {
     if (!changes.some(({ table }) => table === 'credential' || table === 'version' || table === 'service')) return
     whole = null
-    restated.clear()
+    forgetRestated()
   })
 
   function build(): NeedleSet {
@@ -63,17 +65,23 @@ export function createNeedleSource(parts: {
     })
   }
 
+  function forgetRestated(): void {
+    restated.clear()
+    restatedCount = 0
+  }
+
   return {
     of(credentialId, presented) {
       whole ??= build()
       if (presented === null) return whole
-      const key = `${credentialId} ${presented}`
-      const known = restated.get(key)
+      const known = restated.get(credentialId)?.get(presented)
       if (known !== undefined) return known
       const set = whole.restated(credentialId, presented)
-      const oldest = restated.keys().next()
-      if (restated.size >= RESTATED_MAXIMUM && !oldest.done) restated.delete(oldest.value)
-      restated.set(key, set)
+      if (restatedCount >= RESTATED_MAXIMUM) forgetRestated()
+      const ofCredential = restated.get(credentialId) ?? new Map<string, NeedleSet>()
+      ofCredential.set(presented, set)
+      restated.set(credentialId, ofCredential)
+      restatedCount += 1
       return set
     },
   }

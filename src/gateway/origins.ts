@@ -228,8 +228,24 @@ export function createOrigins(options: { readonly resolve: Resolve; readonly tim
   )
   sweeper.unref()
 
-  function originFor(head: RequestHead, service: Service | null): Origin {
+  /** The last key of a service: most have one host, and writing the key anew costs more than finding its origin. */
+  const keys = new WeakMap<
+    Service,
+    { readonly head: Pick<RequestHead, 'scheme' | 'host' | 'port'>; readonly key: string }
+  >()
+
+  function keyFor({ scheme, host, port }: RequestHead, service: Service | null): string {
+    const known = service === null ? undefined : keys.get(service)
+    if (known !== undefined && known.head.host === host && known.head.port === port && known.head.scheme === scheme)
+      return known.key
+    const head = { scheme, host, port }
     const key = originKey(head, service)
+    if (service !== null) keys.set(service, { head, key })
+    return key
+  }
+
+  function originFor(head: RequestHead, service: Service | null): Origin {
+    const key = keyFor(head, service)
     const known = origins.get(key)
     if (known !== undefined) return known
     if (origins.size >= ORIGINS_MAXIMUM) makeRoom()

@@ -4,7 +4,7 @@ import type { RequestBody, UpstreamBody } from '../body.ts'
 import type { AnswerListener, Flow, UpgradeListener } from '../dial.ts'
 import type { Refusal } from '../refusal.ts'
 import { createChunkedReader, type ChunkedReader } from './chunked.ts'
-import { headEnd, isFault, readAnswer } from './head.ts'
+import { headText, isFault, readAnswer } from './head.ts'
 import { chunkOf, headWith, lastChunk } from './write.ts'
 
 /** Interim answers (1xx) before the one that counts. */
@@ -199,14 +199,14 @@ export class ClientConnection {
   }
 
   #readHead(): boolean {
-    const end = headEnd(this.#held, 0)
-    if (end === null) return false
-    const answer = typeof end === 'number' ? readAnswer(this.#held, 0, end, this.#method) : end
-    if (isFault(answer) || typeof end !== 'number') {
+    const head = headText(this.#held)
+    if (head === null) return false
+    const answer = typeof head === 'string' ? readAnswer(head, this.#method) : head
+    if (isFault(answer) || typeof head !== 'string') {
       this.#fail(broken)
       return false
     }
-    this.#held = end === this.#held.length ? nothing : this.#held.subarray(end)
+    this.#held = head.length === this.#held.length ? nothing : this.#held.subarray(head.length)
     const { status, headers, framing } = answer
     if (status === 101 && this.#switching !== null) {
       this.#letGo(headers, this.#switching)

@@ -1,19 +1,17 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { HEAD_MAXIMUM_BYTES, HEADERS_MAXIMUM_COUNT, headEnd, isFault, readAnswer, readRequest } from './head.ts'
+import { HEAD_MAXIMUM_BYTES, HEADERS_MAXIMUM_COUNT, headText, isFault, readAnswer, readRequest } from './head.ts'
 
 function request(text: string) {
-  const bytes = Buffer.from(text, 'latin1')
-  const end = headEnd(bytes, 0)
-  if (typeof end !== 'number') throw new Error('the head has no end')
-  return readRequest(bytes, 0, end)
+  const head = headText(Buffer.from(text, 'latin1'))
+  if (typeof head !== 'string') throw new Error('the head has no end')
+  return readRequest(head)
 }
 
 function answer(text: string, method = 'GET') {
-  const bytes = Buffer.from(text, 'latin1')
-  const end = headEnd(bytes, 0)
-  if (typeof end !== 'number') throw new Error('the head has no end')
-  return readAnswer(bytes, 0, end, method)
+  const head = headText(Buffer.from(text, 'latin1'))
+  if (typeof head !== 'string') throw new Error('the head has no end')
+  return readAnswer(head, method)
 }
 
 test('a request as it is written', () => {
@@ -81,15 +79,27 @@ describe('requests that are not read', () => {
 describe('where a head ends', () => {
   test('nobody knows before its last line break', () => {
     const text = 'GET / HTTP/1.1\r\nHost: a\r\n\r\n'
-    for (let cut = 0; cut < text.length; cut++) expect(headEnd(Buffer.from(text.slice(0, cut)), 0)).toBeNull()
-    expect(headEnd(Buffer.from(`${text}more`), 0)).toBe(text.length)
-    expect(headEnd(Buffer.from(`xx${text}`), 2)).toBe(text.length + 2)
+    for (let cut = 0; cut < text.length; cut++) expect(headText(Buffer.from(text.slice(0, cut)))).toBeNull()
+    expect(headText(Buffer.from(text))).toBe(text)
+    expect(headText(Buffer.from(`${text}more`))).toBe(text)
+  })
+
+  test.each([4_000, 4_090, 4_096, 5_000, HEAD_MAXIMUM_BYTES])('also where it has %i bytes', (bytes) => {
+    for (let length = bytes - 6; length <= bytes; length++) {
+      const start = 'GET / HTTP/1.1\r\nA: '
+      const text = `${start}${'b'.repeat(length - start.length - 4)}\r\n\r\n`
+      expect(headText(Buffer.from(text.slice(0, -1)))).toEqual(
+        length > HEAD_MAXIMUM_BYTES ? { fault: 'too-large' } : null,
+      )
+      expect(headText(Buffer.from(text))).toBe(text)
+      expect(headText(Buffer.from(`${text}${text}`))).toBe(text)
+    }
   })
 
   test('a head that is larger than is read never ends', () => {
     const large = `GET / HTTP/1.1\r\nA: ${'b'.repeat(HEAD_MAXIMUM_BYTES)}`
-    expect(headEnd(Buffer.from(large), 0)).toEqual({ fault: 'too-large' })
-    expect(headEnd(Buffer.from(`${large}\r\n\r\n`), 0)).toEqual({ fault: 'too-large' })
+    expect(headText(Buffer.from(large))).toEqual({ fault: 'too-large' })
+    expect(headText(Buffer.from(`${large}\r\n\r\n`))).toEqual({ fault: 'too-large' })
   })
 })
 
@@ -156,9 +166,9 @@ test('whatever the bytes are, reading them gives a request or a fault, and what 
       (method, target, headers) => {
         const lines = headers.map(([name, value]) => `${name}: ${value}\r\n`).join('')
         const bytes = Buffer.from(`${method} ${target} HTTP/1.1\r\n${lines}\r\n`, 'latin1')
-        const end = headEnd(bytes, 0)
-        if (typeof end !== 'number') return
-        const read = readRequest(bytes, 0, end)
+        const head = headText(bytes)
+        if (typeof head !== 'string') return
+        const read = readRequest(head)
         if (isFault(read)) return
         // oxlint-disable-next-line no-control-regex
         const control = /[\x00-\x08\x0a-\x1f\x7f]/

@@ -10,8 +10,13 @@ import type { HeaderPair } from '../../core/request.ts'
 /** All of a head, its last line break included. */
 export const HEAD_MAXIMUM_BYTES = 64 * 1024
 export const HEADERS_MAXIMUM_COUNT = 200
+/** Nearly every head is shorter, and what stands behind it need not be read with it. */
+const HEAD_USUAL_BYTES = 4 * 1024
 /** The line break, twice. */
 const END = '\r\n\r\n'
+/** Names of headers that are remembered, so that each is looked through once; whoever sends may choose any. */
+const NAMES_MAXIMUM = 4_096
+const NAME_REMEMBERED_MAXIMUM_CHARACTERS = 64
 
 export type Framing =
   | { readonly kind: 'none' }
@@ -58,12 +63,19 @@ export function isFault(value: object | null): value is Fault {
   return value !== null && 'fault' in value
 }
 
-/** Where the head that begins at `from` ends (behind its last line break); null: not yet; a fault: it never will, within the bound. */
-export function headEnd(bytes: Buffer, from: number): number | null | Fault {
-  const at = bytes.indexOf(END, from, 'latin1')
-  if (at < 0) return bytes.length - from >= HEAD_MAXIMUM_BYTES ? tooLarge : null
-  const end = at + END.length
-  return end - from > HEAD_MAXIMUM_BYTES ? tooLarge : end
+/** The head with which `bytes` begin, its last line break included, a character a byte; null: it is not whole; a fault: it never will be, within the bound. */
+export function headText(bytes: Buffer): string | null | Fault {
+  return wholeHead(bytes, HEAD_USUAL_BYTES) ?? (bytes.length > HEAD_USUAL_BYTES ? longHead(bytes) : null)
+}
+
+function wholeHead(bytes: Buffer, maximum: number): string | null {
+  const text = bytes.toString('latin1', 0, maximum)
+  const at = text.indexOf(END)
+  return at < 0 ? null : text.slice(0, at + END.length)
+}
+
+function longHead(bytes: Buffer): string | null | Fault {
+  return wholeHead(bytes, HEAD_MAXIMUM_BYTES) ?? (bytes.length >= HEAD_MAXIMUM_BYTES ? tooLarge : null)
 }
 
 /** RFC 9110 section 5.6.2. */
@@ -81,16 +93,15 @@ const STATUS_LINE = /^HTTP\/1\.([01]) ([1-5][0-9]{2})(?: [\t\x20-\x7e\x80-\xff]*
 const VALUE = /^[\t\x20-\x7e\x80-\xff]*$/
 const LENGTH = /^(?:0|[1-9][0-9]{0,14})$/
 
-/** The request whose head is `bytes[from, end)`, as `headEnd` found it. */
-export function readRequest(bytes: Buffer, from: number, end: number): ReadRequest | Fault {
-  const text = bytes.toString('latin1', from, end - 2)
+/** The request with this head, as `headText` found it. */
+export function readRequest(text: string): ReadRequest | Fault {
   const lineEnd = text.indexOf('\r\n')
   const line = REQUEST_LINE.exec(text.slice(0, lineEnd))
   if (line === null) return malformed
   const [, method = '', target = '', minor] = line
   if (!methods.has(method) || !(method === 'CONNECT' ? AUTHORITY : TARGET).test(target)) return malformed
   const version = minor === '0' ? '1.0' : '1.1'
-  const headers = readHeaders(text, lineEnd + 2)
+  const headers = readHeaders(text, lineEnd + 2, text.length - 2)
   if (isFault(headers)) return headers
   const facts = connectionFacts(headers)
   const framing = framingOf(facts, version)
@@ -109,15 +120,14 @@ export function readRequest(bytes: Buffer, from: number, end: number): ReadReque
   }
 }
 
-/** The answer to a request of this method, whose head is `bytes[from, end)`. */
-export function readAnswer(bytes: Buffer, from: number, end: number, method: string): ReadAnswer | Fault {
-  const text = bytes.toString('latin1', from, end - 2)
+/** The answer with this head to a request of this method. */
+export function readAnswer(text: string, method: string): ReadAnswer | Fault {
   const lineEnd = text.indexOf('\r\n')
   const line = STATUS_LINE.exec(text.slice(0, lineEnd))
   if (line === null) return malformed
   const version = line[1] === '0' ? '1.0' : '1.1'
   const status = Number(line[2])
-  const headers = readHeaders(text, lineEnd + 2)
+  const headers = readHeaders(text, lineEnd + 2, text.length - 2)
   if (isFault(headers)) return headers
   const facts = connectionFacts(headers)
   const framing = framingOf(facts, version)
@@ -136,29 +146,47 @@ export function readAnswer(bytes: Buffer, from: number, end: number, method: str
 /** Headers that say where a body ends. */
 export const FRAMING: ReadonlySet<string> = new Set(['content-length', 'transfer-encoding'])
 
-/** The field lines of `text` from `at` on, each ended by CRLF; names in lower case. Also reads trailers. */
-export function readHeaders(text: string, at: number): HeaderPair[] | Fault {
+/** The field lines of `text` from `at` up to `end`, each ended by CRLF; names in lower case. Also reads trailers. */
+export function readHeaders(text: string, at: number, end = text.length): HeaderPair[] | Fault {
   const headers: HeaderPair[] = []
-  while (at < text.length) {
-    const end = text.indexOf('\r\n', at)
+  while (at < end) {
+    const lineEnd = text.indexOf('\r\n', at)
     const colon = text.indexOf(':', at)
-    if (end < 0 || colon < 0 || colon > end) return malformed
-    const name = text.slice(at, colon)
+    if (lineEnd < 0 || colon < 0 || colon > lineEnd) return malformed
     // A space before the colon, or at the beginning of a line (a fold), is part of what should be a token.
-    if (!TOKEN.test(name)) return malformed
+    const name = nameOf(text.slice(at, colon))
+    if (name === null) return malformed
     let first = colon + 1
-    let last = end
+    let last = lineEnd
     while (first < last && isBlank(text.charCodeAt(first))) first++
     while (last > first && isBlank(text.charCodeAt(last - 1))) last--
     const value = text.slice(first, last)
     if (!VALUE.test(value)) return malformed
-    const lower = name.toLowerCase()
     // White space by RFC 9110 section 5.6.3, but not to every parser, and here the body depends on it.
-    if (FRAMING.has(lower) && text.charCodeAt(end - 1) === 0x09) return malformed
-    if (headers.push([lower, value]) > HEADERS_MAXIMUM_COUNT) return tooLarge
-    at = end + 2
+    if (text.charCodeAt(lineEnd - 1) === 0x09 && FRAMING.has(name)) return malformed
+    if (headers.push([name, value]) > HEADERS_MAXIMUM_COUNT) return tooLarge
+    at = lineEnd + 2
   }
   return headers
+}
+
+const names = new Map<string, string>()
+
+/** The name in lower case, or null where it is none. */
+function nameOf(written: string): string | null {
+  const known = names.get(written)
+  if (known !== undefined) return known
+  if (!TOKEN.test(written)) return null
+  const name = written.toLowerCase()
+  if (written.length > NAME_REMEMBERED_MAXIMUM_CHARACTERS) return name
+  if (names.size >= NAMES_MAXIMUM) names.clear()
+  // Copies, for a part of a text keeps all of it in memory, and this text is a head.
+  names.set(copyOf(written), copyOf(name))
+  return name
+}
+
+function copyOf(text: string): string {
+  return Buffer.from(text, 'latin1').toString('latin1')
 }
 
 function isBlank(code: number): boolean {

@@ -5,7 +5,7 @@ import type { Codec, Connection, Front } from '../codec.ts'
 import type { Refusal } from '../refusal.ts'
 import { tellAndClose } from '../refuse-connection.ts'
 import { createChunkedReader, type ChunkedReader } from './chunked.ts'
-import { headEnd, isFault, readRequest, type Fault, type ReadRequest } from './head.ts'
+import { headText, isFault, readRequest, type Fault, type ReadRequest } from './head.ts'
 import { Http1Reply } from './reply.ts'
 
 /** From the first byte of a request to the end of its head. */
@@ -19,7 +19,9 @@ export const AHEAD_MAXIMUM_BYTES = 128 * 1024
 /** How often connections are looked over for the times above. */
 const SWEEP_MILLISECONDS = 1_000
 
-const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1')
+/** How HTTP/2 begins (RFC 9113 section 3.4): with what looks like a head. */
+const PREFACE_HEAD = 'PRI * HTTP/2.0\r\n\r\n'
+const PREFACE = Buffer.from(`${PREFACE_HEAD}SM\r\n\r\n`, 'latin1')
 const CONTINUE = Buffer.from('HTTP/1.1 100 Continue\r\n\r\n', 'latin1')
 const nothing: Buffer = Buffer.alloc(0)
 
@@ -162,25 +164,25 @@ class ServerConnection {
 
   #readHead(): boolean {
     const held = this.#held
-    const end = headEnd(held, 0)
-    if (end === null) {
+    const head = headText(held)
+    if (head === null) {
       this.#headSince ??= performance.now()
       return canBecomeHead(held) ? false : this.#fault({ fault: 'malformed' })
     }
     this.#headSince = null
-    if (typeof end !== 'number') return this.#fault(end)
-    if (held.length >= PREFACE.length && held.subarray(0, PREFACE.length).equals(PREFACE)) {
+    if (typeof head !== 'string') return this.#fault(head)
+    if (head === PREFACE_HEAD && held.length >= PREFACE.length && held.subarray(0, PREFACE.length).equals(PREFACE)) {
       this.#letGo(held)
       this.#front.preface(this.#connection)
       return false
     }
-    const request = readRequest(held, 0, end)
+    const request = readRequest(head)
     if (isFault(request)) {
       if (!this.#isBeginningOfPreface(held)) return this.#fault(request)
       this.#headSince = performance.now()
       return false
     }
-    this.#held = held.subarray(end)
+    this.#held = head.length === held.length ? nothing : held.subarray(head.length)
     this.#begin(request)
     return true
   }
