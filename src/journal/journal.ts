@@ -11,6 +11,9 @@ import { AppendQueue } from './queue.ts'
 import { SEGMENT_BYTES } from './segments.ts'
 import { workerUrl } from './worker-url.ts'
 
+/** Batches live for a moment only: left to itself, the worker's heap grows to several times of what it needs, and stays so. */
+const YOUNG_GENERATION_MEGABYTES = 6
+
 export interface JournalOptions {
   /** Holds nothing but this journal; made with mode 0700. */
   readonly directory: string
@@ -69,7 +72,13 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
     filesModule: options.filesModule?.href ?? null,
   }
-  const worker = new Worker(workerUrl(), { workerData: start, name: 'journal', env: {}, execArgv: [] })
+  const worker = new Worker(workerUrl(), {
+    workerData: start,
+    name: 'journal',
+    env: {},
+    execArgv: [],
+    resourceLimits: { maxYoungGenerationSizeMb: YOUNG_GENERATION_MEGABYTES },
+  })
   const ready = await readiness(worker)
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a worker has no origin
   const tell = (message: ToWorker): void => worker.postMessage(message)

@@ -6,7 +6,7 @@ import type { Refusal } from '../refusal.ts'
 import { tellAndClose } from '../refuse-connection.ts'
 import { createChunkedReader, type ChunkedReader } from './chunked.ts'
 import { headText, isFault, readRequest, type Fault, type ReadRequest } from './head.ts'
-import { Http1Reply } from './reply.ts'
+import { Http1Reply, type ReplyHost } from './reply.ts'
 
 /** From the first byte of a request to the end of its head. */
 export const REQUEST_HEAD_MILLISECONDS = 30_000
@@ -79,6 +79,16 @@ class ServerConnection {
   #bodyPaused = false
   #reply: Http1Reply | null = null
   #expectsContinue = false
+  /** What the answers on this connection need to know of it; one for all of them. */
+  readonly #host: ReplyHost = {
+    mayContinue: () => this.#state === 'answer' || this.#state === 'head',
+    answered: (keepAlive) => this.#answered(keepAlive),
+    hasMore: () => this.#held.length > 0,
+    letGo: () => {
+      this.#reply = null
+      this.#letGo(this.#held)
+    },
+  }
 
   constructor(connection: Connection, front: Front, times: Http1Times, clock: { readonly now: number }) {
     this.#connection = connection
@@ -212,15 +222,7 @@ class ServerConnection {
       return this.#front.connect(arrival, this.#connection, early)
     }
     const body = this.#beginBody(request)
-    const reply = new Http1Reply(this.#connection.stream, request, {
-      mayContinue: () => this.#state === 'answer' || this.#state === 'head',
-      answered: (keepAlive) => this.#answered(keepAlive),
-      hasMore: () => this.#held.length > 0,
-      letGo: () => {
-        this.#reply = null
-        this.#letGo(this.#held)
-      },
-    })
+    const reply = new Http1Reply(this.#connection.stream, request, this.#host)
     this.#reply = reply
     this.#front.request(arrival, body, reply)
   }
