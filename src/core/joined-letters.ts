@@ -56,7 +56,7 @@ export class JoinedLetters {
       if (rest === 'found') return 'found'
       if (rest === 'held') keep = Math.min(keep, at)
     }
-    this.#letters.copyWithin(0, keep, this.#count)
+    if (keep < this.#count) this.#letters.copyWithin(0, keep, this.#count)
     this.#count -= keep
     return this.#count < JOINED_HELD_FROM_LETTERS ? 'clear' : 'held'
   }
