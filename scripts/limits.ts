@@ -40,11 +40,8 @@ import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
 import { PARAMETER_NAME_MAXIMUM_BYTES } from '../src/gateway/form-method.ts'
-import {
-  EVENT_LINE_MAXIMUM_BYTES,
-  EVENT_PLACES_MAXIMUM,
-  EVENTS_HELD_MAXIMUM_BYTES,
-} from '../src/gateway/joined-events.ts'
+import { EVENT_PLACES_MAXIMUM } from '../src/gateway/event-texts.ts'
+import { EVENT_LINE_MAXIMUM_BYTES, EVENTS_HELD_MAXIMUM_BYTES } from '../src/gateway/joined-events.ts'
 import { JOINED_LETTERS_MAXIMUM } from '../src/core/joined-letters.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import {

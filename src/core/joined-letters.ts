@@ -22,13 +22,28 @@ export class JoinedLetters {
   }
 
   push(piece: string): Joined {
-    const before = this.#count
-    this.#append(piece)
-    if (this.#count === before) return before < JOINED_HELD_FROM_LETTERS ? 'clear' : this.#state()
+    this.#makeRoom(piece.length)
+    for (let i = 0; i < piece.length; i++) {
+      const code = piece.charCodeAt(i)
+      const letter = code < 0x80 ? (asciiLetters[code] ?? 0) : letterOf(piece.codePointAt(i) ?? 0)
+      if (letter !== 0) this.#letters[this.#count++] = letter
+    }
+    return this.#state()
+  }
+
+  /** The same for `bytes[from, to)`, which are ASCII. */
+  pushAscii(bytes: Uint8Array, from: number, to: number): Joined {
+    this.#makeRoom(to - from)
+    for (let at = from; at < to; at++) {
+      const letter = asciiLetters[bytes[at] ?? 0] ?? 0
+      if (letter !== 0) this.#letters[this.#count++] = letter
+    }
     return this.#state()
   }
 
   #state(): Joined {
+    // Too few to hold anything back, and a needle has more: what may be dropped of them is dropped with the next.
+    if (this.#count < JOINED_HELD_FROM_LETTERS) return 'clear'
     const { squeezed } = this.#needles
     let keep = squeezed.index.heldFrom(this.#letters, 0, this.#count)
     const found: Hits = []
@@ -41,7 +56,7 @@ export class JoinedLetters {
       if (rest === 'found') return 'found'
       if (rest === 'held') keep = Math.min(keep, at)
     }
-    this.#letters.copyWithin(0, keep, this.#count)
+    if (keep < this.#count) this.#letters.copyWithin(0, keep, this.#count)
     this.#count -= keep
     return this.#count < JOINED_HELD_FROM_LETTERS ? 'clear' : 'held'
   }
@@ -58,17 +73,11 @@ export class JoinedLetters {
     return at + length === this.#count && letters.length <= JOINED_LETTERS_MAXIMUM ? 'held' : 'clear'
   }
 
-  #append(piece: string): void {
-    const room = this.#count + piece.length
-    if (room > this.#letters.length) {
-      const grown = new Uint8Array(2 * room)
-      grown.set(this.#letters.subarray(0, this.#count))
-      this.#letters = grown
-    }
-    for (let i = 0; i < piece.length; i++) {
-      const code = piece.charCodeAt(i)
-      const letter = code < 0x80 ? (asciiLetters[code] ?? 0) : letterOf(piece.codePointAt(i) ?? 0)
-      if (letter !== 0) this.#letters[this.#count++] = letter
-    }
+  #makeRoom(more: number): void {
+    const room = this.#count + more
+    if (room <= this.#letters.length) return
+    const grown = new Uint8Array(2 * room)
+    grown.set(this.#letters.subarray(0, this.#count))
+    this.#letters = grown
   }
 }

@@ -277,9 +277,11 @@ class DecodingScrubber implements BodyScrubber {
 
 /** Hands the pieces on, waiting only where the sink asks for it. */
 function drain(pieces: readonly Uint8Array[], sink: Sink): void | Promise<void> {
-  for (const [i, piece] of pieces.entries()) {
+  let next = 0
+  for (const piece of pieces) {
+    next++
     const waiting = sink(piece)
-    if (waiting !== undefined) return waiting.then(() => drain(pieces.slice(i + 1), sink))
+    if (waiting !== undefined) return waiting.then(() => drain(pieces.slice(next), sink))
   }
 }
 

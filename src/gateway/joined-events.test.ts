@@ -1,14 +1,11 @@
 import { randomBytes } from 'node:crypto'
+import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { JOINED_HELD_FROM_LETTERS } from '../core/joined-letters.ts'
 import { needlesOf } from '../core/needles.ts'
 import { createScrubber } from '../core/scrub.ts'
-import {
-  EVENT_LINE_MAXIMUM_BYTES,
-  EVENT_PLACES_MAXIMUM,
-  EVENTS_HELD_MAXIMUM_BYTES,
-  JoinedEvents,
-} from './joined-events.ts'
+import { EVENT_OUTLINES_MAXIMUM, EVENT_PLACES_MAXIMUM, EventTexts } from './event-texts.ts'
+import { EVENT_LINE_MAXIMUM_BYTES, EVENTS_HELD_MAXIMUM_BYTES, JoinedEvents } from './joined-events.ts'
 
 const secret = `sk-proj-${randomBytes(20).toString('hex')}`
 const long = randomBytes(600).toString('base64')
@@ -158,4 +155,222 @@ test('lines and waiting events are bounded', async () => {
     ...Array.from({ length: 40 }, () => `: ${'.'.repeat(EVENTS_HELD_MAXIMUM_BYTES / 32)}\n`),
   ]
   expect((await passed(waiting)).code).toBe('answer_withheld')
+})
+
+describe('a place that was forgotten is not let go a second time', () => {
+  const event = (value: unknown): string => `data: ${JSON.stringify(value)}\n\n`
+  const many = Object.fromEntries(Array.from({ length: EVENT_PLACES_MAXIMUM + 1 }, (_, at) => [`n${at}`, 'x']))
+
+  test.each([
+    ['in the same event', [event({ ...many, last: 'zzzz' })]],
+    ['in the next one', [event(many), event({ last: 'zzzz' })]],
+  ])('%s', (_when, forgetting) => {
+    const joined = new JoinedEvents(needles)
+    let out = ''
+    const push = (text: string): unknown =>
+      joined.push(Buffer.from(text), (piece) => void (out += Buffer.from(piece).toString()))
+    push(event({ last: secret.slice(0, 20) }))
+    for (const text of forgetting) push(text)
+    out = ''
+    push(event({ other: secret.slice(0, 20) }))
+    expect(out).toBe('')
+    expect(() => push(event({ other: secret.slice(20) }))).toThrow(expect.objectContaining({ code: 'answer_withheld' }))
+  })
+})
+
+describe('lines that are like others', () => {
+  /** What is known after each line, of a stream whose lines are read by their outlines or not. */
+  function told(lines: readonly Buffer[], byOutlines: boolean): (boolean | 'withheld')[] {
+    const texts = new EventTexts(needles)
+    const known: (boolean | 'withheld')[] = []
+    for (const line of lines) {
+      try {
+        const end = byOutlines ? texts.readLike(line, 0) : -1
+        if (end < 0) texts.read(line, 0, line.length - 1)
+        else expect(end).toBe(line.length - 1)
+      } catch {
+        return [...known, 'withheld']
+      }
+      known.push(texts.isHeld)
+    }
+    return known
+  }
+
+  const piece = fc.oneof(
+    { weight: 6, arbitrary: fc.nat({ max: secret.length - 1 }).map((at) => secret.slice(at, at + 1 + (at % 9))) },
+    fc.constantFrom(
+      secret.slice(0, 20),
+      secret.slice(20),
+      secret.slice(0, 9),
+      ' ',
+      '',
+      '\n',
+      '"',
+      '\u00e9',
+      '—',
+      '!',
+      '\ud83d',
+    ),
+    fc.string({ unit: 'binary', maxLength: 12 }),
+  )
+  const written = fc.constantFrom(
+    ...Object.values(vendors),
+    (text: string, at: number) => `data: ${JSON.stringify({ choices: [{ index: at % 3, text }] })}\n`,
+    (text: string, at: number) => `${JSON.stringify({ index: at % 2, index_: at, text, id: secret.slice(0, 8) })}\r\n`,
+    (text: string) => `data:${JSON.stringify(text)}\n`,
+    (text: string) => `data: {"text":"x","text":${JSON.stringify(text)}}\n`,
+    (text: string) => `data: {"a":"${text}"}\n`,
+    (text: string) =>
+      `data: {"a":"${[...text].map((c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, '0')}`).join('')}"}\n`,
+    (text: string) => `data: [${JSON.stringify(text)},null]\n`,
+    (text: string) => `data: {"a":${text.length > 4 ? JSON.stringify(text) : 'null'},"b":1e${text.length}}\n`,
+    () => 'data: null\n',
+    () => 'data: [DONE]\n',
+    () => ': comment\nid: 7\n\n',
+  )
+  const stream = fc
+    .tuple(
+      fc.array(written, { minLength: 1, maxLength: 4 }),
+      fc.array(fc.tuple(piece, fc.boolean()), { maxLength: 40 }),
+      fc.boolean(),
+    )
+    .map(([writers, texts, inOrder]) =>
+      texts.flatMap(([text, isOwn], at) => {
+        const own = inOrder && isOwn ? secret.slice((at * 5) % secret.length, ((at * 5) % secret.length) + 5) : text
+        const line = (writers[at % writers.length] ?? (() => '\n'))(own, at)
+        return line.split(/(?<=\n)/).map((part) => Buffer.from(part))
+      }),
+    )
+
+  test('bring the same texts as JSON.parse', () => {
+    fc.assert(
+      fc.property(stream, (lines) => {
+        expect(told(lines, true)).toEqual(told(lines, false))
+      }),
+      { numRuns: 1_000 },
+    )
+  })
+
+  test('bring a long text again that is not the same as the one before', () => {
+    const twice = needlesOf([
+      { name: 'key', value: Buffer.from(`${secret.slice(8, 20)}q7${secret.slice(8, 20)}r8`), replacement: 'x' },
+    ])
+    const texts = new EventTexts(twice)
+    const push = (text: string): void => {
+      const line = Buffer.from(`data: ${JSON.stringify({ id: 'the same', text })}\n`)
+      if (texts.readLike(line, 0) < 0) texts.read(line, 0, line.length - 1)
+    }
+    for (const text of ['begin', secret.slice(8, 20), 'q7', secret.slice(8, 20)]) push(text)
+    expect(() => push('r8')).toThrow(expect.objectContaining({ code: 'answer_withheld' }))
+  })
+
+  test('bring what their reader makes of them: a number is a piece, null is none', () => {
+    const pieces = tokens(secret, 4).map((piece) => (/^(?:[1-9][0-9]*|0)$/.test(piece) ? piece : JSON.stringify(piece)))
+    const lines = pieces.flatMap((piece) => [piece, 'null', ' null ']).map((text) => Buffer.from(`data: ${text}\n`))
+    expect(told(lines, true).at(-1)).toBe('withheld')
+  })
+
+  test('are looked for only in a stream that has some', () => {
+    const texts = new EventTexts(needles)
+    const isLike = (text: string): boolean => {
+      const line = Buffer.from(`data: ${text}\n`)
+      if (texts.readLike(line, 0) > 0) return true
+      texts.read(line, 0, line.length - 1)
+      return false
+    }
+    for (let at = 0; at < 2 * EVENT_OUTLINES_MAXIMUM - 1; at++) expect(isLike(`{"name${at}":"x"}`)).toBe(false)
+    for (const text of ['a', 'b', 'c']) expect(isLike(`{"name":"${text}"}`)).toBe(text !== 'a')
+    for (const text of ['a', 'b', 'c', 'd']) expect(isLike(`{"text":"${text}"}`)).toBe(text !== 'a')
+    for (let at = 0; at < 5; at++) expect(isLike(`{"more${at}":"x"}`)).toBe(false)
+    for (const text of ['a', 'b', 'c']) expect(isLike(`{"last":"${text}"}`)).toBe(false)
+    expect(isLike('{"text":"e"}')).toBe(true)
+  })
+
+  test('bring a secret one letter a line, in as many kinds of lines as are remembered, and one more', () => {
+    for (const kinds of [1, EVENT_OUTLINES_MAXIMUM, EVENT_OUTLINES_MAXIMUM + 1]) {
+      const lines = [...secret].map((text, at) =>
+        Buffer.from(`data: ${JSON.stringify({ delta: { text }, [`kind${at % kinds}`]: true })}\n`),
+      )
+      const known = told(lines, true)
+      expect(known.at(-1)).toBe('withheld')
+      expect(known).toEqual(told(lines, false))
+    }
+  })
+})
+
+/** Events of several vendors in one stream, in all the ways that lines are written in. */
+function mixed(text: string): string {
+  const event = vendors['messages'] ?? String
+  return [
+    `: comment\r\nid: 4\r\nretry: 10\r\n\r\n`,
+    ...tokens(text, 6).map((piece, at) => {
+      const written = event(piece, at)
+      return at % 4 === 3 ? `id: ${at}\r\n${written.replaceAll('\n', '\r\n')}` : written
+    }),
+    `event: two lines\ndata: {"text":\ndata: "${text.slice(0, 9)}"}\n\n`,
+    'data: [DONE]\n\n',
+    `{"last":"line"}`,
+  ].join('')
+}
+
+describe('however the bytes are cut', () => {
+  const clean = mixed(`The key is ${secret.slice(0, -2)}?? or so — “${secret.slice(5)}”.`)
+  const dirty = mixed(`The key is ${secret}, and that is all.`)
+
+  async function through(pieces: readonly string[]): Promise<{ text: string; code: unknown; pieces: number }> {
+    const joined = new JoinedEvents(needles)
+    const out: Uint8Array[] = []
+    let code: unknown = null
+    try {
+      for (const text of pieces)
+        await joined.push(Buffer.from(text, 'latin1'), (piece) => {
+          expect(piece.length).toBeGreaterThan(0)
+          out.push(piece)
+        })
+      await joined.end((piece) => void out.push(piece))
+    } catch (error) {
+      code = error instanceof Error && 'code' in error ? error.code : error
+    }
+    return { text: Buffer.concat(out).toString('latin1'), code, pieces: out.length }
+  }
+
+  const bytes = (text: string): string => Buffer.from(text).toString('latin1')
+
+  test('at every offset', async () => {
+    for (let at = 0; at <= clean.length; at++) {
+      const whole = bytes(clean)
+      expect(await through([whole.slice(0, at), whole.slice(at)]), `${at}`).toMatchObject({ text: whole, code: null })
+    }
+    for (let at = 0; at <= dirty.length; at++) {
+      const whole = bytes(dirty)
+      const { text, code } = await through([whole.slice(0, at), whole.slice(at)])
+      expect(code, `${at}`).toBe('answer_withheld')
+      expect(whole.startsWith(text) && !text.includes(secret.slice(-3)), `${at}`).toBe(true)
+    }
+  })
+
+  test('byte by byte, an event at a time, several at once', async () => {
+    for (const of of [clean, dirty].map(bytes)) {
+      const events = of.split(/(?<=\n\r?\n)/)
+      const pairs = events.filter((_, at) => at % 2 === 0).map((event, at) => event + (events[2 * at + 1] ?? ''))
+      for (const pieces of [[...of], events, pairs, [of]]) {
+        const { text, code } = await through(pieces)
+        expect(code).toBe(of === bytes(clean) ? null : 'answer_withheld')
+        if (code === null) expect(text).toBe(of)
+        else expect(of.startsWith(text)).toBe(true)
+      }
+    }
+  })
+
+  test('each event goes on with its last byte, in one piece', async () => {
+    for (const write of Object.values(vendors)) {
+      const joined = new JoinedEvents(needles)
+      for (let at = 0; at < 50; at++) {
+        const event = write(`word ${at}`, at)
+        const out: string[] = []
+        await joined.push(Buffer.from(event), (piece) => void out.push(Buffer.from(piece).toString()))
+        expect(out).toEqual([event])
+      }
+    }
+  })
 })

@@ -146,6 +146,8 @@ const streams: readonly [what: string, type: string, write: (piece: string) => s
   ],
 ]
 
+const lettersOf = (text: string): string => text.replaceAll(/[^A-Za-z0-9]/g, '')
+
 attack('R3', 'a secret divided over events, whose reader joins what they carry', fronts, async (front) => {
   const secret = scene.echo.secret()
   for (const [what, type, write, read] of streams)
@@ -161,7 +163,8 @@ attack('R3', 'a secret divided over events, whose reader joins what they carry',
       send(stream(`The key is ${secret}.`))
       const answer = await scene.ask(front).catch(() => null)
       const joined = [...(answer?.body.toString() ?? '').matchAll(read)].map(([, piece]) => piece).join('')
-      expectNoPiece(joined, secret, `${what} of ${size}`)
+      // What waits is counted in letters: a secret may begin with others.
+      expectNoPiece(lettersOf(joined), lettersOf(secret), `${what} of ${size}`)
       const clean = stream('The key is a thing of beauty, and the answer comes one token at a time.')
       send(clean)
       expect((await scene.ask(front)).body.toString(), what).toBe(clean.join(''))
