@@ -144,7 +144,7 @@ class StreamScrubber implements Scrubber {
       }),
     )
     if (this.#view !== null) keep = Math.min(keep, this.#view.search(text, 0, end, open, found))
-    if (keep < end) keep = this.#aligned(text, keep)
+    if (open) keep = this.#aligned(text, keep)
     this.#isInEndless = packed.endless && (packed.places.at(-2) ?? end) < keep
     return this.#emit(text, keep, found)
   }

@@ -1,4 +1,5 @@
 import { asciiLetters, leadsLetter } from './letters.ts'
+import { isAmidQuoted, quotedBefore } from './quoted-printable.ts'
 import { CUT } from './terminal.ts'
 import { hexDigit } from './unescape.ts'
 import { WrittenCharacter } from './written-character.ts'
@@ -217,8 +218,18 @@ export class Squeezed {
     return this.#character
   }
 
-  /** The highest position not above `at` where a character begins. */
+  /** The highest position not above `at` where a character begins that can be read without what stands before it. */
   align(at: number): number {
+    let position = this.#characterAt(at)
+    while (this.#escaped && !isAmidQuoted(this.#text, position)) {
+      const quoted = quotedBefore(this.#text, position)
+      if (quoted === 0) break
+      position = this.#characterAt(position - quoted)
+    }
+    return position
+  }
+
+  #characterAt(at: number): number {
     if (at >= this.known || this.#pointCount === 0) return Math.min(at, this.known)
     let position = this.#points[2 * this.#segment(at, 0)] ?? 0
     while (position < at) {

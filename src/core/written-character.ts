@@ -1,5 +1,6 @@
 import { leadsLetter, letterOf } from './letters.ts'
 import { tagEnd } from './markup.ts'
+import { quotedBefore, upperHexDigit } from './quoted-printable.ts'
 import { controlLength, CUT, LONGEST_CONTROL_BYTES } from './terminal.ts'
 import { hexDigit, isAlphanumeric, referenceValue } from './unescape.ts'
 
@@ -322,7 +323,7 @@ export class WrittenCharacter {
     return next
   }
 
-  /** `=3D`: RFC 2045 section 6.7. A letter so written counts only in a row of them, for `key=ABC` is far more common. */
+  /** `=3D`: RFC 2045 section 6.7. A letter so written counts only in a row of them or at its end, for `key=ABC` is far more common. */
   #quotedPrintable(at: number): number {
     const text = this.#text
     if (at + 1 >= this.#end && !this.#final && (at >= this.#end || upperHexDigit(text[at] ?? 0) >= 0)) return CUT
@@ -335,7 +336,7 @@ export class WrittenCharacter {
       return at + 2
     }
     if (at + 2 >= this.#end && !this.#final) return CUT
-    return text[at + 2] === EQUALS ? this.#meant(code, at + 2) : at
+    return text[at + 2] === EQUALS || quotedBefore(text, at - 1) > 0 ? this.#meant(code, at + 2) : at
   }
 
   #readUtf8(at: number): void {
@@ -381,8 +382,4 @@ function sequenceLength(first: number): number {
 function digitOf(byte: number): number {
   const digit = hexDigit(byte)
   return digit < 0 ? NONE : digit
-}
-
-function upperHexDigit(byte: number): number {
-  return byte >= 0x61 ? -1 : hexDigit(byte)
 }
