@@ -27,11 +27,10 @@ export function upperHexDigit(byte: number): number {
   return byte >= 0x61 ? -1 : hexDigit(byte)
 }
 
+/** Only what is ASCII and shown: of the others no letter is read, and so they do not make a row. */
 function endsInCode(text: Uint8Array, at: number): boolean {
+  const high = text[at - 2] ?? 0
   return (
-    at >= CODE_BYTES &&
-    text[at - 3] === EQUALS &&
-    upperHexDigit(text[at - 2] ?? 0) >= 0 &&
-    upperHexDigit(text[at - 1] ?? 0) >= 0
+    at >= CODE_BYTES && text[at - 3] === EQUALS && high >= 0x32 && high <= 0x37 && upperHexDigit(text[at - 1] ?? 0) >= 0
   )
 }
