@@ -8,6 +8,9 @@ export const JOINED_HELD_FROM_LETTERS = 8
 /** Letters of one text that are remembered. A secret of which more are needed is not found in pieces. */
 export const JOINED_LETTERS_MAXIMUM = 16_384
 
+/** Whoever looks letters up reads whole words, and a little beyond the last letter. */
+const ROOM_BEHIND = 8
+
 /** What a text is, as far as it is known: free of secrets, perhaps within one, or with one in it. */
 export type Joined = 'clear' | 'held' | 'found'
 
@@ -15,6 +18,7 @@ export type Joined = 'clear' | 'held' | 'found'
 export class JoinedLetters {
   readonly #needles: NeedleSet
   #letters = new Uint8Array(64)
+  #words = new Uint32Array(this.#letters.buffer)
   #count = 0
 
   constructor(needles: NeedleSet) {
@@ -45,9 +49,10 @@ export class JoinedLetters {
     // Too few to hold anything back, and a needle has more: what may be dropped of them is dropped with the next.
     if (this.#count < JOINED_HELD_FROM_LETTERS) return 'clear'
     const { squeezed } = this.#needles
-    let keep = squeezed.index.heldFrom(this.#letters, 0, this.#count)
+    const row = { letters: this.#letters, words: this.#words, count: this.#count }
+    let keep = squeezed.index.heldFrom(row, 0, this.#count - 1)
     const found: Hits = []
-    squeezed.index.find(this.#letters, this.#count, found)
+    squeezed.index.find(row, found)
     for (let i = 0; i < found.length; i += HIT_STRIDE) {
       const at = found[i] ?? 0
       const needle = found[i + 2] ?? 0
@@ -74,10 +79,12 @@ export class JoinedLetters {
   }
 
   #makeRoom(more: number): void {
-    const room = this.#count + more
+    const room = this.#count + more + ROOM_BEHIND
     if (room <= this.#letters.length) return
-    const grown = new Uint8Array(2 * room)
+    const words = new Uint32Array(Math.ceil(room / 2))
+    const grown = new Uint8Array(words.buffer)
     grown.set(this.#letters.subarray(0, this.#count))
     this.#letters = grown
+    this.#words = words
   }
 }

@@ -1,6 +1,13 @@
 import type { Hits } from './needle-index.ts'
 import type { PackedNeedles } from './needle-packer.ts'
 
+/** Letters in a row, and the same memory as words of four; `count` of them count, and at least four more may be read. */
+export interface LetterRow {
+  readonly letters: Uint8Array
+  readonly words: Uint32Array
+  readonly count: number
+}
+
 /** Letters that are looked up at once, and from one place that is looked up in the text to the next. */
 const GRAM = 7
 const STRIDE = 4
@@ -8,10 +15,13 @@ const STRIDE = 4
 export const SHORTEST_NEEDLE_LETTERS = GRAM + STRIDE - 1
 /** Places in a needle that are tried for its grams. */
 const PLACES = 6
-/** Bits of the first table for each gram, as long as the largest allows it. */
+/** Bits of the first table for each gram, as long as the largest allows it. Two of them are set. */
 const SPARSITY = 20
 const FEWEST_BITS = 15
 const MOST_BITS = 26
+/** How many letters there are, and how many texts of one, two or three of them. */
+const LETTERS = 36
+const SHORTEST_HASHED = 4
 
 /**
  * Finds every occurrence of any of many needles in a text of nothing but letters. Each needle names grams at
@@ -34,10 +44,12 @@ export class LetterIndex {
   readonly #places: Uint16Array
   /** Needle numbers in the order of their letters. */
   readonly #order: Uint32Array
-  /** A bit for each gram that begins a needle, by hash; and for each four letters. */
+  /** Two bits for each gram near the beginning of a needle, by hash; and one for each four letters that begin one. */
   readonly #beginnings: Uint32Array
   readonly #beginningShift: number
   readonly #short: Uint32Array
+  /** For each text of one, two and three letters whether a needle begins so. */
+  readonly #shortest = [new Uint8Array(LETTERS), new Uint8Array(LETTERS ** 2), new Uint8Array(LETTERS ** 3)] as const
 
   constructor({ pool, starts, wholes }: PackedNeedles) {
     this.count = starts.length - 1
@@ -49,15 +61,15 @@ export class LetterIndex {
     this.longest = longest
     const grams = this.count * STRIDE
     const bits = between(FEWEST_BITS, Math.ceil(Math.log2(grams * SPARSITY + 1)), MOST_BITS)
-    this.#bitShift = 32 - bits
+    this.#bitShift = 32 - bits + 5
     this.#bits = new Uint32Array(2 ** (bits - 5))
     const headBits = between(8, Math.ceil(Math.log2(grams + 1)), 24)
     this.#headShift = 32 - headBits
     this.#heads = new Int32Array(2 ** headBits).fill(-1)
     this.#next = new Int32Array(grams)
     this.#places = new Uint16Array(this.count)
-    const beginningBits = between(FEWEST_BITS, Math.ceil(Math.log2(wholes * SPARSITY + 1)), MOST_BITS)
-    this.#beginningShift = 32 - beginningBits
+    const beginningBits = between(FEWEST_BITS, Math.ceil(Math.log2(wholes * STRIDE * SPARSITY + 1)), MOST_BITS)
+    this.#beginningShift = 32 - beginningBits + 5
     this.#beginnings = new Uint32Array(2 ** (beginningBits - 5))
     this.#short = new Uint32Array(2 ** (beginningBits - 5))
     this.#fill()
@@ -69,46 +81,54 @@ export class LetterIndex {
     return (this.#starts[needle + 1] ?? 0) - (this.#starts[needle] ?? 0)
   }
 
-  /** Appends every occurrence that lies within the first `count` letters to `hits`, in no particular order. */
-  find(letters: Uint8Array, count: number, hits: Hits): void {
+  /** Appends every occurrence that lies within the row to `hits`, in no particular order. */
+  find({ letters, words, count }: LetterRow, hits: Hits): void {
     if (this.count === 0 || count < SHORTEST_NEEDLE_LETTERS) return
-    const view = new DataView(letters.buffer, letters.byteOffset, letters.byteLength)
     const bits = this.#bits
     const bitShift = this.#bitShift
-    const last = count - GRAM
-    for (let at = 0; at <= last; at += STRIDE) {
-      const hash = mixed(view.getUint32(at, true), view.getUint32(at + GRAM - 4, true))
-      const bit = hash >>> bitShift
-      if (((bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1) this.#verify(letters, count, at, hash, hits)
+    const last = (count - GRAM) >> 2
+    let word = words[0] ?? 0
+    for (let i = 0; i <= last; i++) {
+      const next = words[i + 1] ?? 0
+      const hash = mixed(word, (word >>> 24) | (next << 8))
+      if (bothSet(bits[hash >>> bitShift] ?? 0, hash)) this.#verify(letters, count, STRIDE * i, hash, hits)
+      word = next
     }
   }
 
-  /** The lowest position from which the rest of the letters is a proper prefix of a needle; `count` if there is none. */
-  heldFrom(letters: Uint8Array, from: number, count: number): number {
-    let at = Math.max(from, count - this.longest + 1)
-    const view = new DataView(letters.buffer, letters.byteOffset, letters.byteLength)
+  /** The lowest position from `from` to `most` from which the rest of the letters is a proper prefix of a needle; `count` if there is none. */
+  heldFrom({ letters, words, count }: LetterRow, from: number, most: number): number {
     const bits = this.#beginnings
     const shift = this.#beginningShift
-    for (const last = count - GRAM; at <= last; at++) {
-      const bit = mixed(view.getUint32(at, true), view.getUint32(at + GRAM - 4, true)) >>> shift
-      if ((((bits[bit >>> 5] ?? 0) >>> (bit & 31)) & 1) !== 0 && this.#isProperPrefix(letters, at, count)) return at
+    let at = Math.max(from, count - this.longest + 1)
+    // Each needle that begins within one stride up to `probe` has the gram at `probe` among its marked ones.
+    for (let i = (at + STRIDE - 1) >> 2, last = Math.min(count - GRAM, most + STRIDE - 1) >> 2; i <= last; i++) {
+      const word = words[i] ?? 0
+      const hash = mixed(word, (word >>> 24) | ((words[i + 1] ?? 0) << 8))
+      const probe = STRIDE * i
+      if (bothSet(bits[hash >>> shift] ?? 0, hash))
+        for (; at <= probe; at++) if (this.#mayBegin(letters, at, count)) return at
+      at = probe + 1
     }
-    for (; at < count; at++) {
-      if (count - at >= 4 && !marked(this.#short, mixed(view.getUint32(at, true), 0) >>> shift)) continue
-      if (this.#isProperPrefix(letters, at, count)) return at
-    }
+    for (; at <= most; at++) if (this.#mayBegin(letters, at, count)) return at
     return count
+  }
+
+  #mayBegin(letters: Uint8Array, at: number, count: number): boolean {
+    const rest = count - at
+    if (rest < SHORTEST_HASHED) return this.#shortest[rest - 1]?.[numberOf(letters, at, count)] === 1
+    if (!marked(this.#short, mixed(wordAt(letters, at), 0) >>> (this.#beginningShift - 5))) return false
+    return this.#isProperPrefix(letters, at, count)
   }
 
   /** Whether `text` and a needle share at least `least` letters where one's end meets the other's beginning, or one contains the other. */
   touches(text: Uint8Array, least: number): boolean {
     if (text.length < least) return false
     const hits: Hits = []
-    const room = new Uint8Array(text.length + 4)
-    room.set(text)
-    this.find(room, text.length, hits)
+    const row = rowOf(text)
+    this.find(row, hits)
     if (hits.length > 0 || Buffer.from(this.#pool.buffer, 0, this.#pool.length).includes(Buffer.from(text))) return true
-    if (this.heldFrom(room, 0, text.length) <= text.length - least) return true
+    if (this.heldFrom(row, 0, text.length - 1) <= text.length - least) return true
     for (let id = 0; id < this.#wholes; id++) {
       const end = this.#starts[id + 1] ?? 0
       for (let shared = Math.min(text.length, this.lengthOf(id)); shared >= least; shared--) {
@@ -146,11 +166,15 @@ export class LetterIndex {
         taken[head] = Math.min(255, (taken[head] ?? 0) + 1)
         this.#next[gram] = this.#heads[head] ?? -1
         this.#heads[head] = gram
-        mark(this.#bits, hash >>> this.#bitShift)
+        setBoth(this.#bits, hash >>> this.#bitShift, hash)
       }
       if (id >= this.#wholes) continue
-      mark(this.#beginnings, this.#hash(start) >>> this.#beginningShift)
-      mark(this.#short, mixed(wordAt(pool, start), 0) >>> this.#beginningShift)
+      for (let step = 0; step < STRIDE; step++) {
+        const hash = this.#hash(start + step)
+        setBoth(this.#beginnings, hash >>> this.#beginningShift, hash)
+      }
+      mark(this.#short, mixed(wordAt(pool, start), 0) >>> (this.#beginningShift - 5))
+      for (const [i, shortest] of this.#shortest.entries()) shortest[numberOf(pool, start, start + i + 1)] = 1
     }
   }
 
@@ -243,6 +267,21 @@ function sixBits(letter: number): number {
   return letter < 0x61 ? letter - 0x2f : letter - 0x57 + 1
 }
 
+/** The number of a text of one to three letters. */
+function numberOf(letters: Uint8Array, from: number, to: number): number {
+  let number = 0
+  for (let at = from; at < to; at++) number = number * LETTERS + sixBits(letters[at] ?? 0) - 1
+  return number
+}
+
+/** A row of its own, with room after it. */
+function rowOf(text: Uint8Array): LetterRow {
+  const words = new Uint32Array((text.length >> 2) + 2)
+  const letters = new Uint8Array(words.buffer)
+  letters.set(text)
+  return { letters, words, count: text.length }
+}
+
 function between(least: number, value: number, most: number): number {
   return Math.min(most, Math.max(least, value))
 }
@@ -256,6 +295,15 @@ function wordAt(letters: Uint8Array, at: number): number {
 function mixed(first: number, second: number): number {
   const hash = Math.imul(first, 0x9e3779b1) ^ Math.imul(second, 0x85ebca6b)
   return Math.imul(hash ^ (hash >>> 15), 0xc2b2ae35)
+}
+
+/** Two bits of one word, so that nearly nothing that is not in the table is looked up any further. */
+function setBoth(bits: Uint32Array, at: number, hash: number): void {
+  bits[at] = (bits[at] ?? 0) | (1 << (hash & 31)) | (1 << ((hash >>> 5) & 31))
+}
+
+function bothSet(word: number, hash: number): boolean {
+  return ((word >>> (hash & 31)) & (word >>> ((hash >>> 5) & 31)) & 1) === 1
 }
 
 function mark(bits: Uint32Array, bit: number): void {

@@ -6,7 +6,7 @@
 export function letterOf(code: number): number {
   if (code < 0x80) return asciiLetters[code] ?? 0
   confusables ??= confusableLetters()
-  return confusables.get(code) ?? 0
+  return confusables[code] ?? 0
 }
 
 /** By ASCII byte: its letter, or 0. */
@@ -67,11 +67,15 @@ const dressed: readonly (readonly [number, number])[] = [
   [0x1f110, 0x1f149],
 ]
 
-let confusables: Map<number, number> | undefined
+/** Behind the last character that is drawn like a letter. */
+const CONFUSABLE_END = 0x1f18a
+
+/** By character: its letter, or 0. */
+let confusables: Uint8Array | undefined
 
 /** Made when the first character outside ASCII is met: most answers never need it. */
-function confusableLetters(): Map<number, number> {
-  const letters = new Map<number, number>()
+function confusableLetters(): Uint8Array {
+  const letters = new Uint8Array(CONFUSABLE_END)
   for (const [from, to] of dressed) {
     for (let code = from; code <= to; code++) {
       // Enclosed forms come with brackets or a stop: `(a)`, `1.`.
@@ -79,13 +83,13 @@ function confusableLetters(): Map<number, number> {
         .normalize('NFKD')
         .replaceAll(/[^A-Za-z0-9]/g, '')
       const letter = bare.length === 1 ? (asciiLetters[bare.charCodeAt(0)] ?? 0) : 0
-      if (letter !== 0) letters.set(code, letter)
+      if (letter !== 0) letters[code] = letter
     }
   }
   // White letters in black circles and squares have no such declaration.
-  for (const base of [0x1f130, 0x1f150, 0x1f170]) for (let i = 0; i < 26; i++) letters.set(base + i, 0x61 + i)
+  for (const base of [0x1f130, 0x1f150, 0x1f170]) for (let i = 0; i < 26; i++) letters[base + i] = 0x61 + i
   for (const [letter = '', ...others] of lookAlikes.map((row) => [...row]))
-    for (const other of others) letters.set(other.codePointAt(0) ?? 0, letter.charCodeAt(0))
+    for (const other of others) letters[other.codePointAt(0) ?? 0] = letter.charCodeAt(0)
   return letters
 }
 

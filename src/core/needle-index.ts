@@ -1,3 +1,5 @@
+import { viewOf } from './searched-text.ts'
+
 /** A needle as it is indexed. `fold`: ASCII letters match in either case, and `bytes` is lower-case. */
 export interface Needle {
   readonly bytes: Uint8Array
@@ -18,7 +20,13 @@ const WIDE_FROM = 4096
 const LONGEST_WINDOW = 48
 const FEWEST_SLOT_BITS = 12
 const MOST_SLOT_BITS = 23
+/** What says whether a block occurs at all must not be larger than what is near to the processor. */
+const MOST_PRESENT_BITS = 21
+const PAIR_BITS = 12
+const FEWEST_BEGINNING_BITS = 12
 const MOST_BEGINNING_BITS = 20
+/** From one place to the next at which the beginning of a needle is looked for. */
+const BEGINNING_STRIDE = 4
 /** Slots of the shift table for each entry, as long as the largest table allows it. */
 const SPARSITY = 16
 /** Places in a needle that are tried for its window. */
@@ -42,14 +50,19 @@ export class NeedleIndex {
   readonly #places: Uint32Array
   readonly #slotShift: number
   readonly #shifts: Uint8Array
+  /** A bit for each block that any window holds, by hash: nearly all blocks of a text are in none. */
+  readonly #present: Uint32Array
+  readonly #presentShift: number
   readonly #heads: Int32Array
   readonly #next: Int32Array
   /** Needle numbers in the order of their folded bytes. */
   readonly #order: Uint32Array
   readonly #firstBytes = new Uint8Array(256)
-  readonly #beginningShift: number
-  /** A mark for each folded beginning of four bytes, by hash. */
+  /** A mark for each folded pair of bytes that begins a needle, by hash. */
+  readonly #firstPairs = new Uint8Array(2 ** PAIR_BITS)
+  /** A mark for each folded block of four bytes near the beginning of a needle, by hash. */
   readonly #beginnings: Uint8Array
+  readonly #beginningShift: number
 
   /** Every needle has at least eight bytes. */
   constructor(needles: readonly Needle[]) {
@@ -74,6 +87,7 @@ export class NeedleIndex {
       this.#folds[id] = fold ? 1 : 0
       this.#firstBytes[bytes[0] ?? 0] = 1
       if (fold) this.#firstBytes[upper(bytes[0] ?? 0)] = 1
+      this.#firstPairs[pairAt(bytes, 0)] = 1
     }
     // A long window jumps further but fills the table: about one entry a slot is where it no longer pays.
     const room = Math.floor(2 ** MOST_SLOT_BITS / Math.max(1, this.count))
@@ -83,7 +97,10 @@ export class NeedleIndex {
     const bits = Math.min(MOST_SLOT_BITS, Math.max(FEWEST_SLOT_BITS, Math.ceil(Math.log2(entries * SPARSITY + 1))))
     this.#slotShift = 32 - bits
     this.#shifts = new Uint8Array(2 ** bits).fill(this.#window - this.#block + 1)
-    this.#beginningShift = Math.max(this.#slotShift, 32 - MOST_BEGINNING_BITS)
+    this.#presentShift = Math.max(this.#slotShift, 32 - MOST_PRESENT_BITS)
+    this.#present = new Uint32Array(2 ** (32 - this.#presentShift - 5))
+    const beginningBits = Math.ceil(Math.log2(this.count * BEGINNING_STRIDE * SPARSITY + 1))
+    this.#beginningShift = 32 - Math.min(MOST_BEGINNING_BITS, Math.max(FEWEST_BEGINNING_BITS, beginningBits))
     this.#beginnings = new Uint8Array(2 ** (32 - this.#beginningShift))
     this.#heads = new Int32Array(2 ** Math.max(8, Math.ceil(Math.log2(this.count + 1)) + 1)).fill(-1)
     this.#next = new Int32Array(this.count).fill(-1)
@@ -92,12 +109,11 @@ export class NeedleIndex {
     this.#order = this.#sorted()
   }
 
-  /** Appends every occurrence that lies within `text[from, to)` to `hits`, in no particular order. */
-  find(text: Uint8Array, from: number, to: number, hits: Hits): void {
+  /** Appends every occurrence that lies within `text[from, to)` to `hits`, in no particular order. `view` is one of all of `text`. */
+  find(text: Uint8Array, view: DataView, from: number, to: number, hits: Hits): void {
     if (this.count === 0 || to - from < this.#window) return
-    const view = new DataView(text.buffer, text.byteOffset, text.byteLength)
-    const shifts = this.#shifts
-    const slotShift = this.#slotShift
+    const present = this.#present
+    const presentShift = this.#presentShift
     const lead = this.#window - this.#block
     const wide = this.#block === WIDE_BLOCK
     const last = to - this.#block
@@ -105,7 +121,13 @@ export class NeedleIndex {
     while (at <= last) {
       let block = view.getUint32(at, true) | 0x20202020
       if (wide) block = widened(block, view.getUint16(at + BLOCK, true) | 0x2020)
-      const jump = shifts[hashOf(block) >>> slotShift] ?? 0
+      const hash = hashOf(block)
+      const bit = hash >>> presentShift
+      if ((((present[bit >>> 5] ?? 0) >>> (bit & 31)) & 1) === 0) {
+        at += lead + 1
+        continue
+      }
+      const jump = this.#shifts[hash >>> this.#slotShift] ?? 0
       if (jump === 0) {
         this.#verify(text, view, at - lead, block, from, to, hits)
         at++
@@ -116,7 +138,7 @@ export class NeedleIndex {
   /** Whether any needle occurs in `text`. */
   occursIn(text: Uint8Array): boolean {
     const hits: Hits = []
-    this.find(text, 0, text.length, hits)
+    this.find(text, viewOf(text), 0, text.length, hits)
     return hits.length > 0
   }
 
@@ -124,22 +146,34 @@ export class NeedleIndex {
    * The lowest position from which the rest of `text[from, to)` is a proper prefix of a needle (letter case
    * aside); `to` if there is none.
    */
-  heldFrom(text: Uint8Array, from: number, to: number): number {
+  heldFrom(text: Uint8Array, view: DataView, from: number, to: number): number {
     const beginnings = this.#beginnings
     const shift = this.#beginningShift
-    for (let at = Math.max(from, to - this.longest + 1); at < to; at++) {
-      if (this.#firstBytes[text[at] ?? 0] === 0) continue
-      if (to - at >= BLOCK && beginnings[hashOf(blockAt(text, at)) >>> shift] === 0) continue
-      if (this.#isProperPrefix(text, at, to)) return at
+    const stride = BEGINNING_STRIDE
+    let at = Math.max(from, to - this.longest + 1)
+    // Each needle that begins within one stride up to `probe` has the block at `probe` among its marked ones.
+    for (let probe = at + stride - 1; probe <= to - BLOCK; probe += stride, at += stride) {
+      if (beginnings[hashOf(view.getInt32(probe, true) | 0x20202020) >>> shift] === 0) continue
+      for (let start = at; start <= probe; start++) if (this.#mayBegin(text, start, to)) return start
     }
+    for (; at < to; at++) if (this.#mayBegin(text, at, to)) return at
     return to
+  }
+
+  #mayBegin(text: Uint8Array, at: number, to: number): boolean {
+    if (this.#firstBytes[text[at] ?? 0] === 0) return false
+    const rest = to - at
+    if (rest === 1) return true
+    if (this.#firstPairs[pairAt(text, at)] === 0) return false
+    if (rest >= BLOCK && this.#beginnings[hashOf(blockAt(text, at)) >>> this.#beginningShift] === 0) return false
+    return this.#isProperPrefix(text, at, to)
   }
 
   /** Whether `text` and a needle share at least `least` bytes where one's end meets the other's beginning, or one contains the other. */
   touches(text: Uint8Array, least: number): boolean {
     if (text.length < least) return false
     if (this.occursIn(text) || Buffer.from(this.#pool.buffer).includes(Buffer.from(text))) return true
-    if (this.heldFrom(text, 0, text.length) <= text.length - least) return true
+    if (this.heldFrom(text, viewOf(text), 0, text.length) <= text.length - least) return true
     for (let id = 0; id < this.count; id++) {
       const end = this.#starts[id + 1] ?? 0
       for (let shared = Math.min(text.length, end - (this.#starts[id] ?? 0)); shared >= least; shared--) {
@@ -179,8 +213,11 @@ export class NeedleIndex {
       for (let step = 0; step <= steps; step++) {
         const slot = hashOf(this.#blockAt(start + chosen + step)) >>> this.#slotShift
         this.#shifts[slot] = Math.min(this.#shifts[slot] ?? 0, steps - step)
+        const bit = slot >>> (this.#presentShift - this.#slotShift)
+        this.#present[bit >>> 5] = (this.#present[bit >>> 5] ?? 0) | (1 << (bit & 31))
       }
-      this.#beginnings[hashOf(blockAt(this.#pool, start)) >>> this.#beginningShift] = 1
+      for (let step = 0; step < BEGINNING_STRIDE; step++)
+        this.#beginnings[hashOf(blockAt(this.#pool, start + step)) >>> this.#beginningShift] = 1
     }
   }
 
@@ -284,6 +321,10 @@ export class NeedleIndex {
 function blockAt(text: Uint8Array, at: number): number {
   const word = (text[at] ?? 0) | ((text[at + 1] ?? 0) << 8) | ((text[at + 2] ?? 0) << 16) | ((text[at + 3] ?? 0) << 24)
   return word | 0x20202020
+}
+
+function pairAt(text: Uint8Array, at: number): number {
+  return hashOf(fold(text[at] ?? 0) | (fold(text[at + 1] ?? 0) << 8)) >>> (32 - PAIR_BITS)
 }
 
 function widened(block: number, rest: number): number {

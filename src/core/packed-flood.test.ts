@@ -6,9 +6,11 @@ import { findPacked, OVERLAPPING_MAXIMUM_COUNT, READ_ALWAYS_BYTES, READ_RATIO_MA
 /** How many bytes were unpacked and searched. */
 function searched(text: Buffer, open = false): { readonly bytes: number; readonly places: readonly number[] } {
   let bytes = 0
-  const { places } = findPacked(text, text.length, 0x0a, open, (output) => {
-    bytes += output.length
-    return false
+  const { places } = findPacked(text, text.length, 0x0a, open, {
+    holds: (output) => {
+      bytes += output.length
+      return false
+    },
   })
   return { bytes, places }
 }

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { deflateSync, gzipSync } from 'node:zlib'
 import { expect, test } from 'vitest'
 import { needlesOf } from './needles.ts'
-import { PACKED_MAXIMUM_BYTES } from './packed.ts'
+import { PACKED_MAXIMUM_BYTES } from './packed-text.ts'
 import { createScrubber } from './scrub.ts'
 
 const secret = randomBytes(24).toString('hex')

@@ -110,7 +110,13 @@ export class PartChains {
     if (missing < (parts?.length ?? 0)) {
       const tail = this.#tail(chain, limit)
       if (tail >= 0) {
-        if (this.#distance(chain, tail) <= JUNK_MAXIMUM_BYTES) this.#reported(chain, start, tail + missing)
+        const last = tail + missing
+        if (this.#distance(chain, tail) > JUNK_MAXIMUM_BYTES) return
+        // Another part may have begun before that: then the secret begins there anew, and does not end here.
+        const { length = 0, stride = 0 } = parts ?? {}
+        const isNear = limit === this.#reading.count && limit - last < length + stride
+        if (isNear && this.#hold(start, this.#reading.end(last - 1), JUNK_MAXIMUM_BYTES)) return
+        this.#reported(chain, start, last)
         return
       }
     }
@@ -130,9 +136,11 @@ export class PartChains {
     return -1
   }
 
-  #hold(start: number, since: number, room: number): void {
-    if (this.#open && this.#end - since <= room && this.#end - start <= CHAIN_MAXIMUM_BYTES)
-      this.#held = Math.min(this.#held, start)
+  /** Holds back what begins at `start`, unless too much has followed. */
+  #hold(start: number, since: number, room: number): boolean {
+    if (!this.#open || this.#end - since > room || this.#end - start > CHAIN_MAXIMUM_BYTES) return false
+    this.#held = Math.min(this.#held, start)
+    return true
   }
 
   #reported(chain: Chain, start: number, last: number): void {

@@ -1,16 +1,19 @@
-import { createHash, randomBytes } from 'node:crypto'
+import { createHash } from 'node:crypto'
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
+import { drawnBytes, drawnSeed, sayWhatWasDrawn } from '../../test/drawn.ts'
 import { formsOf } from './encodings.ts'
 import { needlesOf } from './needles.ts'
 import type { NeedleSet } from './needles.ts'
 import { JUNK_MAXIMUM_BYTES } from './part-chains.ts'
 import { createScrubber, scrubBytes, scrubText } from './scrub.ts'
 
+sayWhatWasDrawn()
+
 const alphanumeric = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 
 function randomKey(length: number, prefix = ''): string {
-  return prefix + [...randomBytes(length)].map((byte) => alphanumeric.charAt(byte % alphanumeric.length)).join('')
+  return prefix + [...drawnBytes(length)].map((byte) => alphanumeric.charAt(byte % alphanumeric.length)).join('')
 }
 
 function known(text: string, replacement = '[keyward:key]', name = 'key') {
@@ -247,7 +250,7 @@ describe('R3: a secret cut anywhere', () => {
         expect(whole.hits).toBe(expected)
         expect(whole.text.replaceAll(/(?:\[|%5B)keyward(?::|%3A)key\d(?:\]|%5D)/g, '')).toBe(kept)
       }),
-      { numRuns: Number(process.env['KEYWARD_TEST_RUNS'] ?? 300) },
+      { numRuns: Number(process.env['KEYWARD_TEST_RUNS'] ?? 300), seed: drawnSeed() },
     )
   })
 })
@@ -469,9 +472,10 @@ describe('bounds', () => {
     const cases = [`${'ab'.repeat(40)}c`, `c${'ab'.repeat(40)}`, `${'a'.repeat(40)}c${'a'.repeat(40)}`]
     const needles = needlesOf(cases.map((text, i) => known(text, 'r', `k${i}`)))
     const answer = Buffer.from('ab'.repeat(1_000_000) + 'a'.repeat(2_000_000) + '%61'.repeat(500_000))
-    const before = performance.now()
+    const before = process.cpuUsage()
     expect(scrubBytes(needles, answer).hits).toBe(0)
-    expect(performance.now() - before).toBeLessThan(5000)
+    const { user, system } = process.cpuUsage(before)
+    expect((user + system) / 1000).toBeLessThan(5000)
   })
 
   test('a secret that cannot be told from text is refused, and its value is not named', () => {
@@ -480,7 +484,7 @@ describe('bounds', () => {
   })
 
   test('nothing to look for: everything passes', () => {
-    const chunk = randomBytes(1000)
+    const chunk = drawnBytes(1000)
     expect(inPieces(needlesOf([]), chunk, [3, 500]).text).toBe(chunk.toString('latin1'))
   })
 

@@ -1,8 +1,12 @@
+import { SHORTEST_VALUE } from './encodings.ts'
 import { HIT_STRIDE } from './needle-index.ts'
 import type { Hits } from './needle-index.ts'
 import { UNNAMED_NEEDLE } from './needles.ts'
 import type { NeedleSet } from './needles.ts'
-import { findPacked, packedUntil } from './packed.ts'
+import { packedUntil } from './packed-text.ts'
+import { findPacked } from './packed.ts'
+import type { PackedJudge } from './packed.ts'
+import { SearchedText } from './searched-text.ts'
 import { alignSqueezed, isBlankUpTo, searchSqueezed } from './squeezed-view.ts'
 import { UnescapedView } from './unescaped-view.ts'
 
@@ -50,9 +54,13 @@ export const SEARCHED_AT_ONCE_BYTES = 262_144
 const PATIENT_FROM_BYTES = 4_096
 const PATIENCE = 8
 
-const empty = new Uint8Array(0)
+const LOOPED_BYTES = 64
 
-class StreamScrubber implements Scrubber {
+const empty = new Uint8Array(0)
+/** Belongs to nobody for longer than one call, like the readings of it. */
+const searched = new SearchedText()
+
+class StreamScrubber implements Scrubber, PackedJudge {
   hits = 0
   readonly #needles: NeedleSet
   readonly #sameLength: boolean
@@ -99,16 +107,50 @@ class StreamScrubber implements Scrubber {
 
   /** Everything at once, instead of `push` and `end`. */
   whole(bytes: Uint8Array): Uint8Array[] {
-    if (this.#needles.count === 0 || bytes.length === 0) return [bytes]
+    if (this.#needles.count === 0 || bytes.length < SHORTEST_VALUE) return [bytes]
     if (bytes.length <= SEARCHED_AT_ONCE_BYTES) return this.#advance(bytes, false)
     return [...this.push(bytes), ...this.end()]
   }
 
+  /** Whether anything is found in bytes that were unpacked. What is packed within them once more is not. */
+  holds(text: Uint8Array): boolean {
+    const found: Hits = []
+    const { index, squeezed, nested } = this.#needles
+    const end = text.length
+    searched.turn(text)
+    const { bytes, view } = searched
+    index.find(bytes, view, 0, end, found)
+    if (found.length > 0) return true
+    searchSqueezed({
+      index: squeezed,
+      first: 0,
+      text: bytes,
+      view,
+      end,
+      before: 0x0a,
+      isBlankBefore: true,
+      open: false,
+      hits: found,
+    })
+    if (found.length === 0 && nested !== null) new UnescapedView(nested).search(bytes, view, 0, end, false, found)
+    return found.length > 0
+  }
+
   #joined(chunk: Uint8Array): Uint8Array {
-    if (this.#held.length === 0) return chunk
-    const joined = Buffer.concat([this.#held, ...this.#waiting, chunk])
-    this.#waiting = []
-    this.#waitingBytes = 0
+    const held = this.#held.length
+    if (held === 0) return chunk
+    const joined = Buffer.allocUnsafe(held + this.#waitingBytes + chunk.length)
+    joined.set(this.#held)
+    let at = held
+    if (this.#waitingBytes > 0) {
+      for (const waiting of this.#waiting) {
+        joined.set(waiting, at)
+        at += waiting.length
+      }
+      this.#waiting = []
+      this.#waitingBytes = 0
+    }
+    joined.set(chunk, at)
     return joined
   }
 
@@ -125,17 +167,20 @@ class StreamScrubber implements Scrubber {
     const { index, squeezed } = this.#needles
     const before = this.#before
     // First, for it searches what it unpacks with the same means.
-    const packed = findPacked(text, end, before, open, (bytes) => holdsSecret(this.#needles, bytes))
+    const packed = findPacked(text, end, before, open, this)
     for (let i = 0; i < packed.places.length; i += 2)
       found.push(packed.places[i] ?? 0, packed.places[i + 1] ?? 0, UNNAMED_NEEDLE, 0)
-    index.find(text, 0, end, found)
-    let keep = Math.min(packed.keep, open ? index.heldFrom(text, 0, end) : end)
+    searched.turn(text)
+    const { bytes, view } = searched
+    index.find(bytes, view, 0, end, found)
+    let keep = Math.min(packed.keep, open ? index.heldFrom(bytes, view, 0, end) : end)
     keep = Math.min(
       keep,
       searchSqueezed({
         index: squeezed,
         first: index.count,
-        text,
+        text: bytes,
+        view,
         end,
         before,
         isBlankBefore: this.#isBlankBefore,
@@ -143,8 +188,8 @@ class StreamScrubber implements Scrubber {
         hits: found,
       }),
     )
-    if (this.#view !== null) keep = Math.min(keep, this.#view.search(text, 0, end, open, found))
-    if (keep < end) keep = this.#aligned(text, keep)
+    if (this.#view !== null) keep = Math.min(keep, this.#view.search(bytes, view, 0, end, open, found))
+    if (open) keep = this.#aligned(text, keep)
     this.#isInEndless = packed.endless && (packed.places.at(-2) ?? end) < keep
     return this.#emit(text, keep, found)
   }
@@ -178,10 +223,10 @@ class StreamScrubber implements Scrubber {
       }
     }
     if (done < keep) {
-      pieces.push(text.subarray(done, keep))
+      pieces.push(done === 0 && keep === text.length ? text : text.subarray(done, keep))
       done = keep
     }
-    this.#held = keep === text.length ? empty : new Uint8Array(text.subarray(keep))
+    this.#held = keep === text.length ? empty : copied(text, keep)
     this.#replaced = done - keep
     if (keep > 0) {
       this.#before = text[keep - 1] ?? 0
@@ -191,25 +236,13 @@ class StreamScrubber implements Scrubber {
   }
 }
 
-/** Whether anything is found in bytes that were unpacked. What is packed within them once more is not. */
-function holdsSecret(needles: NeedleSet, text: Uint8Array): boolean {
-  const found: Hits = []
-  const end = text.length
-  needles.index.find(text, 0, end, found)
-  if (found.length > 0) return true
-  searchSqueezed({
-    index: needles.squeezed,
-    first: 0,
-    text,
-    end,
-    before: 0x0a,
-    isBlankBefore: true,
-    open: false,
-    hits: found,
-  })
-  if (found.length === 0 && needles.nested !== null)
-    new UnescapedView(needles.nested).search(text, 0, end, false, found)
-  return found.length > 0
+/** The rest of `text` from `from` on: nearly always a few bytes, for which a loop is faster than what copies many. */
+function copied(text: Uint8Array, from: number): Uint8Array {
+  const length = text.length - from
+  if (length > LOOPED_BYTES) return new Uint8Array(text.subarray(from))
+  const rest = new Uint8Array(length)
+  for (let at = 0; at < length; at++) rest[at] = text[from + at] ?? 0
+  return rest
 }
 
 /** Offsets of the hits: first those that begin first, of these the longest, of these the one written without escapes. */

@@ -1,18 +1,29 @@
-import { asciiLetters, leadsLetter } from './letters.ts'
+import { letterOf } from './letters.ts'
+import { isAmidQuoted, quotedBefore } from './quoted-printable.ts'
+import { quickEscape, TAKEN } from './quick-escape.ts'
+import {
+  escapedTables,
+  GOES_ON,
+  KEPT_SHIFT,
+  LEADS,
+  LETTER,
+  MARK,
+  shownTables,
+  SPECIAL,
+  SPECIAL_PAIR,
+} from './squeeze-tables.ts'
 import { CUT } from './terminal.ts'
-import { hexDigit } from './unescape.ts'
 import { WrittenCharacter } from './written-character.ts'
 
 /** Positions are known exactly once in so many bytes; between them a stretch is read again. */
-const SEGMENT_BYTES = 128
-/** In the tables below: not a letter, so it is never kept. A letter has bit 5 set, these have not. */
-const SPECIAL = 0x40
-const MARK = 0x80
-const KEPT_SHIFT = 16
-const SPECIAL_PAIR = 0x4000_0000
-const MARK_PAIR = 0x2000_0000
-
-const marks = [0x25, 0x26, 0x3c, 0x3d, 0x5c]
+const SEGMENT_BYTES = 64
+/** Of a segment: position, number of letters before it, and whether each of its bytes is a character. */
+const POINT_STRIDE = 3
+/** So many bytes at least are read one by one where one is no ASCII. */
+const SINGLE_BYTES = 16
+const NOT_ASCII = 0x8080_8080 | 0
+/** Room behind the letters: they are written two at a time, and looked up in words. */
+const ROOM_BEHIND = 8
 
 /**
  * The letters of a text (see `letterOf`), with everything between them taken away: spaces and line breaks,
@@ -23,21 +34,23 @@ const marks = [0x25, 0x26, 0x3c, 0x3d, 0x5c]
  */
 export class Squeezed {
   readonly #escaped: boolean
-  readonly #single: Uint8Array
+  readonly #kinds: Uint32Array
   readonly #pairs: Uint32Array
   readonly #character = new WrittenCharacter()
   #text: Uint8Array = new Uint8Array(0)
   #end = 0
   #final = false
-  /** Position and number of letters before it, at the beginning of each segment. */
-  #points = new Int32Array(256)
+  /** What is known of each segment. */
+  #points = new Int32Array(64 * POINT_STRIDE)
   #pointCount = 0
   /** The segment that `place` has read again: position of each letter, first and behind the last byte. */
   readonly #starts = new Int32Array(SEGMENT_BYTES + 8)
   readonly #ends = new Int32Array(SEGMENT_BYTES + 8)
   #placed = -1
-  letters = new Uint8Array(0)
+  words = new Uint32Array(1024)
+  letters = new Uint8Array(this.words.buffer)
   count = 0
+  #out = new DataView(this.words.buffer)
   /** Where reading had to stop because the text ends within a character. */
   known = 0
   /** Whether anything occurs that the escaped reading may read in another way. */
@@ -47,39 +60,37 @@ export class Squeezed {
 
   constructor(escaped: boolean) {
     this.#escaped = escaped
-    const { single, pairs } = escaped ? escapedTables : shownTables
-    this.#single = single
+    const { kinds, pairs } = escaped ? escapedTables : shownTables
+    this.#kinds = kinds
     this.#pairs = pairs
   }
 
-  /** Reads `text[0, end)`, which begins where a character begins. `final`: nothing follows. */
-  read(text: Uint8Array, end: number, final: boolean): void {
+  /** Reads `text[0, end)`, which begins where a character begins. `view` is one of the text. `final`: nothing follows. */
+  read(text: Uint8Array, view: DataView, end: number, final: boolean): void {
     this.#text = text
     this.#end = end
     this.#final = final
     this.#placed = -1
     this.#pointCount = 0
-    // Two bytes are written at a time, and one beyond the last letter.
-    if (this.letters.length < end + 4) this.letters = new Uint8Array(Math.max(4096, end + 4))
-    const view = new DataView(text.buffer, text.byteOffset, end)
-    const out = new DataView(this.letters.buffer)
+    if (this.letters.length < end + ROOM_BEHIND) this.#grow(Math.max(end + ROOM_BEHIND, 2 * this.letters.length))
+    const out = this.#out
     const pairs = this.#pairs
-    const single = this.#single
+    const kinds = this.#kinds
     const letters = this.letters
-    const isEscaped = this.#escaped
     let undone = false
     let at = 0
     let count = 0
     let seen = 0
     this.known = end
     while (at < end) {
-      this.#point(at, count)
+      const point = this.#point(at, count)
       const stop = Math.min(end, at + SEGMENT_BYTES)
       while (at < stop) {
         while (at + 4 <= stop) {
-          const word = view.getUint32(at, true)
-          const first = pairs[word & 0xffff] ?? 0
-          const second = pairs[word >>> 16] ?? 0
+          const word = view.getInt32(at, true)
+          if ((word & NOT_ASCII) !== 0) break
+          const first = pairs[(word & 0x7f) | ((word >> 1) & 0x3f80)] ?? 0
+          const second = pairs[((word >> 16) & 0x7f) | ((word >> 17) & 0x3f80)] ?? 0
           seen |= first | second
           if (((first | second) & SPECIAL_PAIR) !== 0) break
           out.setUint16(count, first & 0xffff, true)
@@ -88,53 +99,58 @@ export class Squeezed {
           count += (second >>> KEPT_SHIFT) & 3
           at += 4
         }
-        const limit = Math.min(stop, at + 4)
+        const limit = Math.min(stop, at + SINGLE_BYTES)
+        let kind = kinds[text[at] ?? 0] ?? 0
         while (at < limit) {
-          const letter = single[text[at] ?? 0] ?? 0
-          if (letter !== SPECIAL) {
-            if (letter === MARK) seen |= MARK_PAIR
-            letters[count] = letter
-            count += (letter >>> 5) & 1
-            at++
-            continue
-          }
-          const quick = isEscaped ? quickly(text, at, end) : 0
-          if (quick !== 0) {
-            letters[count] = quick & 0xff
-            count += (quick >>> 5) & 1
-            undone ||= quick >= TAKEN
-            at += (quick >> 8) & 0xff
-            break
-          }
-          // Most bytes that could begin a letter of another alphabet do not, in what is no text.
-          if ((text[at] ?? 0) >= 0x80 && at + 1 < end && ((text[at + 1] ?? 0) & 0xc0) !== 0x80) {
-            at++
-            break
-          }
-          const length = this.#special(at)
-          if (length === CUT) {
-            this.known = at
-            this.#done(count, seen, undone)
-            return
-          }
-          undone ||= this.#character.undone
-          if (this.#character.letter !== 0) letters[count++] = this.#character.letter
-          at += length
-          break
+          const next = at + 1 < end ? (kinds[text[at + 1] ?? 0] ?? 0) : GOES_ON
+          if (((kind & SPECIAL) | ((kind << 1) & next & GOES_ON)) !== 0) break
+          letters[count] = kind
+          count += (kind >>> 5) & 1
+          seen |= kind
+          kind = next
+          at++
         }
+        if (at >= limit) continue
+        const quick = (kind & LEADS) === 0 ? quickEscape(text, at, end) : quickCharacter(text, at, end)
+        if (quick !== 0) {
+          const length = (quick >>> 8) & 0xff
+          letters[count] = quick
+          count += (quick >>> 5) & 1
+          undone ||= quick >= TAKEN
+          if (length > 1) this.#points[point] = 0
+          at += length
+          continue
+        }
+        this.#points[point] = 0
+        const length = this.#special(at)
+        if (length === CUT) {
+          this.known = at
+          this.#done(count, seen, undone)
+          return
+        }
+        undone ||= this.#character.undone
+        if (this.#character.letter !== 0) letters[count++] = this.#character.letter
+        at += length
       }
     }
     this.#done(count, seen, undone)
   }
 
+  #grow(bytes: number): void {
+    this.words = new Uint32Array(Math.ceil(bytes / 4))
+    this.letters = new Uint8Array(this.words.buffer)
+    this.#out = new DataView(this.words.buffer)
+  }
+
   #done(count: number, seen: number, undone: boolean): void {
     this.undone = undone
     this.count = count
-    this.marked = (seen & MARK_PAIR) !== 0
+    this.marked = (seen & MARK) !== 0
   }
 
-  #point(at: number, count: number): void {
-    const used = 2 * this.#pointCount++
+  /** Begins a segment of single bytes, as far as is known; returns where the contrary is to be noted. */
+  #point(at: number, count: number): number {
+    const used = POINT_STRIDE * this.#pointCount++
     if (used === this.#points.length) {
       const grown = new Int32Array(2 * used)
       grown.set(this.#points)
@@ -142,6 +158,8 @@ export class Squeezed {
     }
     this.#points[used] = at
     this.#points[used + 1] = count
+    this.#points[used + 2] = 1
+    return used + 2
   }
 
   #special(at: number): number {
@@ -171,7 +189,7 @@ export class Squeezed {
 
   /** Letters before a segment. */
   #before(segment: number): number {
-    return segment < this.#pointCount ? (this.#points[2 * segment + 1] ?? 0) : this.count
+    return segment < this.#pointCount ? (this.#points[POINT_STRIDE * segment + 1] ?? 0) : this.count
   }
 
   /** The last segment whose position (`column` 0) or count (1) is at or before `value`. */
@@ -180,14 +198,18 @@ export class Squeezed {
     let high = this.#pointCount
     while (low < high) {
       const middle = (low + high) >>> 1
-      if ((this.#points[2 * middle + column] ?? 0) <= value) low = middle + 1
+      if ((this.#points[POINT_STRIDE * middle + column] ?? 0) <= value) low = middle + 1
       else high = middle
     }
     return low - 1
   }
 
   #readAgain(segment: number): void {
-    let at = this.#points[2 * segment] ?? 0
+    let at = this.#points[POINT_STRIDE * segment] ?? 0
+    if (this.#points[POINT_STRIDE * segment + 2] === 1) {
+      this.#readBytes(segment, at)
+      return
+    }
     const last = this.#before(segment + 1) - this.#before(segment)
     for (let found = 0; found < last;) {
       // Both ways of reading find the same letters. If they ever did not, the place would reach too far, and not for ever.
@@ -207,20 +229,46 @@ export class Squeezed {
     this.#placed = segment
   }
 
-  #step(at: number): { readonly length: number; readonly letter: number } {
-    const letter = this.#single[this.#text[at] ?? 0] ?? 0
-    if (letter !== SPECIAL) {
-      plain.letter = letter === MARK ? 0 : letter
-      return plain
+  /** The same where every byte is a character. */
+  #readBytes(segment: number, from: number): void {
+    const text = this.#text
+    const kinds = this.#kinds
+    const to = Math.min(this.known, from + SEGMENT_BYTES)
+    for (let at = from, found = 0; at < to; at++) {
+      if (((kinds[text[at] ?? 0] ?? 0) & LETTER) === 0) continue
+      this.#starts[found] = at
+      this.#ends[found++] = at + 1
     }
-    this.#special(at)
-    return this.#character
+    this.#placed = segment
   }
 
-  /** The highest position not above `at` where a character begins. */
+  #step(at: number): { readonly length: number; readonly letter: number } {
+    const kind = this.#kinds[this.#text[at] ?? 0] ?? 0
+    if ((kind & (SPECIAL | LEADS)) === 0) {
+      plain.letter = kind & 0xff
+      return plain
+    }
+    if (this.#special(at) !== CUT) return this.#character
+    plain.letter = 0
+    return plain
+  }
+
+  /** The highest position not above `at` where a character begins that can be read without what stands before it. */
   align(at: number): number {
+    let position = this.#characterAt(at)
+    while (this.#escaped && !isAmidQuoted(this.#text, position)) {
+      const quoted = quotedBefore(this.#text, position)
+      if (quoted === 0) break
+      position = this.#characterAt(position - quoted)
+    }
+    return position
+  }
+
+  #characterAt(at: number): number {
     if (at >= this.known || this.#pointCount === 0) return Math.min(at, this.known)
-    let position = this.#points[2 * this.#segment(at, 0)] ?? 0
+    const segment = this.#segment(at, 0)
+    if (this.#points[POINT_STRIDE * segment + 2] === 1) return at
+    let position = this.#points[POINT_STRIDE * segment] ?? 0
     while (position < at) {
       const next = position + this.#step(position).length
       if (next > at) return position
@@ -230,85 +278,18 @@ export class Squeezed {
   }
 }
 
-/** In the result of `quickly`: something was undone. */
-const TAKEN = 0x10000
-
-/**
- * The escapes that nearly all others are like, read in one step: the letter, 256 times the length, and `TAKEN`
- * if anything but a mark was taken away. 0: this is for `WrittenCharacter`.
- */
-function quickly(text: Uint8Array, at: number, end: number): number {
-  if (at + 6 > end) return 0
-  const mark = text[at] ?? 0
-  const next = text[at + 1] ?? 0
-  if (mark === 0x5c) {
-    const meaning = afterBackslash[next] ?? 0
-    if (meaning !== 0x75) return meaning
-    if (text[at + 2] !== 0x30 || text[at + 3] !== 0x30) return 0
-    const code = ((digits[text[at + 4] ?? 0] ?? 0) << 4) | (digits[text[at + 5] ?? 0] ?? 0)
-    return code < 0x80 && beginsNothing[code] === 1 ? TAKEN | 0x600 | (asciiLetters[code] ?? 0) : 0
+/** A character of two or three bytes: its letter, and 256 times its length. 0: this is for `WrittenCharacter`. */
+function quickCharacter(text: Uint8Array, at: number, end: number): number {
+  const first = text[at] ?? 0
+  const second = text[at + 1] ?? 0
+  if (first < 0xe0) {
+    const code = ((first & 0x1f) << 6) | (second & 0x3f)
+    // The control sequence introducer.
+    return at + 1 >= end || code === 0x9b ? 0 : 0x200 | letterOf(code)
   }
-  if (mark === 0x25) {
-    const code = ((digits[next] ?? 0) << 4) | (digits[text[at + 2] ?? 0] ?? 0)
-    return code < 0x80 && beginsNothing[code] === 1 ? TAKEN | 0x300 | (asciiLetters[code] ?? 0) : 0
-  }
-  // An equals sign that no digit follows is nothing but a sign.
-  return mark === 0x3d && (digits[next] ?? 0) > 15 && !marks.includes(next) ? 0x100 : 0
+  const third = text[at + 2] ?? 0
+  if (first >= 0xf0 || at + 2 >= end || (third & 0xc0) !== 0x80) return 0
+  return 0x300 | letterOf(((first & 0x0f) << 12) | ((second & 0x3f) << 6) | (third & 0x3f))
 }
-
-const digits = Uint16Array.from({ length: 256 }, (_, byte) => {
-  const digit = hexDigit(byte)
-  return digit < 0 ? 0x100 : digit
-})
-/** 1 for each character with which no other escape begins. */
-const beginsNothing = Uint8Array.from({ length: 128 }, (_, code) => (code === 0x1b || marks.includes(code) ? 0 : 1))
-/** What `quickly` returns for a backslash and this byte; `u` for itself. */
-const afterBackslash = Uint32Array.from({ length: 256 }, (_, byte) => {
-  if (byte === 0x75) return byte
-  if ([0x62, 0x66, 0x6e, 0x72, 0x74, 0x76].includes(byte)) return TAKEN | 0x200
-  // Another mark may turn out to be the letter that makes this an escape.
-  return marks.includes(byte) || (byte < 0x80 && asciiLetters[byte] !== 0) ? 0 : 0x100
-})
 
 const plain = { length: 1, letter: 0 }
-
-function tables(specials: readonly number[], noticed: readonly number[]): { single: Uint8Array; pairs: Uint32Array } {
-  const single = new Uint8Array(256)
-  single.set(asciiLetters)
-  for (const byte of noticed) single[byte] = MARK
-  for (let byte = 0x80; byte < 256; byte++) if (leadsLetter[byte] === 1) single[byte] = SPECIAL
-  for (const byte of specials) single[byte] = SPECIAL
-  const pairs = new Uint32Array(65_536)
-  for (let first = 0; first < 256; first++) {
-    for (let second = 0; second < 256; second++) {
-      let entry = 0
-      let kept = 0
-      for (const [i, byte] of [first, second].entries()) {
-        const letter = i === 0 && beginsNone(first, second) ? 0 : (single[byte] ?? 0)
-        if (letter === SPECIAL) entry |= SPECIAL_PAIR
-        else if (letter === MARK) entry |= MARK_PAIR
-        else if (letter !== 0) entry |= letter << (8 * kept++)
-      }
-      // The machine is little-endian wherever Node runs, and the reads below say so.
-      pairs[first | (second << 8)] = entry | (kept << KEPT_SHIFT)
-    }
-  }
-  return { single, pairs }
-}
-
-/** Whether nothing of several bytes begins with these two, though its first byte could. */
-function beginsNone(first: number, second: number): boolean {
-  const isDigit = hexDigit(second) >= 0
-  const isLetter = second < 0x80 && asciiLetters[second] !== 0
-  if (first >= 0x80) return second < 0x80 || second > 0xbf
-  // What the second begins may turn out to be what the first needs.
-  if (marks.includes(second)) return false
-  if (first === 0x3d) return !isDigit
-  if (first === 0x25) return !isDigit && second !== 0x25
-  if (first === 0x26) return !isLetter && second !== 0x23
-  if (first === 0x3c) return !isLetter && second !== 0x2f && second !== 0x21
-  return first === 0x5c && !isLetter && second !== 0x5c
-}
-
-const shownTables = tables([0x1b], marks)
-const escapedTables = tables([0x1b, ...marks], [])

@@ -1,6 +1,7 @@
 import { ascii, base32Form, base64Form, hexOf, plain } from './encodings.ts'
 import type { Restate } from './encodings.ts'
 import { asciiLetters } from './letters.ts'
+import { viewOf } from './searched-text.ts'
 import { Squeezed } from './squeeze.ts'
 
 /** The fewest letters by which a form is recognised whatever stands between them. */
@@ -48,7 +49,7 @@ const readings = [new Squeezed(false), new Squeezed(true)] as const
 /** The letters of a value as an answer may show it: as it is, and with the escapes undone that it holds itself. */
 function shown(value: Uint8Array, reading: 0 | 1): Uint8Array {
   const squeezed = readings[reading]
-  squeezed.read(value, value.length, true)
+  squeezed.read(value, viewOf(value), value.length, true)
   return squeezed.letters.slice(0, squeezed.count)
 }
 

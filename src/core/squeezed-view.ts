@@ -25,6 +25,7 @@ interface Task {
   /** Number of the first needle. */
   readonly first: number
   readonly text: Uint8Array
+  readonly view: DataView
   readonly end: number
   /** The byte before the text, and whether nothing but spaces stands in its line before the text. */
   readonly before: number
@@ -38,12 +39,12 @@ interface Task {
  * Appends hits in `text[0, end)`, in positions of the text. Returns the lowest position that must be held back for what may follow; `end` if nothing must.
  */
 export function searchSqueezed(task: Task): number {
-  const { text, end, open } = task
-  shown.read(text, end, !open)
+  const { text, view, end, open } = task
+  shown.read(text, view, end, !open)
   const keep = Math.min(shown.known, new Search(task, shown).run())
   wasEscapedRead = shown.marked
   if (!wasEscapedRead) return keep
-  escaped.read(text, end, !open)
+  escaped.read(text, view, end, !open)
   // Where nothing was undone, nor may be once more is known, the letters are those of the other reading.
   if (!escaped.undone && escaped.known === end) return keep
   return Math.min(keep, escaped.known, new Search(task, escaped).run())
@@ -65,9 +66,8 @@ class Search {
   }
 
   run(): number {
-    const { letters, count } = this.#reading
     const found: Hits = []
-    this.#task.index.index.find(letters, count, found)
+    this.#task.index.index.find(this.#reading, found)
     let keep = this.#task.open ? this.#heldFrom() : this.#task.end
     if (found.length === 0) return keep
     const parts: number[] = []
@@ -119,17 +119,19 @@ class Search {
 
   /** Where the rest of the text, as letters, begins a form in such a way that what follows may complete it. */
   #heldFrom(): number {
-    const { letters, count } = this.#reading
+    const { count } = this.#reading
     const { index } = this.#task.index
-    if (count === 0 || this.#task.end - this.#reading.end(count - 1) > GAP_MAXIMUM_BYTES) return this.#task.end
-    for (let from = 0; ;) {
-      const at = index.heldFrom(letters, from, count)
-      if (at === count) return this.#task.end
+    // After a blank line or a JSON line, what has begun shortly before it is over.
+    const most = this.#breaksBefore(this.#task.end) ? count - LETTERS_BEFORE_BREAK : count - 1
+    for (let from = 0; from <= most;) {
+      const at = index.heldFrom(this.#reading, from, most)
+      if (at > most || this.#task.end - this.#reading.end(count - 1) > GAP_MAXIMUM_BYTES) break
       const gap = this.#lastGap(at, count - 1)
       if (gap >= 0) from = gap + 1
       else if (this.#breaks(at, count)) from = at + 1
       else return this.#reading.start(at)
     }
+    return this.#task.end
   }
 
   /** The last letter of those from `first` to `last` after which too much stands before the next one; -1 if there is none. */
@@ -150,12 +152,18 @@ class Search {
     let letters = 1
     for (let i = reading.end(at); i < to; i++) {
       if (text[i] !== 0x0a) continue
-      const last = this.#byte(i - 1)
-      if (last === 0x7d || last === 0x0a || (last === 0x0d && this.#byte(i - 2) === 0x0a)) return true
+      if (this.#breaksBefore(i + 1)) return true
       while (at + letters < count && reading.start(at + letters) < i) letters++
       if (letters < LETTERS_BEFORE_LINE_END && !isBlankUpTo(text, start, isBlankBefore)) return true
     }
     return false
+  }
+
+  /** Whether a blank line, or one of JSON, ends before `at`. */
+  #breaksBefore(at: number): boolean {
+    if (at === 0 || this.#byte(at - 1) !== 0x0a) return false
+    const last = this.#byte(at - 2)
+    return last === 0x7d || last === 0x0a || (last === 0x0d && this.#byte(at - 3) === 0x0a)
   }
 
   #byte(at: number): number {

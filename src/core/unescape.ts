@@ -101,17 +101,24 @@ function readReference(text: Uint8Array, at: number, end: number, into: Escape):
   else literal(into, false)
 }
 
-const names = new Map([
-  ['amp', 0x26],
-  ['lt', 0x3c],
-  ['gt', 0x3e],
-  ['quot', 0x22],
-  ['apos', 0x27],
-])
+const names = new Map(
+  Object.entries({ amp: 0x26, lt: 0x3c, gt: 0x3e, quot: 0x22, apos: 0x27 }).map(([name, code]) => [
+    nameNumber(Buffer.from(name), 0, name.length),
+    code,
+  ]),
+)
+const LONGEST_NAME = 4
+
+/** A name of up to four letters, in either case, as one number. */
+function nameNumber(text: Uint8Array, from: number, to: number): number {
+  let number = 0
+  for (let at = from; at < to; at++) number = (number << 8) | (text[at] ?? 0) | 0x20
+  return number
+}
 
 /** What is meant by the name or number between `&` and `;`, or -1. */
 export function referenceValue(text: Uint8Array, from: number, to: number): number {
-  if (text[from] !== 0x23) return names.get(String.fromCharCode(...text.subarray(from, to)).toLowerCase()) ?? -1
+  if (text[from] !== 0x23) return to - from > LONGEST_NAME ? -1 : (names.get(nameNumber(text, from, to)) ?? -1)
   const radix = text[from + 1] === 0x78 || text[from + 1] === 0x58 ? 16 : 10
   const first = radix === 16 ? from + 2 : from + 1
   if (first >= to) return -1

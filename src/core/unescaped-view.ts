@@ -2,6 +2,7 @@ import { HIT_STRIDE } from './needle-index.ts'
 import type { Hits } from './needle-index.ts'
 import { UNESCAPE_DEPTH } from './needles.ts'
 import type { NestedNeedles } from './needles.ts'
+import { viewOf } from './searched-text.ts'
 import { backslashMeaning, isEscapeMark, LONGEST_ESCAPE, newEscape, readEscape } from './unescape.ts'
 
 const STRIDE = 4
@@ -24,6 +25,7 @@ export class UnescapedView {
   #child: UnescapedView | undefined
   #childSearched = false
   #bytes = new Uint8Array(0)
+  #view = viewOf(this.#bytes)
   #length = 0
   /** Escapes of the decoded stretch: start and end in the text, start and end in the view. */
   #escapes = new Int32Array(0)
@@ -44,7 +46,7 @@ export class UnescapedView {
    * Appends hits in `text[from, to)`, in positions of `text`. `open`: more text may follow. Returns the
    * lowest position that must be held back for what may follow; `to` if nothing must.
    */
-  search(text: Uint8Array, from: number, to: number, open: boolean, hits: Hits): number {
+  search(text: Uint8Array, view: DataView, from: number, to: number, open: boolean, hits: Hits): number {
     this.#from = this.#to = to
     this.#end = to
     this.#childSearched = false
@@ -89,7 +91,7 @@ export class UnescapedView {
       return held < this.#length ? this.#sourceStart(held) : known
     }
     if (first >= 0) this.#searchStretch(text, Math.max(begin, first - margin), last + margin, to, false, hits)
-    return known < to ? index.heldFrom(text, Math.max(boundary, last), known) : to
+    return known < to ? index.heldFrom(text, view, Math.max(boundary, last), known) : to
   }
 
   /**
@@ -144,13 +146,13 @@ export class UnescapedView {
     this.#decode(text, from, until, to)
     const { index } = this.#needles
     const found: Hits = []
-    index.find(this.#bytes, 0, this.#length, found)
+    index.find(this.#bytes, this.#view, 0, this.#length, found)
     const own = found.length
-    let held = open ? index.heldFrom(this.#bytes, 0, this.#length) : this.#length
+    let held = open ? index.heldFrom(this.#bytes, this.#view, 0, this.#length) : this.#length
     if (this.#depth < UNESCAPE_DEPTH) {
       this.#child ??= new UnescapedView(this.#needles, this.#depth + 1)
       this.#childSearched = true
-      held = Math.min(held, this.#child.search(this.#bytes, 0, this.#length, open, found))
+      held = Math.min(held, this.#child.search(this.#bytes, this.#view, 0, this.#length, open, found))
     }
     for (let i = 0; i < found.length; i += HIT_STRIDE) {
       const start = found[i] ?? 0
@@ -169,7 +171,10 @@ export class UnescapedView {
   }
 
   #decode(text: Uint8Array, from: number, until: number, to: number): void {
-    if (this.#bytes.length < to - from) this.#bytes = new Uint8Array(Math.max(to - from, 2 * this.#bytes.length))
+    if (this.#bytes.length < to - from) {
+      this.#bytes = new Uint8Array(Math.max(to - from, 2 * this.#bytes.length))
+      this.#view = viewOf(this.#bytes)
+    }
     const bytes = this.#bytes
     const escape = this.#escape
     let length = 0
@@ -270,7 +275,7 @@ class MarkFinder {
   /** Turns to `text[from, to)` and returns the position of its first escape character, or `to`. */
   first(text: Uint8Array, from: number, to: number): number {
     this.#text = text
-    this.#search = Buffer.from(text.buffer, text.byteOffset, text.byteLength)
+    this.#search = Buffer.from(text.buffer, text.byteOffset, to)
     this.#to = to
     this.#ahead.fill(-1)
     return this.next(from)

@@ -1,12 +1,13 @@
 import { leadsLetter, letterOf } from './letters.ts'
 import { tagEnd } from './markup.ts'
+import { quotedBefore, upperHexDigit } from './quoted-printable.ts'
 import { controlLength, CUT, LONGEST_CONTROL_BYTES } from './terminal.ts'
 import { hexDigit, isAlphanumeric, referenceValue } from './unescape.ts'
 
 /** How many escape characters may be written by an escape in turn, one within the other. */
 export const NESTED_ESCAPES_MAXIMUM = 8
 /** The longest name or number between `&` and `;`. */
-const LONGEST_REFERENCE = 10
+export const LONGEST_REFERENCE = 10
 
 /** Where `CUT` means that more must be known: it is known that there is no such thing. */
 const NONE = -2
@@ -322,20 +323,21 @@ export class WrittenCharacter {
     return next
   }
 
-  /** `=3D`: RFC 2045 section 6.7. A letter so written counts only in a row of them, for `key=ABC` is far more common. */
+  /** `=3D`: RFC 2045 section 6.7. A letter so written counts only in a row of them or at its end, for `key=ABC` is far more common. */
   #quotedPrintable(at: number): number {
     const text = this.#text
-    if (at + 1 >= this.#end && !this.#final && (at >= this.#end || upperHexDigit(text[at] ?? 0) >= 0)) return CUT
-    const high = upperHexDigit(text[at] ?? 0)
+    const high = at < this.#end ? (text[at] ?? 0) - 0x30 : 2
+    if (high < 2 || high > 7) return at
+    if (at + 1 >= this.#end) return this.#final ? at : CUT
     const low = upperHexDigit(text[at + 1] ?? 0)
-    if (high < 2 || high > 7 || low < 0 || at + 1 >= this.#end) return at
+    if (low < 0) return at
     const code = high * 16 + low
     if (letterOf(code) === 0) {
       this.undone = true
       return at + 2
     }
     if (at + 2 >= this.#end && !this.#final) return CUT
-    return text[at + 2] === EQUALS ? this.#meant(code, at + 2) : at
+    return text[at + 2] === EQUALS || quotedBefore(text, at - 1) > 0 ? this.#meant(code, at + 2) : at
   }
 
   #readUtf8(at: number): void {
@@ -381,8 +383,4 @@ function sequenceLength(first: number): number {
 function digitOf(byte: number): number {
   const digit = hexDigit(byte)
   return digit < 0 ? NONE : digit
-}
-
-function upperHexDigit(byte: number): number {
-  return byte >= 0x61 ? -1 : hexDigit(byte)
 }
