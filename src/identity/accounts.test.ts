@@ -28,8 +28,14 @@ function createHouse() {
     records,
     agents: createAgents({ records, now, newId }),
     environments: createEnvironments({ records, now }),
-    grants: createGrants({ records, now, newId, operationsOf: (id) => (id === 'github' ? operations : []) }),
-    reopen: () => createGrants({ records, now, newId, operationsOf: () => operations }),
+    grants: createGrants({
+      records,
+      now,
+      newId,
+      operationsOf: (id) => (id === 'github' ? operations : []),
+      languagesOf: () => [],
+    }),
+    reopen: () => createGrants({ records, now, newId, operationsOf: () => operations, languagesOf: () => [] }),
   }
 }
 
