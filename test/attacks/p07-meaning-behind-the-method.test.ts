@@ -1,10 +1,10 @@
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
 import { JUDGED_BODY_MAXIMUM_BYTES } from '../../src/gateway/meaning/whole-body.ts'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack, fronts, open, type Front } from './attack.ts'
-import { ask, askRaw, outcomeOf, textFronts } from './asking.ts'
+import { attack, fronts, type Front } from './attack.ts'
+import { ask, askRaw, bearer, outcomeOf, rawRequest, textFronts } from './asking.ts'
 
 let stage: Stage
 let upstream: Upstream
@@ -343,9 +343,84 @@ attack('P7', 'a body that only the service can read', fronts, async (front) => {
     expect(await sent(front, graph, body, options), String(body)).toBe('operation_unreadable')
   expect(await sent(front, graph, mutation, { method: 'PUT' })).toBe('operation_unreadable')
   expect(await sent(front, graph, mutation, { method: 'GET' })).toBe('operation_unreadable')
-  const long = graphql(`{ viewer { id } } # ${'x'.repeat(JUDGED_BODY_MAXIMUM_BYTES)}`)
-  expect(await sent(front, graph, long)).toBe('request_too_large')
   expect(upstream.got.length).toBe(before)
+})
+
+/** The code with which a body in pieces is met whose length nobody announced; of an answer that is none, its status. */
+async function streamed(front: Front, held: Held, pieces: readonly string[], lines = ''): Promise<string> {
+  const headers = [bearer(login, held), ['Content-Type', json]] as const
+  const wanted = { door: front.door, held, login, method: 'POST', target: '/graphql', headers }
+  if (front.protocol === 'h2') {
+    const wire = await stage.openH2(front.door, held.host, login)
+    const stream = wire.stream(requestFields(stage, wanted), { endStream: false })
+    const told = new Promise<string>((done, fail) => {
+      stream.on('response', (told) => done(String(told['keyward-error'] ?? `answered ${told[':status']}`)))
+      stream.once('close', () => fail(new Error('The stream was closed without an answer.')))
+    })
+    for (const piece of pieces) stream.write(piece)
+    stream.end()
+    return told.finally(() => wire.close())
+  }
+  const wire = await stage.open(front.door, held.host, login)
+  const head = rawRequest(stage, front, { ...wanted, lines: `Transfer-Encoding: chunked\r\n${lines}` })
+  wire.write(head)
+  if (lines !== '') expect((await wire.head()).status).toBe(100)
+  for (const piece of pieces) wire.write(`${Buffer.byteLength(piece).toString(16)}\r\n${piece}\r\n`)
+  wire.write('0\r\n\r\n')
+  const answer = await wire.answer({ method: 'POST' })
+  wire.close()
+  return outcomeOf(answer)
+}
+
+attack('P7', 'a mutation in a body that streams, or that is too long to be judged', fronts, async (front) => {
+  const before = upstream.got.length
+  const mutation = graphql('mutation { volumeDelete { id } }')
+  const expecting = front.protocol === 'h2' ? '' : 'Expect: 100-continue\r\n'
+  expect(await streamed(front, graph, [...mutation])).toBe('operation_denied')
+  expect(await streamed(front, graph, [mutation], expecting)).toBe('operation_denied')
+  const long = `{ viewer { id } } # ${'x'.repeat(JUDGED_BODY_MAXIMUM_BYTES)}`
+  expect(await streamed(front, graph, [graphql(long).slice(0, JUDGED_BODY_MAXIMUM_BYTES), 'xx'])).toBe(
+    'request_too_large',
+  )
+  if (front.protocol === 'http/1.1') expect(await sent(front, graph, graphql(long))).toBe('request_too_large')
+  expect(upstream.got.length).toBe(before)
+  const query = graphql('{ viewer { id } }', { variables: { text: 'x'.repeat(200_000) } })
+  expect(await streamed(front, graph, [query.slice(0, 9), query.slice(9)], expecting)).toBe('answered 200')
+  expect(upstream.got.at(-1)?.body.toString()).toBe(query)
+  expect(upstream.got.at(-1)?.headers).toMatchObject({ 'content-length': String(query.length) })
+})
+
+attack('P7', 'a form of several parts that names another method', fronts, async (front) => {
+  const before = upstream.got.length
+  const type = 'multipart/form-data; boundary=b'
+  const form = (name: string, ahead = 'x'): string =>
+    `--b\r\nContent-Disposition: form-data; name="title"\r\n\r\n${ahead}\r\n` +
+    `--b\r\nContent-Disposition: form-data; name=${name}\r\n\r\nDELETE\r\n--b--\r\n`
+  for (const [body, of] of [
+    [form('"_method"'), type],
+    [form('_method'), type],
+    [form('"%5Fmethod"'), 'Multipart/Form-Data; boundary="b"'],
+    [form('"_\\method"'), type],
+    [form('"_method"'), 'multipart/mixed; boundary=b'],
+  ] as const)
+    expect(await sent(front, api, body, { target: '/things', type: of }), body).toBe('method_refused')
+  for (const of of ['multipart/form-data', 'multipart/form-data; boundary=x; boundary=b', `${type}\\`])
+    expect(await sent(front, api, form('"_method"'), { target: '/things', type: of }), of).toBe('request_malformed')
+  expect(upstream.got.length).toBe(before)
+  // Behind more than is read whole: the request is broken off, and no service has all of it.
+  const far = await sent(front, api, form('"_method"', 'x'.repeat(200_000)), { target: '/things', type })
+  expect(far).not.toBe('answered 200')
+  expect(upstream.got.length).toBe(before)
+  const upload = form('"file"; filename="_method"', `name="_method"${'\r\n-'.repeat(100_000)}`)
+  expect(await sent(front, api, upload, { target: '/things', type })).toBe('answered 200')
+  expect(upstream.got.at(-1)?.body.toString()).toBe(upload)
+})
+
+attack('P7', 'a WebSocket where what is said must be judged', textFronts, async (front) => {
+  const lines =
+    'Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n'
+  const answer = await askRaw(stage, front, { held: graph, login, target: '/graphql', lines })
+  expect(outcomeOf(answer)).toBe('upgrade_refused')
 })
 
 attack('P7', 'a mutation or a batch is the POST that it is', fronts, async (front) => {
@@ -377,8 +452,3 @@ attack('P7', 'a mutation or a batch is the POST that it is', fronts, async (fron
   }
   expect(upstream.received().length).toBe(before)
 })
-
-open(
-  'P7',
-  '_method in a form of several parts (multipart/form-data); a GraphQL mutation where POST is allowed, or in the query of an allowed GET; a JSON-RPC batch with one denied call',
-)

@@ -5,6 +5,7 @@ import {
   parse,
   Source,
   TokenKind,
+  type Token,
   type FragmentDefinitionNode,
   type OperationDefinitionNode,
   type SelectionSetNode,
@@ -179,26 +180,48 @@ function fieldsWithin(outermost: SelectionSetNode, fragments: Fragments, deep: b
 /**
  * What some lexer reads in another way: a carriage return alone, and what Unicode or an early draft counts among
  * line ends, end a comment for one and not for the other; a run of quotes of another length than one, two, three
- * or six, and a triple quote behind two backslashes, end a text here or later.
+ * or six ends a text here or later.
  */
 // oxlint-disable-next-line no-control-regex
-const AMBIGUOUS = /[\x00-\x08\v\f\x0e-\x1f\x7f\x85\u2028\u2029\uFEFF]|\r(?!\n)|(?<!")(?:"{4,5}|"{7,})(?!")|\\\\"""/
+const AMBIGUOUS = /[\x00-\x08\v\f\x0e-\x1f\x7f\x85\u2028\u2029\uFEFF]|\r(?!\n)|(?<!")(?:"{4,5}|"{7,})(?!")/
+const ambiguous: Fault = { fault: 'The document can be read in more than one way.' }
 
 /** Why a document is not read further: what it costs to read must be bounded before it is. */
 function textFault(text: string): Fault | null {
-  if (AMBIGUOUS.test(text)) return { fault: 'The document can be read in more than one way.' }
+  if (AMBIGUOUS.test(text)) return ambiguous
   const lexer = new Lexer(new Source(text))
   let depth = 0
   try {
     for (let count = 1; lexer.advance().kind !== TokenKind.EOF; count++) {
-      const { kind } = lexer.token
-      if (kind === TokenKind.BRACE_L || kind === TokenKind.BRACKET_L || kind === TokenKind.PAREN_L) depth++
-      if (kind === TokenKind.BRACE_R || kind === TokenKind.BRACKET_R || kind === TokenKind.PAREN_R) depth--
+      const { token } = lexer
+      if (isAmbiguous(token, text)) return ambiguous
+      depth += OPENING.has(token.kind) ? 1 : CLOSING.has(token.kind) ? -1 : 0
       if (depth > DOCUMENT_MAXIMUM_DEPTH || count > DOCUMENT_TOKENS_MAXIMUM_COUNT)
         return { fault: 'The document is too large to be judged.' }
     }
   } catch {
     return { fault: 'The document is not GraphQL.' }
   }
-  return null
+  return isAmbiguous(lexer.token, text) ? ambiguous : null
 }
+
+const OPENING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_L, TokenKind.BRACKET_L, TokenKind.PAREN_L])
+const CLOSING: ReadonlySet<TokenKind> = new Set([TokenKind.BRACE_R, TokenKind.BRACKET_R, TokenKind.PAREN_R])
+
+/**
+ * What reads the same only to who knows comments, block texts and escapes: some readers first look for texts over
+ * several lines by counting quotes (graphql-ruby, `escape_single_quoted_newlines`), and lose count at a quote in a
+ * comment or a block text, at a text that ends with a backslash, and where two texts touch. From there on they
+ * take line ends for text, and with them the end of a comment.
+ */
+function isAmbiguous(token: Token, text: string): boolean {
+  for (let comment = token.prev; comment?.kind === TokenKind.COMMENT; comment = comment.prev)
+    if (comment.value.includes('"')) return true
+  if (!QUOTED.has(token.kind)) return false
+  const { prev } = token
+  if (prev !== null && QUOTED.has(prev.kind) && prev.end === token.start) return true
+  const isBlock = token.kind === TokenKind.BLOCK_STRING
+  return isBlock ? /["\\]/.test(text.slice(token.start + 3, token.end - 3)) : text.charAt(token.end - 2) === '\\'
+}
+
+const QUOTED: ReadonlySet<TokenKind> = new Set([TokenKind.STRING, TokenKind.BLOCK_STRING])
