@@ -29,6 +29,8 @@ export function decideCalls(request: DecisionRequest, calls: Calls): CallsDecisi
     const deniedCall = findDeniedCall(call, grants)
     if (deniedCall !== null) return { allow: false, code: 'operation_denied', ...deniedCall, call, destructive }
   }
+  // Who asks for nothing is allowed nothing: otherwise every call of none would be allowed.
+  if (calls.made.size === 0) return { allow: false, code: 'operation_not_allowed', destructive }
   const allowing = new Map<CompiledGrant, { rule: string; count: number }[]>()
   for (const [call, count] of calls.made) {
     const found = findAllow(call, grants, now)

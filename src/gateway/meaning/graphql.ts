@@ -116,6 +116,7 @@ function addCalls({ text, operationName }: Asked, tally: Tally): Fault | null {
   const all = fieldsWithin(operation.selectionSet, fragments, true)
   if (isFault(roots)) return roots
   if (isFault(all)) return all
+  if (roots.length === 0) return { fault: 'The operation asks for nothing.' }
   for (const field of roots) if (!tally.make(`GRAPHQL ${operation.operation} ${field}`)) return tooManyCalls
   for (const field of all) tally.touch(`GRAPHQL field ${field}`)
   return null
