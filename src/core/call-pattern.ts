@@ -95,8 +95,11 @@ export interface CallIndex {
   find(call: string): number
 }
 
+const fitsNothing: CallIndex = { find: () => -1 }
+
 /** `patterns` in order of rank; null leaves a rank unused. */
 export function createCallIndex(patterns: readonly (CallPattern | null)[], reading: Reading): CallIndex {
+  if (patterns.every((pattern) => pattern === null)) return fitsNothing
   const read = (text: string): string => (reading === 'wide' ? text.toLowerCase() : text)
   const whole = new Map<string, number>()
   const beginnings = new Map<string, number>()
