@@ -1,7 +1,7 @@
 import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
 import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
 import { CALL_NAME_MAXIMUM_LENGTH } from '../src/core/call-pattern.ts'
-import { JSON_MAXIMUM_DEPTH } from '../src/core/strict-json.ts'
+import { JSON_MAXIMUM_DEPTH, JSON_MAXIMUM_MEMBERS } from '../src/core/strict-json.ts'
 import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
 import { maximumPatternsPerGrant } from '../src/core/policy.ts'
 import { JUNK_MAXIMUM_BYTES } from '../src/core/part-chains.ts'
@@ -48,7 +48,11 @@ import {
   EVENTS_HELD_MAXIMUM_BYTES,
 } from '../src/gateway/joined-events.ts'
 import { JOINED_LETTERS_MAXIMUM } from '../src/core/joined-letters.ts'
-import { DOCUMENT_MAXIMUM_DEPTH, DOCUMENT_TOKENS_MAXIMUM_COUNT } from '../src/gateway/meaning/graphql.ts'
+import {
+  DOCUMENT_MAXIMUM_DEPTH,
+  DOCUMENT_TOKENS_MAXIMUM_COUNT,
+  DOCUMENTS_MAXIMUM_LENGTH,
+} from '../src/gateway/meaning/graphql.ts'
 import { RECORDED_CALLS_CHARACTERS } from '../src/gateway/meaning/read.ts'
 import { CALLS_MAXIMUM_COUNT } from '../src/gateway/meaning/tally.ts'
 import {
@@ -100,13 +104,13 @@ export function limitsPage(): string {
       '`request_too_large`; `overloaded`',
     ],
     [
-      'calls of one request; objects and lists of such a body within each other',
-      `${CALLS_MAXIMUM_COUNT}; ${JSON_MAXIMUM_DEPTH}`,
+      'calls of one request; objects and lists of such a body within each other; with their members',
+      `${CALLS_MAXIMUM_COUNT}; ${JSON_MAXIMUM_DEPTH}; ${JSON_MAXIMUM_MEMBERS}`,
       '`operation_unreadable`',
     ],
     [
-      'tokens of a GraphQL document; braces within each other',
-      `${DOCUMENT_TOKENS_MAXIMUM_COUNT}; ${DOCUMENT_MAXIMUM_DEPTH}`,
+      'GraphQL documents of one request; tokens of one; braces within each other',
+      `${kibibytes(DOCUMENTS_MAXIMUM_LENGTH)}; ${DOCUMENT_TOKENS_MAXIMUM_COUNT}; ${DOCUMENT_MAXIMUM_DEPTH}`,
       '`operation_unreadable`',
     ],
     ['characters of the name of a field, method or tool', String(CALL_NAME_MAXIMUM_LENGTH), '`operation_unreadable`'],

@@ -1,6 +1,13 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { JSON_MAXIMUM_DEPTH, looksLike, membersOf, parseStrictJson, readStrictJson } from './strict-json.ts'
+import {
+  JSON_MAXIMUM_DEPTH,
+  JSON_MAXIMUM_MEMBERS,
+  looksLike,
+  membersOf,
+  parseStrictJson,
+  readStrictJson,
+} from './strict-json.ts'
 
 const bytes = (text: string): Uint8Array => Buffer.from(text)
 
@@ -15,6 +22,8 @@ test('a JSON text with one reading is read', () => {
     '{"a\\u0000":1,"a":2}',
     '{"":1}',
     `${'['.repeat(JSON_MAXIMUM_DEPTH)}${']'.repeat(JSON_MAXIMUM_DEPTH)}`,
+    `[${'[],'.repeat(JSON_MAXIMUM_MEMBERS - 2)}[]]`,
+    `[${'1,"\\\\",'.repeat(JSON_MAXIMUM_MEMBERS)}1]`,
   ])
     expect(readStrictJson(bytes(text)), text).toEqual({ value: JSON.parse(text) })
 })
@@ -43,6 +52,8 @@ test('what has another reading is refused', () => {
     bytes('"\\uDE00\\uD83D"'),
     bytes(`${'['.repeat(JSON_MAXIMUM_DEPTH + 1)}${']'.repeat(JSON_MAXIMUM_DEPTH + 1)}`),
     bytes('['.repeat(200_000)),
+    bytes(`[${'[],'.repeat(JSON_MAXIMUM_MEMBERS - 1)}[]]`),
+    bytes(`{${Array.from({ length: JSON_MAXIMUM_MEMBERS }, (_, at) => `"${at}":1`).join()}}`),
     bytes(`${'{"a":'.repeat(200_000)}1${'}'.repeat(200_000)}`),
   ])
     expect(readStrictJson(input), Buffer.from(input).toString('latin1').slice(0, 60)).toHaveProperty('fault')
@@ -72,6 +83,25 @@ test('a member that is written once more is found wherever it stands', () => {
         expect(parseStrictJson(text)).toHaveProperty('fault')
       },
     ),
+  )
+})
+
+test('a text that is no JSON is refused, whatever it is', () => {
+  const piece = fc.constantFrom('{', '}', '[', ']', ',', ':', '"', '\\', '\\u', '\\uD800', 'a', '1', 'null', ' ')
+  fc.assert(
+    fc.property(fc.array(piece, { maxLength: 20 }), (pieces) => {
+      const text = pieces.join('')
+      let isJson = true
+      try {
+        JSON.parse(text)
+      } catch {
+        isJson = false
+      }
+      const read = parseStrictJson(text)
+      if (!isJson) expect(read).toHaveProperty('fault')
+      else if (!/"|\\/.test(text)) expect(read).toHaveProperty('value')
+    }),
+    { numRuns: 1_000 },
   )
 })
 

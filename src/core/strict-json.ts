@@ -7,6 +7,8 @@ export type StrictJson = { readonly value: unknown } | { readonly fault: string 
 
 /** Objects and lists within each other. */
 export const JSON_MAXIMUM_DEPTH = 64
+/** Members of objects, objects and lists together: more take longer to compare than others can wait. */
+export const JSON_MAXIMUM_MEMBERS = 20_000
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -26,14 +28,13 @@ export function readStrictJson(bytes: Uint8Array): StrictJson {
 }
 
 export function parseStrictJson(text: string): StrictJson {
-  let value: unknown
   try {
-    value = JSON.parse(text)
+    // First, because it is bounded, and reads what is no JSON without harm.
+    const fault = secondReading(text)
+    return fault === null ? { value: JSON.parse(text) } : { fault }
   } catch {
     return { fault: 'It is not one JSON text.' }
   }
-  const fault = secondReading(text)
-  return fault === null ? { value } : { fault }
 }
 
 /** An object's members; null for anything else. Names are own names, `__proto__` among them. */
@@ -49,37 +50,58 @@ export function looksLike(name: string, known: string): boolean {
   return name !== known && name.normalize('NFKC').toLowerCase() === known.toLowerCase()
 }
 
-/** What could be read in another way, in a text that is known to be JSON. */
+/** What could be read in another way, in a text that is JSON. Throws on some that are none. */
 function secondReading(text: string): string | null {
   /** Of each object that is open the names so far; null for a list. */
   const open: (Set<string> | null)[] = []
   let isName = false
+  let count = 0
   for (let at = 0; at < text.length; at++) {
-    const character = text.charAt(at)
-    if (character === '"') {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) {
       const end = stringEnd(text, at)
+      const names = isName ? open.at(-1) : null
       const written = text.slice(at, end)
-      const string: unknown = written.includes('\\') ? JSON.parse(written) : written.slice(1, -1)
-      if (typeof string !== 'string' || !string.isWellFormed()) return 'It holds half of a surrogate pair.'
-      const names = open.at(-1)
-      if (isName && names !== null && names !== undefined) {
-        if (names.has(string)) return 'A name stands twice in one object.'
-        names.add(string)
+      if (SURROGATE.test(written) && !unescaped(written).isWellFormed()) return 'It holds half of a surrogate pair.'
+      if (names !== null && names !== undefined) {
+        const name = unescaped(written)
+        if (names.has(name)) return 'A name stands twice in one object.'
+        names.add(name)
+        count++
       }
       isName = false
       at = end - 1
-    } else if (character === '{' || character === '[') {
-      open.push(character === '{' ? new Set() : null)
+    } else if (code === BRACE || code === BRACKET) {
+      open.push(code === BRACE ? new Set() : null)
       if (open.length > JSON_MAXIMUM_DEPTH) return `It is nested more than ${JSON_MAXIMUM_DEPTH} times.`
-      isName = character === '{'
-    } else if (character === '}' || character === ']') open.pop()
-    else if (character === ',') isName = open.at(-1) !== null
+      isName = code === BRACE
+      count++
+    } else if (code === BRACE_END || code === BRACKET_END) open.pop()
+    else if (code === COMMA) isName = open.at(-1) !== null
+    if (count > JSON_MAXIMUM_MEMBERS) return `It has more than ${JSON_MAXIMUM_MEMBERS} members, objects and lists.`
   }
   return null
 }
 
-/** Behind the closing quote of the string that begins at `at`. */
+const QUOTE = 0x22
+const COMMA = 0x2c
+const BRACE = 0x7b
+const BRACE_END = 0x7d
+const BRACKET = 0x5b
+const BRACKET_END = 0x5d
+/** An escape of a surrogate; in UTF-8 itself there are none. */
+const SURROGATE = /\\u[dD][89a-fA-F]/
+
+function unescaped(written: string): string {
+  return written.includes('\\') ? String(JSON.parse(written)) : written.slice(1, -1)
+}
+
+/** Behind the closing quote of the string that begins at `at`, or the end of the text. */
 function stringEnd(text: string, at: number): number {
-  for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++
-  return at + 1
+  for (at++; at < text.length; at++) {
+    const code = text.charCodeAt(at)
+    if (code === QUOTE) return at + 1
+    if (code === 0x5c) at++
+  }
+  return text.length
 }

@@ -6,6 +6,7 @@ import {
   callsOfGraphqlQuery,
   DOCUMENT_MAXIMUM_DEPTH,
   DOCUMENT_TOKENS_MAXIMUM_COUNT,
+  DOCUMENTS_MAXIMUM_LENGTH,
 } from './graphql.ts'
 import { parametersOf } from './parameters.ts'
 import { CALLS_MAXIMUM_COUNT, isFault } from './tally.ts'
@@ -197,8 +198,12 @@ test('documents are bounded before they are read', () => {
   expect(asked(`{ ${'a '.repeat(CALLS_MAXIMUM_COUNT)} }`)).toHaveLength(CALLS_MAXIMUM_COUNT)
   const chain = Array.from({ length: 1_000 }, (_, at) => `fragment F${at} on Q { ...F${at + 1} }`).join(' ')
   expect(asked(`{ ...F0 } ${chain} fragment F1000 on Q { a }`)).toEqual(['GRAPHQL query a'])
-  const comments = '#\n'.repeat(300_000)
+  const comments = '#\n'.repeat(DOCUMENTS_MAXIMUM_LENGTH / 2 - 4)
   expect(asked(`${comments}{ a }`)).toEqual(['GRAPHQL query a'])
+  expect(asked(`${comments}#\n#\n{ a }`)).toContain('fault')
+  const half = `{ a } ${' '.repeat(DOCUMENTS_MAXIMUM_LENGTH / 2)}`
+  expect(asked(half)).toEqual(['GRAPHQL query a'])
+  expect(read([{ query: half }, { query: half }])).toContain('fault')
 })
 
 test('a document alone', () => {

@@ -14,6 +14,8 @@ import { CALL_NAME_MAXIMUM_LENGTH, type Calls } from '../../core/call-pattern.ts
 import { membersOf, parseStrictJson, readStrictJson, strictText } from '../../core/strict-json.ts'
 import { isFault, Tally, tooManyCalls, type Fault } from './tally.ts'
 
+/** Characters of all documents of one request together. */
+export const DOCUMENTS_MAXIMUM_LENGTH = 64 * 1024
 /** Tokens of one document: names, punctuation, values. */
 export const DOCUMENT_TOKENS_MAXIMUM_COUNT = 10_000
 /** Braces, brackets and parentheses within each other. */
@@ -99,6 +101,8 @@ function storedFault(extensions: unknown, text: string): Fault | null {
 }
 
 function callsOf(asked: readonly Asked[]): Calls | Fault {
+  // Whoever reads these is in the way of every other request.
+  if (asked.reduce((sum, { text }) => sum + text.length, 0) > DOCUMENTS_MAXIMUM_LENGTH) return tooLarge
   const tally = new Tally()
   for (const one of asked) {
     const fault = addCalls(one, tally)
@@ -185,6 +189,7 @@ function fieldsWithin(outermost: SelectionSetNode, fragments: Fragments, deep: b
  */
 // oxlint-disable-next-line no-control-regex
 const AMBIGUOUS = /[\x00-\x08\v\f\x0e-\x1f\x7f\x85\u2028\u2029\uFEFF]|\r(?!\n)|(?<!")(?:"{4,5}|"{7,})(?!")/
+const tooLarge: Fault = { fault: 'The document is too large to be judged.' }
 const ambiguous: Fault = { fault: 'The document can be read in more than one way.' }
 
 /** Why a document is not read further: what it costs to read must be bounded before it is. */
@@ -197,8 +202,7 @@ function textFault(text: string): Fault | null {
       const { token } = lexer
       if (isAmbiguous(token, text)) return ambiguous
       depth += OPENING.has(token.kind) ? 1 : CLOSING.has(token.kind) ? -1 : 0
-      if (depth > DOCUMENT_MAXIMUM_DEPTH || count > DOCUMENT_TOKENS_MAXIMUM_COUNT)
-        return { fault: 'The document is too large to be judged.' }
+      if (depth > DOCUMENT_MAXIMUM_DEPTH || count > DOCUMENT_TOKENS_MAXIMUM_COUNT) return tooLarge
     }
   } catch {
     return { fault: 'The document is not GraphQL.' }
