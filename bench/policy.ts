@@ -49,6 +49,7 @@ function createWorld(grantCount: number): Grants {
     now: Date.now,
     newId: () => `id-${(serial += 1)}`,
     operationsOf: () => operations,
+    languagesOf: () => [],
   })
   return grants
 }

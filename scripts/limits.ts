@@ -1,5 +1,7 @@
 import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
 import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
+import { CALL_NAME_MAXIMUM_LENGTH } from '../src/core/call-pattern.ts'
+import { JSON_MAXIMUM_DEPTH, JSON_MAXIMUM_MEMBERS } from '../src/core/strict-json.ts'
 import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
 import { maximumPatternsPerGrant } from '../src/core/policy.ts'
 import { JUNK_MAXIMUM_BYTES } from '../src/core/part-chains.ts'
@@ -44,6 +46,19 @@ import { PARAMETER_NAME_MAXIMUM_BYTES } from '../src/gateway/form-method.ts'
 import { EVENT_PLACES_MAXIMUM } from '../src/gateway/event-texts.ts'
 import { EVENT_LINE_MAXIMUM_BYTES, EVENTS_HELD_MAXIMUM_BYTES } from '../src/gateway/joined-events.ts'
 import { JOINED_LETTERS_MAXIMUM } from '../src/core/joined-letters.ts'
+import {
+  DOCUMENT_MAXIMUM_DEPTH,
+  DOCUMENT_TOKENS_MAXIMUM_COUNT,
+  DOCUMENTS_MAXIMUM_LENGTH,
+} from '../src/gateway/meaning/graphql.ts'
+import { RECORDED_CALLS_CHARACTERS } from '../src/gateway/meaning/read.ts'
+import { CALLS_MAXIMUM_COUNT } from '../src/gateway/meaning/tally.ts'
+import {
+  JUDGED_BODY_MAXIMUM_BYTES,
+  JUDGED_SESSION_MAXIMUM_BYTES,
+  JUDGED_TOTAL_MAXIMUM_BYTES,
+} from '../src/gateway/meaning/whole-body.ts'
+import { PART_HEADERS_MAXIMUM_BYTES } from '../src/gateway/part-names.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import {
   UNDECLARED_HELD_MAXIMUM_BYTES,
@@ -81,6 +96,23 @@ export function limitsPage(): string {
       '`request_timeout`',
     ],
     ['length of a body, either way', 'none: it streams', ''],
+    [
+      'a body that is judged before it is sent; those of one session at once; of all',
+      `${kibibytes(JUDGED_BODY_MAXIMUM_BYTES)}; ${kibibytes(JUDGED_SESSION_MAXIMUM_BYTES)}; ${kibibytes(JUDGED_TOTAL_MAXIMUM_BYTES)}`,
+      '`request_too_large`; `overloaded`',
+    ],
+    [
+      'calls of one request; objects and lists of such a body within each other; with their members',
+      `${CALLS_MAXIMUM_COUNT}; ${JSON_MAXIMUM_DEPTH}; ${JSON_MAXIMUM_MEMBERS}`,
+      '`operation_unreadable`',
+    ],
+    [
+      'GraphQL documents of one request; tokens of one; braces within each other',
+      `${kibibytes(DOCUMENTS_MAXIMUM_LENGTH)}; ${DOCUMENT_TOKENS_MAXIMUM_COUNT}; ${DOCUMENT_MAXIMUM_DEPTH}`,
+      '`operation_unreadable`',
+    ],
+    ['characters of the name of a field, method or tool', String(CALL_NAME_MAXIMUM_LENGTH), '`operation_unreadable`'],
+    ['characters of the names of calls in the journal', String(RECORDED_CALLS_CHARACTERS), 'cut, with their number'],
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],
@@ -95,6 +127,7 @@ export function limitsPage(): string {
       'forgotten',
     ],
     ['name of a form parameter that is read', `${PARAMETER_NAME_MAXIMUM_BYTES} B`, 'another name'],
+    ['headers of one part of a body of several', kibibytes(PART_HEADERS_MAXIMUM_BYTES), '`request_malformed`'],
     [
       'layers of an answer that is compressed without saying so',
       String(UNDECLARED_LAYERS_MAXIMUM),

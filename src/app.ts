@@ -19,6 +19,7 @@ import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
+import { createJudgedBodies } from './gateway/meaning/whole-body.ts'
 import { createMisplaced } from './gateway/misplaced.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
 import { createPeerGate } from './gateway/peer-gate.ts'
@@ -105,7 +106,13 @@ export async function openApp(options: AppOptions) {
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
   const environments = createEnvironments({ records, now })
   const agents = createAgents({ records, now, newId })
-  const grants = createGrants({ records, now, newId, operationsOf: (credentialId) => operationsOf(credentialId) })
+  const grants = createGrants({
+    records,
+    now,
+    newId,
+    operationsOf: (credentialId) => operationsOf(credentialId),
+    languagesOf: (credentialId) => serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
+  })
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
@@ -176,6 +183,7 @@ export async function openApp(options: AppOptions) {
       inflight,
       misplaced: createMisplaced({ sessions, journal, now }),
       holds: createHolds({ ledger: noBudget, now }),
+      judgedBodies: createJudgedBodies(),
       refusalLimits: createRefusalLimits({ now }),
       needles,
       peers: createPeerGate({

@@ -65,7 +65,7 @@ beforeAll(async () => {
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
   })
   const services = createDirectory({ builtIn, own: () => records.all('service') })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [] })
+  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
   const credentials = createCredentials({ records, vault, service: services.get, now, newId })
   const needles = createNeedleSource({ credentials, services, records })
   const parts = {

@@ -4,7 +4,7 @@ import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import type { JournalEntry } from '../journal/entry.ts'
 import type { JournalReport } from '../journal/verify.ts'
-import type { FieldKind, Operation } from '../services/service.ts'
+import type { FieldKind, Operation, Speech } from '../services/service.ts'
 
 /**
  * The control API, route by route: what goes in (`inputs`, checked strictly: an unknown member is an
@@ -180,6 +180,8 @@ export interface ServiceView {
     readonly basePath: string
   }
   readonly operations: readonly Operation[]
+  /** Where requests are judged by what their bodies ask for. */
+  readonly speaks: readonly Speech[]
   readonly detector: string | null
   readonly checked: 'sdk' | 'documented'
   readonly source: string

@@ -16,6 +16,7 @@ const views: ServiceView[] = services.map((service) => ({
   inject: [],
   variables: { fields: service.variables.fields, baseUrl: [], basePath: '' },
   operations: [],
+  speaks: [],
   detector: 'detector' in service ? (service.detector ?? null) : null,
   checked: service.checked,
   source: service.source,

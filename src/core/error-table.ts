@@ -44,6 +44,7 @@ export const errors = {
   grant_expired: { status: 403, exit: 1, title: 'The grant has expired.', next: '`keyward grant add` makes a new one.' },
   operation_not_allowed: { status: 403, exit: 1, title: 'No grant allows this operation.', next: '`keyward grant list --agent A` shows what is allowed; the operator may add the operation.' },
   operation_denied: { status: 403, exit: 1, title: 'A grant denies this operation.', next: '`keyward grant list --agent A` shows the rule.' },
+  operation_unreadable: { status: 400, exit: 1, title: 'What the request asks for cannot be read from it for certain, and here it is judged by that.', next: 'Send GraphQL or JSON-RPC as plain JSON, uncompressed, each name once; docs/formats/policy.md has the whole form.' },
   operation_sealed: { status: 403, exit: 1, title: 'This operation hands out credentials, which Keyward does not pass on.', next: 'Let a person do this outside the agent.' },
   credential_withheld: { status: 403, exit: 1, title: 'The answer hands out a credential, which Keyward does not pass on.', next: 'Let a person do this outside the agent. If the agent is meant to have it, the operator lists the call under `handsOut` in the service file.' },
   rate_exceeded: { status: 429, exit: 1, title: 'The rate limit of the grant is reached.', next: 'Wait as long as Retry-After says.' },

@@ -1,8 +1,9 @@
+import { isCallText, readCallPattern, type CallPattern } from './call-pattern.ts'
 import { KeywardError } from './errors.ts'
 
 /**
- * What a grant's rule says, parsed. Three forms:
- * `*` (everything), an operation's name (`chat.completions`, `issues.*`), and `METHOD /path`, where
+ * What a grant's rule says, parsed. Four forms: `*` (everything), an operation's name (`chat.completions`,
+ * `issues.*`), a call within a body (`GRAPHQL mutation NAME`, `RPC METHOD`), and `METHOD /path`, where
  * METHOD may be `*`, a segment `{x}` or `*` is exactly one non-empty segment, `{x}` may have literal
  * text around it (`{model}:generate`), and `**`, only as the last segment, is zero or more segments.
  * The whole language is in docs/formats/policy.md.
@@ -24,6 +25,7 @@ export type OperationPattern =
       /** Ended with `**`. */
       readonly rest: boolean
     }
+  | CallPattern
 
 /** A literal segment, or a variable with literal text before and after it (both usually empty). */
 export type SegmentPattern = { readonly literal: string } | { readonly before: string; readonly after: string }
@@ -64,6 +66,11 @@ export function parseOperationPattern(text: string): OperationPattern {
   if (text === '*') return { kind: 'everything', text }
   if (text.length > maximumPatternLength) throw malformed(text, `it is longer than ${maximumPatternLength} characters`)
   if (text.trim() === '') throw malformed(text, 'it is empty; everything is written *')
+  if (isCallText(text)) {
+    const call = readCallPattern(text)
+    if ('fault' in call) throw malformed(text, call.fault)
+    return call
+  }
   if (!text.includes(' ') && !text.includes('/')) return parseName(text)
   const parts = text.split(' ')
   const [method, path] = parts

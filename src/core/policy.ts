@@ -1,3 +1,4 @@
+import { ANY_FIELD } from './call-pattern.ts'
 import { KeywardError } from './errors.ts'
 import type { ErrorCode } from './errors.ts'
 import type { NamedOperation } from './operation-pattern.ts'
@@ -7,7 +8,7 @@ import { pathOf } from './request.ts'
 import { compileRules, tableOf } from './rule-set.ts'
 import type { OperationTable, RuleSet } from './rule-set.ts'
 
-export { mayHandOut, operationOf, sealedBy } from './rule-set.ts'
+export { callSealedBy, mayHandOut, operationOf, sealedBy } from './rule-set.ts'
 
 export type GrantLimits = GrantRecord['limits']
 
@@ -37,6 +38,10 @@ export function compileGrant(
   if (record.allow.length + record.deny.length > maximumPatternsPerGrant) {
     throw new KeywardError('usage', `A grant has at most ${maximumPatternsPerGrant} patterns.`)
   }
+  const denyOnly = record.allow.find((text) => text.startsWith(ANY_FIELD))
+  if (denyOnly !== undefined) {
+    throw new KeywardError('usage', `${denyOnly} can only be denied: allow the query or mutation that it is part of.`)
+  }
   return {
     id,
     allow: compileRules(record.allow, 'exact'),
@@ -45,6 +50,13 @@ export function compileGrant(
     expiresAt: record.expiresAt,
     operations: tableOf(operations),
   }
+}
+
+/** As much of the limits of one grant as the calls that it allows. */
+export interface Share {
+  readonly grant: string
+  readonly limits: GrantLimits
+  readonly count: number
 }
 
 export interface DecisionRequest {
@@ -66,6 +78,8 @@ export type Decision =
       readonly grant: string
       readonly rule: string
       readonly limits: GrantLimits
+      /** Where the request is several calls: what it takes of the limits of every grant that allows one of them. */
+      readonly shares?: readonly Share[]
       readonly destructive: boolean
     }
   | {
@@ -123,7 +137,7 @@ export function decide(request: DecisionRequest): Decision {
 }
 
 /** The denying rule of the grant with the lowest id. */
-function findDeny(
+export function findDeny(
   method: string,
   path: string,
   operation: string | null,
@@ -144,7 +158,7 @@ function findDeny(
 }
 
 /** No limit before a limit, more a second before less, more at once before less, then the lower id. */
-function isWider(left: CompiledGrant, right: CompiledGrant): boolean {
+export function isWider(left: CompiledGrant, right: CompiledGrant): boolean {
   const perSecond = (limits: GrantLimits): number =>
     limits.rate === undefined ? Infinity : limits.rate.count / limits.rate.perSeconds
   const leftRate = perSecond(left.limits)

@@ -68,20 +68,20 @@ export function checkRate(rate: RateLimit): RateLimit {
 }
 
 /**
- * Takes one, if fewer than `limit.count` were taken in the time that ends now. Pure: the state to go
+ * Takes `count`, if not more than `limit.count` are taken then in the time that ends now. Pure: the state to go
  * on with is in the answer. A slice counts until its last moment is out of the window, so no window
  * of that length ever sees more than `count`; the price is that a place may come free up to a
  * sixtieth of the window later than it could. A clock that steps back is taken to stand still; one
  * that steps back by more than a window starts afresh. `now` is in milliseconds.
  */
-export function takeRate(state: RateState, limit: RateLimit, now: number): RateAnswer {
+export function takeRate(state: RateState, limit: RateLimit, now: number, count = 1): RateAnswer {
   const windowMilliseconds = limit.perSeconds * 1000
   const slice = Math.floor((now * slicesPerWindow) / windowMilliseconds)
   const current = slice < state.slice - slicesPerWindow ? { ...freshRate, slice } : advance(state, slice)
-  if (current.pastTaken + current.taken < limit.count) {
-    return { taken: true, state: { ...current, taken: current.taken + 1 } }
+  if (current.pastTaken + current.taken + count <= limit.count) {
+    return { taken: true, state: { ...current, taken: current.taken + count } }
   }
-  const freeSlice = sliceThatFrees(current, limit.count) + slicesPerWindow + 1
+  const freeSlice = sliceThatFrees(current, limit.count - count) + slicesPerWindow + 1
   const freeAt = Math.ceil((freeSlice * windowMilliseconds) / slicesPerWindow)
   return { taken: false, state: current, retryAfterSeconds: Math.max(1, Math.ceil((freeAt - now) / 1000)) }
 }
@@ -93,12 +93,12 @@ function advance(state: RateState, slice: number): RateState {
   return { slice, taken: 0, past, pastTaken: past.reduce((sum, entry) => sum + entry.taken, 0) }
 }
 
-/** The slice whose leaving brings the sum below `count`. */
+/** The slice whose leaving brings the sum down to `count`, as far as any does. */
 function sliceThatFrees(state: RateState, count: number): number {
   let sum = state.pastTaken + state.taken
   for (const entry of state.past) {
     sum -= entry.taken
-    if (sum < count) return entry.slice
+    if (sum <= count) return entry.slice
   }
   return state.slice
 }

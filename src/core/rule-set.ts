@@ -1,3 +1,4 @@
+import { createCallIndex, type CallIndex, type Calls } from './call-pattern.ts'
 import { KeywardError } from './errors.ts'
 import { parseOperationPattern } from './operation-pattern.ts'
 import type { NamedOperation, OperationPattern } from './operation-pattern.ts'
@@ -9,6 +10,8 @@ export interface RuleSet {
   readonly reading: Reading
   /** The text of the first fitting pattern in the order of their texts, or null. `operation` is the request's name in this set's reading. */
   find(view: PathView | null, operation: string | null): string | null
+  /** The same for one call of a body, which patterns of paths do not fit. */
+  findCall(call: string, operation: string | null): string | null
   /** Whether the request's operation name can matter. */
   readonly usesNames: boolean
   readonly isEmpty: boolean
@@ -42,6 +45,11 @@ function compile(rules: readonly string[], reading: Reading): RuleSet {
     patterns.map((pattern) => (pattern.kind === 'path' ? pattern : null)),
     reading,
   )
+  const calls = createCallIndex(
+    patterns.map((pattern) => (pattern.kind === 'call' ? pattern : null)),
+    reading,
+  )
+  const textOf = (rank: number): string | null => (rank < 0 ? null : (rules[rank] ?? null))
   return {
     reading,
     usesNames: names.size > 0,
@@ -50,7 +58,11 @@ function compile(rules: readonly string[], reading: Reading): RuleSet {
       let best = everything
       if (view !== null) best = lower(best, paths.find(view))
       if (operation !== null && names.size > 0) best = lower(best, rankOfName(names, operation))
-      return best < 0 ? null : (rules[best] ?? null)
+      return textOf(best)
+    },
+    findCall(call, operation) {
+      const best = lower(everything, calls.find(call))
+      return textOf(operation === null || names.size === 0 ? best : lower(best, rankOfName(names, operation)))
     },
   }
 }
@@ -81,26 +93,34 @@ function lower(left: number, right: number): number {
 export interface OperationTable {
   /** Name of the first operation whose pattern fits, or null. */
   nameOf(view: PathView | null, reading: Reading): string | null
+  /** The same for one call of a body. */
+  nameOfCall(call: string, reading: Reading): string | null
   /** Whether the request counts as destructive: as its operation says; a DELETE and, where no operation is known, everything but GET and HEAD do. */
   destructive(operation: string | null, method: string): boolean
+  /** The same for one call: as its operation says; where that does not say and none but a wildcard names it, everything but a query and a subscription is. */
+  destructiveCall(call: string): boolean
   readonly names: ReadonlySet<string>
 }
 
-/** Throws KeywardError `usage` naming the operation whose `match` is malformed or not of the form METHOD /path. */
+/** Throws KeywardError `usage` naming the operation whose `match` is malformed or means no single requests or calls. */
 export function compileOperations(operations: readonly NamedOperation[]): OperationTable {
   const patterns = operations.map((operation) => {
     const pattern = parseOperationPattern(operation.match)
-    if (pattern.kind !== 'path') {
-      throw new KeywardError(
-        'usage',
-        `The operation ${operation.name} is matched by METHOD /path, not by ${pattern.text}.`,
-      )
-    }
-    return pattern
+    if (pattern.kind === 'path' || (pattern.kind === 'call' && !pattern.denyOnly)) return pattern
+    throw new KeywardError(
+      'usage',
+      `The operation ${operation.name} is matched by METHOD /path, GRAPHQL or RPC, not by ${pattern.text}.`,
+    )
   })
+  const paths = patterns.map((pattern) => (pattern.kind === 'path' ? pattern : null))
   const indexes: Record<Reading, PathIndex> = {
-    exact: createPathIndex(patterns, 'exact'),
-    wide: createPathIndex(patterns, 'wide'),
+    exact: createPathIndex(paths, 'exact'),
+    wide: createPathIndex(paths, 'wide'),
+  }
+  const calls = patterns.map((pattern) => (pattern.kind === 'call' ? pattern : null))
+  const callIndexes: Record<Reading, CallIndex> = {
+    exact: createCallIndex(calls, 'exact'),
+    wide: createCallIndex(calls, 'wide'),
   }
   const rows = new Map<string, NamedOperation>()
   for (const operation of operations) {
@@ -113,6 +133,17 @@ export function compileOperations(operations: readonly NamedOperation[]): Operat
       if (view === null) return null
       const rank = indexes[reading].find(view)
       return rank < 0 ? null : (operations[rank]?.name ?? null)
+    },
+    nameOfCall(call, reading) {
+      const rank = callIndexes[reading].find(call)
+      return rank < 0 ? null : (operations[rank]?.name ?? null)
+    },
+    destructiveCall(call) {
+      const rank = callIndexes.exact.find(call)
+      const said = rows.get(operations[rank]?.name ?? '')?.destructive
+      // A row for whatever begins so knows none of what it names.
+      const isKnown = said !== undefined || calls[rank]?.open === false
+      return isKnown ? said === true : !/^GRAPHQL (?:query|subscription) /.test(call)
     },
     destructive(operation, method) {
       const row = operation === null ? undefined : rows.get(operation)
@@ -161,11 +192,24 @@ export function mayHandOut(patterns: readonly string[], method: string, path: st
 }
 
 function listedBy(patterns: readonly string[], method: string, path: string, reading: Reading): string | null {
-  if (patterns.length === 0) return null
+  return patterns.length === 0 ? null : listedRules(patterns, reading).find(viewPath(method, path, reading), null)
+}
+
+/** The first of a service's sealed patterns that fits one of the calls, or null. */
+export function callSealedBy(patterns: readonly string[], calls: Calls): string | null {
+  const rules = listedRules(patterns, 'wide')
+  for (const call of [...calls.made.keys(), ...calls.touched]) {
+    const rule = rules.findCall(call, null)
+    if (rule !== null) return rule
+  }
+  return null
+}
+
+function listedRules(patterns: readonly string[], reading: Reading): RuleSet {
   let rules = listed[reading].get(patterns)
   if (rules === undefined) {
     rules = compileRules(patterns, reading)
     listed[reading].set(patterns, rules)
   }
-  return rules.find(viewPath(method, path, reading), null)
+  return rules
 }

@@ -7,11 +7,14 @@ import type { Credentials, OpenVersion } from '../vault/credentials.ts'
 import type { Arrival } from './arrival.ts'
 import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
-import { bodyWithoutMethod, namesMethod } from './form-method.ts'
+import { bodyWithoutMethod } from './body-method.ts'
+import { namesMethod } from './form-method.ts'
 import { identifyProxy } from './identify.ts'
 import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
 import type { Misplaced } from './misplaced.ts'
 import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
+import { judgeCalls } from './meaning/judge.ts'
+import { readMeaning, type MeaningPorts } from './meaning/read.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
@@ -23,7 +26,7 @@ import { relayUpgrade } from './websocket/relay-upgrade.ts'
 import type { FrameSwap } from './websocket/swap.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
-export interface ExchangePorts extends LocatePorts, RecordPorts {
+export interface ExchangePorts extends LocatePorts, RecordPorts, MeaningPorts {
   readonly credentials: Credentials
   readonly dialler: Dialler
   readonly misplaced: Misplaced
@@ -56,9 +59,30 @@ export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply
   try {
     await (place.kind === 'unlisted'
       ? passUnlisted(arrival, place, body, reply, ports, startedAt)
-      : passListed(arrival, place, body, reply, ports, startedAt))
+      : place.service.speaks === undefined
+        ? passListed(arrival, place, body, reply, ports, startedAt)
+        : passSpoken(arrival, place, body, reply, ports, startedAt))
   } finally {
     leave()
+  }
+}
+
+/** Where the body may say what is done, it is read before anything is decided. */
+async function passSpoken(
+  arrival: Arrival,
+  place: Located,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
+  const read = await readMeaning(arrival, place, body, ports)
+  if (read === 'gone') return
+  if (isRefusal(read)) return refuse(arrival, place, read, reply, ports)
+  try {
+    await passListed(arrival, read.place, read.body, reply, ports, startedAt)
+  } finally {
+    read.leave()
   }
 }
 
@@ -75,13 +99,17 @@ async function passListed(
   const { decision, operation, grants } = judged
 
   const id = ports.newId()
-  const hold = ports.holds.take(decision.grant, decision.limits, {
+  const question = {
     exchangeId: id,
     agentId: place.caller.agentId,
     credentialId: place.credentialId,
     service: place.service.id,
     operation,
-  })
+  }
+  const hold =
+    decision.shares === undefined
+      ? ports.holds.take(decision.grant, decision.limits, question)
+      : ports.holds.takeAll(decision.shares, question)
   if (isRefusal(hold)) return refuse(arrival, place, hold, reply, ports)
   try {
     await perform({ arrival, place, body, reply, ports, startedAt, id, hold, decision, operation, grants })
@@ -231,6 +259,10 @@ function judge(arrival: Arrival, place: Located, ports: ExchangePorts): Judged {
   if (changed !== null) return changed
   if (namesMethod(head.target)) return { refusal: 'method_refused', detail: 'The query would change the method.' }
   const grants = ports.grants.of(caller.agentId, place.credentialId)
+  if (place.meaning !== undefined) {
+    const judged = judgeCalls(place, place.meaning, grants, ports.now())
+    return isRefusal(judged) ? judged : { ...judged, grants }
+  }
   const asked = askedFor(head.method, place, grants, ports)
   if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
   return askedFor(WEBSOCKET_METHOD, place, grants, ports)

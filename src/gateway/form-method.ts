@@ -1,12 +1,5 @@
-import { headerValues, type RequestHead } from '../core/request.ts'
-import type { RequestBody, UpstreamBody } from './body.ts'
-import type { Refusal } from './refusal.ts'
-
 /** The longest writing of a parameter's name that is read; `_method` with each letter escaped has 21 bytes. */
 export const PARAMETER_NAME_MAXIMUM_BYTES = 64
-
-const FORM = /^\s*application\/x-www-form-urlencoded\b/i
-const refusal: Refusal = { refusal: 'method_refused', detail: 'The body would change the method.' }
 
 /**
  * Finds the parameter `_method` in a query or form, in pieces of any size. Some frameworks take the method from
@@ -39,7 +32,8 @@ function nameWith(name: string, byte: number): string | null {
   return longer.length > PARAMETER_NAME_MAXIMUM_BYTES ? null : longer
 }
 
-function isMethod(written: string): boolean {
+/** Whether a name, as it is written in a form or a query, is `_method` to some reader. */
+export function isMethod(written: string): boolean {
   const name = written.replaceAll(/%([0-9a-f]{2})/gi, (_, digits: string) => String.fromCharCode(parseInt(digits, 16)))
   return /^[_.[]method$/i.test(name)
 }
@@ -48,42 +42,4 @@ function isMethod(written: string): boolean {
 export function namesMethod(target: string): boolean {
   const mark = target.indexOf('?')
   return mark >= 0 && new MethodParameter().push(Buffer.from(target.slice(mark + 1), 'latin1'))
-}
-
-/** The body, or the refusal of a form that names another method. One that is too large to be read whole is broken off where it does. */
-export function bodyWithoutMethod(head: RequestHead, body: UpstreamBody): { readonly body: UpstreamBody } | Refusal {
-  if (body === null || !isForm(head)) return { body }
-  const watch = new MethodParameter()
-  if (body instanceof Uint8Array) return watch.push(body) ? refusal : { body }
-  return { body: watched(body, watch) }
-}
-
-/** Rack reads a POST that does not say what it brings as a form. */
-function isForm(head: RequestHead): boolean {
-  const types = headerValues(head.headers, 'content-type')
-  return types.length === 0 ? head.method === 'POST' : types.some((type) => FORM.test(type))
-}
-
-function watched(body: RequestBody, watch: MethodParameter): RequestBody {
-  let isRefused = false
-  return {
-    length: body.length,
-    read: (sink) =>
-      body.read({
-        data(chunk) {
-          if (isRefused) return
-          isRefused = watch.push(chunk)
-          if (isRefused) sink.fail(refusal)
-          else sink.data(chunk)
-        },
-        end(trailers) {
-          if (!isRefused) sink.end(trailers)
-        },
-        fail(why) {
-          if (!isRefused) sink.fail(why)
-        },
-      }),
-    pause: () => body.pause(),
-    resume: () => body.resume(),
-  }
 }

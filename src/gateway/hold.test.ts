@@ -65,3 +65,36 @@ test('grants do not share their counters, and one without limits has none', () =
   expect(isRefusal(holds.take('one', { concurrent: 1 }, question))).toBe(true)
   for (let count = 0; count < 1_000; count++) expect(isRefusal(holds.take('three', {}, question))).toBe(false)
 })
+
+test('a request of several calls takes of every grant as much as it allows calls, or of none', () => {
+  const holds = createHolds({ ledger: free, now: () => 0 })
+  const one = { grant: 'one', limits: { rate: { count: 5, perSeconds: 60 } } }
+  const two = { grant: 'two', limits: { concurrent: 1 } }
+  const taken = holds.takeAll(
+    [
+      { ...one, count: 2 },
+      { ...two, count: 1 },
+    ],
+    question,
+  )
+  expect(isRefusal(taken)).toBe(false)
+  expect(
+    holds.takeAll(
+      [
+        { ...one, count: 2 },
+        { ...two, count: 1 },
+      ],
+      question,
+    ),
+  ).toMatchObject({
+    refusal: 'concurrency_exceeded',
+    rule: 'two',
+  })
+  expect(holds.takeAll([{ ...one, count: 4 }], question)).toMatchObject({ refusal: 'rate_exceeded', rule: 'one' })
+  // What was refused has taken nothing.
+  expect(isRefusal(holds.takeAll([{ ...one, count: 3 }], question))).toBe(false)
+  expect(holds.take('one', one.limits, question)).toMatchObject({ refusal: 'rate_exceeded' })
+  if (!isRefusal(taken)) taken.settle(null)
+  expect(isRefusal(holds.take('two', two.limits, question))).toBe(false)
+  expect(isRefusal(holds.takeAll([{ grant: 'three', limits: {}, count: 1_000 }], question))).toBe(false)
+})

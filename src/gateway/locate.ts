@@ -10,6 +10,7 @@ import type { Arrival } from './arrival.ts'
 import type { ForwardTarget } from './forward-target.ts'
 import { isLoopback } from './egress.ts'
 import type { Guarded, Held } from './guarded.ts'
+import type { Meaning } from './meaning/read.ts'
 import { isRefusal, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
 import { requestHeadersForUpstream } from './request-headers.ts'
 
@@ -23,6 +24,8 @@ export interface Located {
   readonly rule: InjectionRule
   /** The placeholder's text as the agent sent it, null where the session alone proved the right. */
   readonly presented: string | null
+  /** What the body asks for, where it is judged by that. */
+  readonly meaning?: Meaning
 }
 
 /** A request for a host that no service of this environment guards. */

@@ -28,8 +28,14 @@ function createHouse() {
     records,
     agents: createAgents({ records, now, newId }),
     environments: createEnvironments({ records, now }),
-    grants: createGrants({ records, now, newId, operationsOf: (id) => (id === 'github' ? operations : []) }),
-    reopen: () => createGrants({ records, now, newId, operationsOf: () => operations }),
+    grants: createGrants({
+      records,
+      now,
+      newId,
+      operationsOf: (id) => (id === 'github' ? operations : []),
+      languagesOf: (id) => (id === 'openai' ? ['graphql'] : []),
+    }),
+    reopen: () => createGrants({ records, now, newId, operationsOf: () => operations, languagesOf: () => [] }),
   }
 }
 
@@ -233,4 +239,16 @@ test('whatever is added and removed, the index finds what the records hold', asy
     }),
     { numRuns: 50 },
   )
+})
+
+test('a pattern for calls is refused where no body is read for any', async () => {
+  const { agents, grants } = createHouse()
+  const { id: agentId } = await agents.add({ name: 'triage', environment: 'dev', owner: null }, 'ada')
+  const give = (credentialId: string, rules: object): Promise<string> =>
+    codeOf(grants.add({ ...everything, agentId, credentialId, ...rules }, 'ada'))
+  expect(await give('github', { deny: ['GRAPHQL mutation *'] })).toBe('usage')
+  expect(await give('github', { allow: ['RPC *'] })).toBe('usage')
+  expect(await give('openai', { deny: ['RPC *'] })).toBe('usage')
+  expect(await give('openai', { allow: ['GRAPHQL query *'], deny: ['GRAPHQL field secret'] })).toBe('none')
+  expect(await give('openai', { allow: ['GRAPHQL field secret'] })).toBe('usage')
 })

@@ -1,3 +1,4 @@
+import type { CallLanguage } from '../core/call-pattern.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { NamedOperation } from '../core/operation-pattern.ts'
 import { parseOperationPattern } from '../core/operation-pattern.ts'
@@ -39,17 +40,22 @@ interface Pair {
 
 const none: readonly CompiledGrant[] = Object.freeze([])
 
-/** `operationsOf` gives the named operations of a credential's service. The same list each time is compiled once. */
+/**
+ * `operationsOf` gives the named operations of a credential's service; the same list each time is compiled once.
+ * `languagesOf` gives what its bodies may be written in.
+ */
 export function createGrants({
   records,
   now,
   newId,
   operationsOf,
+  languagesOf,
 }: {
   records: Records
   now: () => number
   newId: () => string
   operationsOf: (credentialId: string) => readonly NamedOperation[]
+  languagesOf: (credentialId: string) => readonly CallLanguage[]
 }): Grants {
   const byAgent = new Map<string, Map<string, Pair>>()
   const compiledPairs = new Set<Pair>()
@@ -135,6 +141,7 @@ export function createGrants({
         const operations = operationsOf(body.credentialId)
         compileGrant(id, body, operations)
         checkNames([...body.allow, ...body.deny], operations, credential.service)
+        checkLanguages([...body.allow, ...body.deny], languagesOf(body.credentialId), credential.service)
         return [{ table: 'grant', id, body }]
       }
       const { agent, credential } = needBoth(body)
@@ -220,6 +227,18 @@ function checkNames(texts: readonly string[], operations: readonly NamedOperatio
     const names = [...new Set(operations.map(({ name }) => name))]
     const hint = names.length === 0 ? 'It has no named operations; write METHOD /path.' : `It has ${names.join(', ')}.`
     throw new KeywardError('usage', `The service ${service} has no operation ${JSON.stringify(text)}. ${hint}`)
+  }
+}
+
+/** So would a pattern for calls where no body is read for any. */
+function checkLanguages(texts: readonly string[], languages: readonly CallLanguage[], service: string): void {
+  for (const text of texts) {
+    const pattern = parseOperationPattern(text)
+    if (pattern.kind !== 'call' || languages.includes(pattern.language)) continue
+    throw new KeywardError(
+      'usage',
+      `${JSON.stringify(text)} fits nothing at ${service}: its service says of no path that ${pattern.language} is spoken there (speaks).`,
+    )
   }
 }
 

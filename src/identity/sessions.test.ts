@@ -31,7 +31,7 @@ function createHouse(
   const now = (): number => clock.now
   const agents = createAgents({ records, now, newId })
   const environments = createEnvironments({ records, now })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [] })
+  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
   const tokenKey = createSecretKey(randomBytes(32))
   const open = () =>
     createSessions({

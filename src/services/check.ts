@@ -1,3 +1,4 @@
+import type { CallLanguage } from '../core/call-pattern.ts'
 import { KeywardError } from '../core/errors.ts'
 import { pointerParts } from '../core/json-place.ts'
 import { parseOperationPattern } from '../core/operation-pattern.ts'
@@ -23,6 +24,7 @@ export function serviceProblems(service: Service): ServiceProblem[] {
     ...injectProblems(service),
     ...variableProblems(service),
     ...operationProblems(service),
+    ...speechProblems(service),
     ...frameProblems(service),
   ]
 }
@@ -105,14 +107,15 @@ function variableProblem(path: readonly string[], name: string): ServiceProblem[
     : [{ path, message: `the variable ${JSON.stringify(name)} is not upper-case letters, digits and _` }]
 }
 
-function operationProblems({ operations, sealed, handsOut }: Service): ServiceProblem[] {
+function operationProblems({ operations, sealed, handsOut, speaks = [] }: Service): ServiceProblem[] {
   const problems: ServiceProblem[] = []
+  const spoken = new Set(speaks.map(({ language }) => language))
   for (const [index, operation] of operations.entries()) {
-    problems.push(...patternProblems(['operations', index, 'match'], operation.match, 'path'))
+    problems.push(...patternProblems(['operations', index, 'match'], operation.match, 'operation', spoken))
     problems.push(...patternProblems(['operations', index, 'name'], operation.name, 'name'))
   }
   for (const [index, pattern] of (sealed ?? []).entries())
-    problems.push(...patternProblems(['sealed', index], pattern, 'path'))
+    problems.push(...patternProblems(['sealed', index], pattern, 'sealed', spoken))
   for (const [index, pattern] of (handsOut ?? []).entries())
     problems.push(...patternProblems(['handsOut', index], pattern, 'path'))
   return problems
@@ -131,16 +134,48 @@ function frameProblems({ frames = [], fields }: Service): ServiceProblem[] {
   return problems
 }
 
-function patternProblems(path: readonly (string | number)[], text: string, kind: 'path' | 'name'): ServiceProblem[] {
+function speechProblems({ speaks = [] }: Service): ServiceProblem[] {
+  const problems = speaks.flatMap(({ path }, index) =>
+    path.startsWith('/')
+      ? patternProblems(['speaks', index, 'path'], `* ${path}`, 'path')
+      : [{ path: ['speaks', index, 'path'], message: `${JSON.stringify(path)} is not a path` }],
+  )
+  if (new Set(speaks.map(({ path }) => path.toLowerCase())).size < speaks.length)
+    problems.push({ path: ['speaks'], message: 'a path is listed twice' })
+  return problems
+}
+
+/** What a pattern may be in each place, for messages. */
+const expected = {
+  path: 'METHOD /path',
+  name: 'the name of one operation',
+  operation: 'METHOD /path, GRAPHQL or RPC',
+  sealed: 'METHOD /path, GRAPHQL or RPC',
+}
+
+function patternProblems(
+  path: readonly (string | number)[],
+  text: string,
+  place: keyof typeof expected,
+  spoken: ReadonlySet<CallLanguage> = new Set(),
+): ServiceProblem[] {
   try {
     const parsed = parseOperationPattern(text)
-    if (parsed.kind === kind && !(parsed.kind === 'name' && parsed.open)) return []
-    return [
-      {
-        path,
-        message: `${JSON.stringify(text)} is not ${kind === 'path' ? 'METHOD /path' : 'the name of one operation'}`,
-      },
-    ]
+    if (parsed.kind === 'call') {
+      if (place === 'path' || place === 'name' || (place === 'operation' && parsed.denyOnly))
+        return [{ path, message: `${JSON.stringify(text)} is not ${expected[place]}` }]
+      // It would name or seal nothing, and look as if it did.
+      return spoken.has(parsed.language)
+        ? []
+        : [
+            {
+              path,
+              message: `${JSON.stringify(text)} fits nothing: no path in speaks has the language ${parsed.language}`,
+            },
+          ]
+    }
+    const isFit = place === 'name' ? parsed.kind === 'name' && !parsed.open : parsed.kind === 'path'
+    return isFit ? [] : [{ path, message: `${JSON.stringify(text)} is not ${expected[place]}` }]
   } catch (error) {
     return [{ path, message: error instanceof KeywardError ? (error.detail ?? error.message) : 'it is not a pattern' }]
   }

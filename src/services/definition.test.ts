@@ -56,7 +56,12 @@ variables: { key: SHOP_KEY, store: [SHOP_STORE, SHOP_NAME], baseUrl: SHOP_URL, b
 operations:
   - { name: orders.list, match: GET /orders }
   - { name: orders.delete, match: 'DELETE /orders/{order}', destructive: true }
-sealed: ['POST /tokens']
+  - { name: orders.delete, match: GRAPHQL mutation orderDelete, destructive: true }
+  - { name: orders.search, match: RPC tools/call search_orders }
+speaks:
+  - { path: /graphql, language: graphql }
+  - { path: '/{shop}/mcp', language: json-rpc }
+sealed: ['POST /tokens', GRAPHQL mutation tokenCreate, GRAPHQL field accessToken, 'RPC admin/*']
 handsOut: ['POST /login']
 detector: generic
 encodedSlash: true
@@ -70,6 +75,10 @@ encodedSlash: true
   expect(service.operations[1]?.destructive).toBe(true)
   expect(service.endpoint).toBe('http://127.0.0.1:9000')
   expect(service.http2).toBe(true)
+  expect(service.speaks).toEqual([
+    { path: '/graphql', language: 'graphql' },
+    { path: '/{shop}/mcp', language: 'json-rpc' },
+  ])
 })
 
 test('places in messages take the field key unless they name another', () => {
@@ -130,6 +139,36 @@ test.each([
     /^Line 4.*loopback/,
   ],
   ['a malformed pattern', `${minimal}operations: [{ name: a, match: GET a }]\n`, /^Line 4/],
+  ['a language that is none', `${minimal}speaks: [{ path: /a, language: soap }]\n`, /^Line 4.*speaks/],
+  ['a path that is none', `${minimal}speaks: [{ path: a, language: graphql }]\n`, /^Line 4.*"a" is not a path/],
+  ['a path with a query', `${minimal}speaks: [{ path: '/a?b', language: graphql }]\n`, /^Line 4.*malformed/],
+  ['a method for a path', `${minimal}speaks: [{ path: POST /a, language: graphql }]\n`, /^Line 4.*is not a path/],
+  [
+    'two languages at one path',
+    `${minimal}speaks: [{ path: /a, language: graphql }, { path: /A, language: json-rpc }]\n`,
+    /^Line 4.*listed twice/,
+  ],
+  ['nothing that is spoken', `${minimal}speaks: []\n`, /^Line 4.*speaks/],
+  [
+    'an operation in a language that is not spoken',
+    `${minimal}operations: [{ name: a, match: GRAPHQL mutation a }]\n`,
+    /^Line 4.*fits nothing: no path in speaks has the language graphql/,
+  ],
+  [
+    'a seal in a language that is not spoken',
+    `${minimal}speaks: [{ path: /a, language: graphql }]\nsealed: [RPC a]\n`,
+    /^Line 5.*json-rpc/,
+  ],
+  [
+    'an operation by a field at any depth',
+    `${minimal}speaks: [{ path: /a, language: graphql }]\noperations: [{ name: a, match: GRAPHQL field a }]\n`,
+    /^Line 5.*GRAPHQL field a.*is not METHOD/,
+  ],
+  [
+    'a call that hands out',
+    `${minimal}speaks: [{ path: /a, language: graphql }]\nhandsOut: [GRAPHQL mutation a]\n`,
+    /^Line 5.*is not METHOD/,
+  ],
   ['a pointer that is none', `${minimal}frames: [{ pointer: token }]\n`, /^Line 4.*JSON Pointer/],
   ['a pointer to all of a message', `${minimal}frames: [{ pointer: "" }]\n`, /^Line 4.*JSON Pointer/],
   [

@@ -13,6 +13,7 @@ import {
   operations,
   patterns,
   serviceId,
+  speeches,
 } from './schema.ts'
 import type { Service, ServiceVariables } from './service.ts'
 
@@ -34,6 +35,7 @@ const definition = z.strictObject({
     .exactOptional(),
   variables: z.record(z.string(), oneOrMore).exactOptional(),
   operations: operations.exactOptional(),
+  speaks: speeches.exactOptional(),
   sealed: patterns.exactOptional(),
   handsOut: patterns.exactOptional(),
   frames: framePlaces.exactOptional(),

@@ -1,9 +1,10 @@
+import { mutations } from './mutations.ts'
 import type { Service } from './service.ts'
 
 /**
  * The REST API, uploads, and git over HTTPS. No SDK reads a base URL from a variable. Answers with a
  * short-lived link to one object (archives, logs, LFS) are not sealed; alerts of secret scanning are,
- * because they quote the secrets that were found.
+ * because they quote the secrets that were found. Operations of REST and of GraphQL have the same names.
  */
 export const github: Service = {
   id: 'github',
@@ -85,9 +86,69 @@ export const github: Service = {
     { name: 'gists.create', match: 'POST /gists' },
     { name: 'gists.get', match: 'GET /gists/{gist}' },
     { name: 'gists.delete', match: 'DELETE /gists/{gist}', destructive: true },
+    // The same by GraphQL: a grant that names an operation means both ways to it. Other mutations have no name.
+    ...mutations('repos.create', false, ['createRepository', 'cloneTemplateRepository']),
+    ...mutations('repos.update', true, [
+      'updateRepository',
+      'archiveRepository',
+      'unarchiveRepository',
+      'updateTopics',
+      'updateRepositoryWebCommitSignoffSetting',
+    ]),
+    ...mutations('branches.protection', true, [
+      'createBranchProtectionRule',
+      'updateBranchProtectionRule',
+      'deleteBranchProtectionRule',
+      'createRepositoryRuleset',
+      'updateRepositoryRuleset',
+      'deleteRepositoryRuleset',
+    ]),
+    ...mutations('refs.create', false, ['createRef', 'createLinkedBranch']),
+    ...mutations('refs.update', true, ['updateRef', 'updateRefs', 'mergeBranch']),
+    ...mutations('refs.delete', true, ['deleteRef', 'deleteLinkedBranch']),
+    ...mutations('commits.createOnBranch', true, ['createCommitOnBranch']),
+    ...mutations('issues.create', false, ['createIssue']),
+    ...mutations('issues.update', false, ['updateIssue', 'closeIssue', 'reopenIssue', 'pinIssue', 'unpinIssue']),
+    ...mutations('issues.delete', true, ['deleteIssue']),
+    ...mutations('issues.transfer', true, ['transferIssue']),
+    ...mutations('issues.comment', false, ['addComment']),
+    ...mutations('issues.deleteComment', true, ['deleteIssueComment']),
+    ...mutations('issues.addLabels', false, ['addLabelsToLabelable']),
+    ...mutations('pulls.create', false, ['createPullRequest', 'revertPullRequest']),
+    ...mutations('pulls.update', false, [
+      'updatePullRequest',
+      'updatePullRequestBranch',
+      'closePullRequest',
+      'reopenPullRequest',
+      'convertPullRequestToDraft',
+      'markPullRequestReadyForReview',
+      'requestReviews',
+    ]),
+    ...mutations('pulls.merge', true, ['mergePullRequest', 'enablePullRequestAutoMerge', 'enqueuePullRequest']),
+    ...mutations('pulls.review', false, [
+      'addPullRequestReview',
+      'addPullRequestReviewComment',
+      'addPullRequestReviewThread',
+      'addPullRequestReviewThreadReply',
+      'submitPullRequestReview',
+    ]),
+    ...mutations('pulls.dismissReview', true, ['dismissPullRequestReview', 'deletePullRequestReview']),
+    ...mutations('collaborators.remove', true, ['removeOutsideCollaborator']),
+    ...mutations('packages.deleteVersion', true, ['deletePackageVersion']),
+    ...mutations('projects.delete', true, ['deleteProject', 'deleteProjectV2']),
+    ...mutations('environments.delete', true, ['deleteEnvironment', 'deleteDeployment']),
+    ...mutations('discussions.delete', true, ['deleteDiscussion', 'deleteDiscussionComment']),
+  ],
+  // The second is that of an instance of one’s own.
+  speaks: [
+    { path: '/graphql', language: 'graphql' },
+    { path: '/api/graphql', language: 'graphql' },
   ],
   detector: 'github',
   sealed: [
+    'GRAPHQL field tempCloneToken',
+    'GRAPHQL field recoveryCodes',
+    'GRAPHQL mutation regenerateEnterpriseIdentityProviderRecoveryCodes',
     'POST /app/installations/{installation}/access_tokens',
     'POST /app-manifests/{code}/conversions',
     '* /applications/{client}/token',
@@ -113,5 +174,5 @@ export const github: Service = {
   ],
   checked: 'sdk',
   source:
-    '@octokit/rest 22.0.1 (`token` scheme); PyGithub 2.10.0 (Bearer for app tokens); @octokit/openapi 23.0.2, generated/api.github.com.json and ghec.json, for operations and what is sealed; github.com/cli/cli, pkg/cmd/root/help_topic.go, for the variables; paths of git, LFS, GraphQL and /login/ documented only, not confirmed',
+    '@octokit/rest 22.0.1 (`token` scheme); PyGithub 2.10.0 (Bearer for app tokens); @octokit/openapi 23.0.2, generated/api.github.com.json and ghec.json, for operations and what is sealed; github.com/cli/cli, pkg/cmd/root/help_topic.go, for the variables; @octokit/graphql-schema (schema.graphql, 2026-07) for mutations and sealed fields; paths of git, LFS, GraphQL and /login/ documented only, not confirmed',
 }

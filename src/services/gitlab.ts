@@ -1,3 +1,4 @@
+import { mutations } from './mutations.ts'
 import type { Service } from './service.ts'
 
 /** The REST API and git over HTTPS. A project is named by its path with %2F. An instance of one’s own overrides `hosts` in a service file. */
@@ -57,10 +58,43 @@ export const gitlab: Service = {
     { name: 'git.push', match: 'POST /{group}/{subgroup}/{project}/git-receive-pack', destructive: true },
     { name: 'git.discover', match: 'GET /{group}/{project}/info/refs' },
     { name: 'git.discover', match: 'GET /{group}/{subgroup}/{project}/info/refs' },
+    // The same by GraphQL: a grant that names an operation means both ways to it. Other mutations have no name.
+    ...mutations('issues.create', false, ['createIssue']),
+    ...mutations('issues.update', false, ['updateIssue']),
+    ...mutations('issues.delete', true, ['workItemDelete']),
+    ...mutations('issues.comment', false, ['createNote']),
+    ...mutations('mergeRequests.create', false, ['mergeRequestCreate']),
+    ...mutations('mergeRequests.update', false, ['mergeRequestUpdate']),
+    ...mutations('mergeRequests.merge', true, ['mergeRequestAccept']),
+    ...mutations('commits.create', false, ['commitCreate']),
+    ...mutations('branches.create', false, ['createBranch']),
+    ...mutations('branches.delete', true, ['branchDelete']),
+    ...mutations('tags.delete', true, ['tagDelete']),
+    ...mutations('releases.delete', true, ['releaseDelete']),
+    ...mutations('snippets.delete', true, ['destroySnippet']),
+    ...mutations('history.rewrite', true, ['projectBlobsRemove', 'projectTextReplace']),
+    ...mutations('pipelines.create', false, ['pipelineCreate']),
+    ...mutations('pipelines.delete', true, ['pipelineDestroy']),
+  ],
+  // A route of Rails may end with a format, which changes nothing there.
+  speaks: [
+    { path: '/api/graphql', language: 'graphql' },
+    { path: '/api/graphql.{format}', language: 'graphql' },
   ],
   detector: 'gitlab',
   encodedSlash: true,
   sealed: [
+    'GRAPHQL field ciVariables',
+    'GRAPHQL field ephemeralAuthenticationToken',
+    'GRAPHQL field manualVariables',
+    'GRAPHQL field pipelineTriggers',
+    'GRAPHQL field variables',
+    'GRAPHQL mutation clusterAgentTokenCreate',
+    'GRAPHQL mutation httpIntegration*',
+    'GRAPHQL mutation pipelineTrigger*',
+    'GRAPHQL mutation prometheusIntegration*',
+    'GRAPHQL mutation runnerCreate',
+    'GRAPHQL mutation runnersRegistrationTokenReset',
     '* /oauth/**',
     'POST /api/v4/personal_access_tokens/**',
     'POST /api/v4/user/personal_access_tokens',
@@ -93,5 +127,5 @@ export const gitlab: Service = {
   ],
   checked: 'documented',
   source:
-    '@gitbeaker/rest 43.8.0 and python-gitlab 8.6.0 (PRIVATE-TOKEN, Bearer, paths of tokens, keys, variables and runners); gitlab.com/gitlab-org/cli/-/merge_requests/1539 for the variables; gitlab.com/gitlab-org/gitlab/-/merge_requests/180365 for resetting runner tokens; git paths, Basic, /oauth/ and /jwt/auth documented only, not confirmed',
+    '@gitbeaker/rest 43.8.0 and python-gitlab 8.6.0 (PRIVATE-TOKEN, Bearer, paths of tokens, keys, variables and runners); gitlab.com/gitlab-org/cli/-/merge_requests/1539 for the variables; gitlab.com/gitlab-org/gitlab/-/merge_requests/180365 for resetting runner tokens; github.com/gitlabhq/gitlabhq, app/graphql and app/controllers/graphql_controller.rb, for mutations and sealed fields; createBranch, pipelineCreate, pipelineDestroy, projectTextReplace, mergeRequestCreate, mergeRequestUpdate, updateIssue and the field variables documented only, not confirmed; git paths, Basic, /oauth/ and /jwt/auth documented only, not confirmed',
 }

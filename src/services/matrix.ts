@@ -47,8 +47,17 @@ function details(service: Service): string[] {
       ? 'Sealed: nothing, because no call that hands out a credential is known.'
       : `Sealed, because the answer or the call hands out a credential: ${service.sealed.map(code).join(', ')}.`,
     '',
+    ...speaks(service),
     ...frames(service),
     `Source: ${service.source}.`,
+    '',
+  ]
+}
+
+function speaks({ speaks: speeches = [] }: Service): string[] {
+  if (speeches.length === 0) return []
+  return [
+    `Judged by what the body asks for: ${speeches.map(({ path, language }) => `${language} at ${code(path)}`).join(', ')}.`,
     '',
   ]
 }

@@ -8,6 +8,7 @@ export const maximumFields = 32
 export const maximumRules = 16
 export const maximumOperations = 1000
 export const maximumFramePlaces = 8
+export const maximumSpeeches = 16
 
 export const serviceId = z
   .string()
@@ -32,6 +33,10 @@ export const patterns = z.array(z.string()).max(maximumOperations)
 export const framePlaces = z
   .array(z.strictObject({ pointer: z.string().max(256), field: fieldName.default('key') }))
   .max(maximumFramePlaces)
+export const speeches = z
+  .array(z.strictObject({ path: z.string(), language: z.enum(['graphql', 'json-rpc']) }))
+  .min(1)
+  .max(maximumSpeeches)
 const variableNames = z.array(z.string()).max(16)
 
 /** A `Service` row, as it is kept in the store. */
@@ -51,6 +56,7 @@ export const serviceRow: z.ZodType<Service> = z.strictObject({
     shadowedBy: variableNames.exactOptional(),
   }),
   operations,
+  speaks: speeches.exactOptional(),
   detector: z.string().exactOptional(),
   encodedSlash: z.boolean().exactOptional(),
   sealed: patterns.exactOptional(),

@@ -1,3 +1,5 @@
+import type { CallLanguage } from '../core/call-pattern.ts'
+
 /**
  * One API that credentials open, as a row of data. Adding a service is one file that exports such a
  * row and one line in `index.ts`; nothing else may know its name.
@@ -25,11 +27,13 @@ export interface Service {
   readonly variables: ServiceVariables
   /** Named operations, matched in order: the first whose pattern fits gives the name. */
   readonly operations: readonly Operation[]
+  /** Where the body, and not the path, says what is done: there requests are judged by the calls in it. */
+  readonly speaks?: readonly Speech[]
   /** Id of the detector that knows the shape of the key. */
   readonly detector?: string
   /** Path segments may contain `%2F` (GitLab projects, npm scopes): such a segment stays one segment. */
   readonly encodedSlash?: boolean
-  /** Calls whose answer hands out a credential, or that make one valid: refused (`METHOD /path` patterns, `*` for any method). Absent where the vendor has no such call. */
+  /** Calls whose answer hands out a credential, or that make one valid: refused (`METHOD /path` patterns, `*` for any method; `GRAPHQL` and `RPC` patterns, `GRAPHQL field NAME` among them). Absent where the vendor has no such call. */
   readonly sealed?: readonly string[]
   /** Calls whose answer may hold a token or key for the agent to have (`METHOD /path` patterns): it is not withheld. What is sealed stays so. */
   readonly handsOut?: readonly string[]
@@ -47,6 +51,12 @@ export type FieldKind = 'secret' | 'public'
 export interface InjectionRule {
   readonly kind: string
   readonly [option: string]: unknown
+}
+
+/** A path (`/graphql`, with `{x}`, `*` and `**` as in patterns), and what is spoken there. */
+export interface Speech {
+  readonly path: string
+  readonly language: CallLanguage
 }
 
 /** A JSON Pointer (RFC 6901) into a message, and the secret field that stands there. */
@@ -68,7 +78,10 @@ export interface ServiceVariables {
 
 export interface Operation {
   readonly name: string
-  /** `METHOD /path/{variable}/**`: `{x}` or `*` is one segment, `**` the rest, METHOD may be `*`. */
+  /**
+   * `METHOD /path/{variable}/**`: `{x}` or `*` is one segment, `**` the rest, METHOD may be `*`. Where the service
+   * speaks a language of calls: `GRAPHQL query|mutation|subscription FIELD`, `RPC METHOD`, `RPC tools/call TOOL`.
+   */
   readonly match: string
   readonly destructive?: boolean
 }

@@ -236,6 +236,13 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
   },
   operation_not_allowed: async () => ({ ask: (await place({ allow: ['GET /only/this'] })).own }),
   operation_denied: async () => ({ ask: (await place({ deny: ['*'] })).own }),
+  operation_unreadable: async () => {
+    const where = await place({ speaks: [{ path: '/rpc', language: 'json-rpc' }] })
+    const rejected = madeUp()
+    const body = JSON.stringify({ jsonrpc: '2.0', method: `a ${rejected}` })
+    const headers = [...(where.own.headers ?? []), ['Content-Type', 'application/json'] as const]
+    return { ask: { ...where.own, headers, method: 'POST', target: '/rpc', body }, rejected: [rejected] }
+  },
   operation_sealed: async () => ({ ask: (await place({ sealed: ['* /**'] })).own }),
   credential_withheld: async () => ({ ask: { ...(await place()).own, target: '/login' } }),
   rate_exceeded: async (front) => {

@@ -113,6 +113,7 @@ attack('V13', 'what Keyward runs with is few and named', inside, () => {
     '@clack/prompts',
     '@hono/node-server',
     'commander',
+    'graphql',
     'hono',
     'pino',
     'tldts',

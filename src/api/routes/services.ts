@@ -20,6 +20,7 @@ function serviceView(parts: ControlParts, service: Service): ServiceView {
       basePath: service.variables.basePath ?? '',
     },
     operations: service.operations,
+    speaks: service.speaks ?? [],
     detector: service.detector ?? null,
     checked: service.checked,
     source: service.source,

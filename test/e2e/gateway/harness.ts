@@ -46,6 +46,7 @@ export interface HeldOptions {
   readonly sealed?: readonly string[]
   readonly handsOut?: readonly string[]
   readonly frames?: Service['frames']
+  readonly speaks?: Service['speaks']
   readonly encodedSlash?: boolean
   readonly environment?: string
   readonly agent?: string
@@ -216,6 +217,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
         ...(wanted.sealed === undefined ? {} : { sealed: wanted.sealed }),
         ...(wanted.handsOut === undefined ? {} : { handsOut: wanted.handsOut }),
         ...(wanted.frames === undefined ? {} : { frames: wanted.frames }),
+        ...(wanted.speaks === undefined ? {} : { speaks: wanted.speaks }),
         ...(wanted.encodedSlash === undefined ? {} : { encodedSlash: wanted.encodedSlash }),
       }
       await app.records.commit([{ table: 'service', id: wanted.id, body: { definition, createdAt: Date.now() } }], {
