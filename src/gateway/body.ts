@@ -35,25 +35,47 @@ export const WHOLE_REQUEST_BYTES = 64 * 1024
 /** How long such a body may take to arrive. */
 export const WHOLE_REQUEST_MILLISECONDS = 60_000
 
-/** The body as it is sent: small ones whole. `gone`: the agent went away before it was complete. */
-export async function gather(body: RequestBody): Promise<{ readonly body: UpstreamBody } | Refusal | 'gone'> {
+/** `gone`: the agent went away before the body was complete. */
+export type Gathered = { readonly body: UpstreamBody } | Refusal | 'gone'
+
+/** The body as it is sent: small ones whole. At once where all of it is there already, as it mostly is. */
+export function gather(body: RequestBody): Gathered | Promise<Gathered> {
   if (body.length === 0) return { body: null }
   if (body.length === null || body.length > WHOLE_REQUEST_BYTES) return { body }
-  return new Promise((done) => {
-    const pieces: Uint8Array[] = []
-    let timer: NodeJS.Timeout | null = null
-    let isOver = false
-    function finish(outcome: { readonly body: UpstreamBody } | Refusal | 'gone'): void {
-      isOver = true
-      if (timer !== null) clearTimeout(timer)
-      done(outcome)
-    }
-    body.read({
-      data: (piece) => void pieces.push(piece),
-      end: () => finish({ body: pieces.length === 1 ? (pieces[0] ?? null) : Buffer.concat(pieces) }),
-      fail: (why) => finish(why ?? 'gone'),
-    })
-    // Most bodies are there already, and a timer costs more than reading them.
-    if (!isOver) timer = setTimeout(() => done({ refusal: 'request_timeout' }), WHOLE_REQUEST_MILLISECONDS)
-  })
+  const gathering = new Gathering()
+  body.read(gathering)
+  return gathering.outcome()
+}
+
+class Gathering implements BodySink {
+  readonly #pieces: Uint8Array[] = []
+  #outcome: Gathered | null = null
+  #waiting: PromiseWithResolvers<Gathered> | null = null
+  #timer: NodeJS.Timeout | null = null
+
+  data(piece: Uint8Array): void {
+    this.#pieces.push(piece)
+  }
+
+  end(): void {
+    const [first = null, ...others] = this.#pieces
+    this.#finish({ body: others.length === 0 ? first : Buffer.concat(this.#pieces) })
+  }
+
+  fail(why: Refusal | null): void {
+    this.#finish(why ?? 'gone')
+  }
+
+  outcome(): Gathered | Promise<Gathered> {
+    if (this.#outcome !== null) return this.#outcome
+    this.#waiting = Promise.withResolvers()
+    this.#timer = setTimeout(() => this.#finish({ refusal: 'request_timeout' }), WHOLE_REQUEST_MILLISECONDS)
+    return this.#waiting.promise
+  }
+
+  #finish(outcome: Gathered): void {
+    this.#outcome = outcome
+    if (this.#timer !== null) clearTimeout(this.#timer)
+    this.#waiting?.resolve(outcome)
+  }
 }

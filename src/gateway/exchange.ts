@@ -18,7 +18,7 @@ import { readMeaning, type MeaningPorts } from './meaning/read.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
 import { relay, type RelayEnd } from './relay.ts'
-import { gather, type RequestBody, type UpstreamBody } from './body.ts'
+import { gather, type Gathered, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
 import { readForward } from './forward-target.ts'
 import { WEBSOCKET, WEBSOCKET_METHOD } from './websocket/handshake.ts'
@@ -164,7 +164,7 @@ async function perform(p: Performance): Promise<void> {
 }
 
 /** A body that would change what was decided on is refused like a query that would. */
-function withoutMethod(p: Performance, gathered: Awaited<ReturnType<typeof gather>>): typeof gathered {
+function withoutMethod(p: Performance, gathered: Gathered): Gathered {
   return gathered === 'gone' || isRefusal(gathered) ? gathered : bodyWithoutMethod(p.place.head, gathered.body)
 }
 
