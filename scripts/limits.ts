@@ -39,6 +39,11 @@ import { SOCKETS_MAXIMUM } from '../src/gateway/listener.ts'
 import { RECORDED_PATH_CHARACTERS } from '../src/gateway/record.ts'
 import { REFUSALS_LIMIT } from '../src/gateway/refusal-limits.ts'
 import { WHOLE_REQUEST_BYTES, WHOLE_REQUEST_MILLISECONDS } from '../src/gateway/body.ts'
+import {
+  LOCATED_BODIES_MAXIMUM_BYTES,
+  LOCATED_BODY_MAXIMUM_BYTES,
+  LOCATED_BODY_MILLISECONDS,
+} from '../src/gateway/read-whole.ts'
 import { PARAMETER_NAME_MAXIMUM_BYTES } from '../src/gateway/form-method.ts'
 import {
   EVENT_LINE_MAXIMUM_BYTES,
@@ -82,7 +87,13 @@ export function limitsPage(): string {
       seconds(WHOLE_REQUEST_MILLISECONDS),
       '`request_timeout`',
     ],
-    ['length of a body, either way', 'none: it streams', ''],
+    [
+      'a body in which the service takes its credential; time for it',
+      `${kibibytes(LOCATED_BODY_MAXIMUM_BYTES)}; ${seconds(LOCATED_BODY_MILLISECONDS)}`,
+      '`request_too_large`; `request_timeout`',
+    ],
+    ['all such bodies that are on their way', kibibytes(LOCATED_BODIES_MAXIMUM_BYTES), '`overloaded`'],
+    ['length of any other body, either way', 'none: it streams', ''],
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],

@@ -60,6 +60,7 @@ export const errors = {
   frame_refused: { status: 400, exit: 1, title: 'A WebSocket frame breaks the rules of the protocol.', next: 'Send frames without extensions (no compression), masked by the client, text as UTF-8.' },
   websocket_idle: { status: 408, exit: 1, title: 'Nothing moved on the WebSocket for too long.', next: 'Connect again, and send pings.' },
   secret_not_injectable: { status: 500, exit: 1, title: 'A field of the credential cannot stand in a request.', next: 'Set it again without line breaks, control characters or surrounding spaces.' },
+  body_not_injectable: { status: 400, exit: 1, title: 'The service takes its credential in the body, and this body cannot take it.', next: 'Send the JSON or the form that the service takes, in UTF-8 and without a content coding, with the placeholder in its place.' },
   connection_flooded: { status: 429, exit: 1, title: 'The connection was flooded with frames that ask for nothing.', next: 'Send requests instead of resets, pings and empty frames.' },
   too_many_attempts: { status: 429, exit: 1, title: 'Too many failed attempts.', next: 'Wait a minute.' },
   overloaded: { status: 503, exit: 1, title: 'The gateway has reached one of its bounds.', next: 'Retry after a moment.' },

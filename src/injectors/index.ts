@@ -1,5 +1,6 @@
 import { basic } from './basic.ts'
 import { bearer } from './bearer.ts'
+import { body } from './body.ts'
 import { header } from './header.ts'
 import type { RegisteredInjector } from './injector.ts'
 import { path } from './path.ts'
@@ -9,6 +10,7 @@ import { subprotocol } from './subprotocol.ts'
 export const injectors = [
   basic,
   bearer,
+  body,
   header,
   path,
   query,

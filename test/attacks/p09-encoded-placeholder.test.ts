@@ -150,5 +150,5 @@ attack('P9', 'a header holds a placeholder as it is or none', fronts, async (fro
 
 open(
   'P9',
-  'a request that the client has signed with the placeholder (SigV4): no service that takes signatures is there yet; a placeholder with JSON escapes in a body: no injector has a place in a body yet, so that none is replaced there in any writing',
+  'a request that the client has signed with the placeholder (SigV4): no service that takes signatures is there yet',
 )
