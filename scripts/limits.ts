@@ -69,6 +69,7 @@ import {
 import { FRAME_MAXIMUM_BYTES } from '../src/gateway/websocket/frames.ts'
 import { SUBPROTOCOLS_MAXIMUM_CHARACTERS, SUBPROTOCOLS_MAXIMUM_COUNT } from '../src/gateway/websocket/handshake.ts'
 import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/gateway/websocket/swap.ts'
+import { SIGNATURE_AGE_MAXIMUM_MILLISECONDS } from '../src/injectors/sigv4.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -92,6 +93,7 @@ export function limitsPage(): string {
       `${kibibytes(LOCATED_BODY_MAXIMUM_BYTES)}; ${seconds(LOCATED_BODY_MILLISECONDS)}`,
       '`request_too_large`; `request_timeout`',
     ],
+    ['age of a signature, either way', seconds(SIGNATURE_AGE_MAXIMUM_MILLISECONDS), '`signature_expired`'],
     ['all such bodies that are on their way', kibibytes(LOCATED_BODIES_MAXIMUM_BYTES), '`overloaded`'],
     ['length of any other body, either way', 'none: it streams', ''],
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],

@@ -30,6 +30,7 @@ import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isProcessAlive } from './identity/process.ts'
+import { signingFields } from './injectors/placement.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
 import { noBudget } from './ledger/no-budget.ts'
@@ -109,6 +110,7 @@ export async function openApp(options: AppOptions) {
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
+    signing: { key: vault.macKey('placeholder'), signsWith: (credentialId, field) => signsWith(credentialId, field) },
     randomBytes,
     now,
     newId,
@@ -129,6 +131,9 @@ export async function openApp(options: AppOptions) {
     return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) =>
       kind === 'secret' ? [name] : [],
     )
+  }
+  function signsWith(credentialId: string, field: string) {
+    return signingFields(serviceOf(credentialId)?.inject ?? []).includes(field)
   }
   function shapeOf(credentialId: string) {
     const id = serviceOf(credentialId)?.detector ?? 'generic'

@@ -30,7 +30,6 @@ export interface ExchangePorts extends ArrivalPorts, RecordPorts {
   /** Whether this node may still act on the policy that it knows. */
   readonly lease: { held(): boolean }
   readonly egressOpen: (environment: string) => boolean
-  readonly now: () => number
   readonly newId: () => string
 }
 

@@ -10,6 +10,7 @@ import type { Arrival } from './arrival.ts'
 import type { ForwardTarget } from './forward-target.ts'
 import { isLoopback } from './egress.ts'
 import type { Guarded, Held } from './guarded.ts'
+import { needsProof, unproven, type ProvePorts, type Sent } from './prove.ts'
 import { isRefusal, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
 import { requestHeadersForUpstream } from './request-headers.ts'
 
@@ -41,7 +42,7 @@ export interface Unlisted {
   readonly head: RequestHead
 }
 
-export interface LocatePorts {
+export interface LocatePorts extends ProvePorts {
   readonly sessions: Sessions
   readonly services: ServiceDirectory
   readonly guarded: Guarded
@@ -87,16 +88,21 @@ export function locateBaseUrl(
   if (isRefusal(found)) return found
   const owner = ports.sessions.byPlaceholder(found.text)
   if (owner === null) return { refusal: notAPlaceholder(found.text) }
-  if (isRefusal(owner)) return owner
+  // Where it has to be proven, nobody is named before it is.
+  const named = (refusal: Refusal, caller: Caller | undefined): Refusal =>
+    caller === undefined || needsProof(found.rule) ? { refusal: refusal.refusal } : refusedTo(caller, refusal)
+  if (isRefusal(owner)) return named(owner, owner.caller)
   if (owner.short)
     return {
       refusal: 'token_missing',
       detail: 'This placeholder is too short to prove a session by itself; use the proxy.',
     }
   const held = ports.guarded.of(owner.credentialId)
-  if (held === undefined) return refusedTo(owner, { refusal: 'credential_missing' })
+  if (held === undefined) return named({ refusal: 'credential_missing' }, owner)
   if (held.service.id !== service.id || owner.field !== found.field)
-    return refusedTo(owner, { refusal: 'placeholder_elsewhere' })
+    return named({ refusal: 'placeholder_elsewhere' }, owner)
+  const proof = unproven(found.rule, { arrival, target: arrival.rawTarget, body }, owner, ports)
+  if (proof !== null) return proof
   const host = held.hosts.find((candidate) => !candidate.startsWith('*'))
   if (host === undefined)
     return refusedTo(owner, { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` })
@@ -146,20 +152,20 @@ export function locateForward(
   if (port !== portOf(scheme))
     return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
   if (body === null && wantsBody(head, service)) return { kind: 'body-first', caller }
-  const chosen = chooseCredential(head, body, caller, service, guards, ports)
+  const chosen = chooseCredential(head, { arrival, target: where.rawTarget, body }, caller, service, guards, ports)
   return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen, body }
 }
 
 /** The credential whose placeholder the request presents, or the only one that the caller's grants know here. */
 function chooseCredential(
   head: RequestHead,
-  body: Uint8Array | null,
+  sent: Sent,
   caller: Caller,
   service: Service,
   guards: readonly Held[],
   ports: LocatePorts,
 ): Pick<Located, 'credentialId' | 'rule' | 'presented'> | Refusal {
-  const found = presentedIn(head, service, body)
+  const found = presentedIn(head, service, sent.body)
   if (found !== null) {
     if (isRefusal(found)) return found
     const owner = ports.sessions.byPlaceholder(found.text)
@@ -168,6 +174,8 @@ function chooseCredential(
     if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
     if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field)
       return { refusal: 'placeholder_elsewhere' }
+    const proof = unproven(found.rule, sent, owner, ports)
+    if (proof !== null) return proof
     return { credentialId: owner.credentialId, rule: found.rule, presented: found.text }
   }
   const granted = new Set(ports.grants.credentialsOf(caller.agentId))
@@ -176,6 +184,7 @@ function chooseCredential(
   const rule = service.inject[0]
   if (only === undefined || rule === undefined) return { refusal: 'grant_missing' }
   if (fitting.length > 1) return { refusal: 'credential_ambiguous' }
+  if (needsProof(rule)) return { refusal: 'signature_missing' }
   return { credentialId: only.credentialId, rule, presented: null }
 }
 

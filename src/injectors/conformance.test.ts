@@ -28,12 +28,14 @@ test('the list is in alphabetical order and has every file', () => {
   const parts = [
     'conformance',
     'conformance-body',
+    'conformance-proof',
     'field-value',
     'form-place',
     'header-place',
     'index',
     'injector',
     'placement',
+    'signature-v4',
     'template',
   ]
   const files = readdirSync(new URL('.', import.meta.url)).filter((file) => !file.endsWith('.test.ts'))

@@ -3,6 +3,7 @@ import type { RandomText } from '../core/placeholder.ts'
 import { pathOf } from '../core/request.ts'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
 import { bodyChecks, escapedBodies, occurrences, textOf, twice } from './conformance-body.ts'
+import { proofChecks } from './conformance-proof.ts'
 import { sameHeader } from './header-place.ts'
 import type { FieldValues, Place, PreparedInjector, RegisteredInjector, WholeRequest } from './injector.ts'
 
@@ -20,7 +21,7 @@ export function checkInjector(injector: RegisteredInjector, random: RandomText):
     broken.push('it accepts an option that it does not know')
   for (const sample of injector.samples) {
     const prepared = injector.prepare(sample)
-    for (const check of prepared.readsBody === null ? checks : [...checks, ...bodyChecks]) {
+    for (const check of checksOf(prepared)) {
       const fields = Object.fromEntries(prepared.fields.map((name) => [name, random(secretLength, alphabet)]))
       const complaint = complaintOf(check, prepared, fields, random(secretLength, alphabet))
       if (complaint !== null) broken.push(`${prepared.describe()}: ${complaint}`)
@@ -30,6 +31,12 @@ export function checkInjector(injector: RegisteredInjector, random: RandomText):
 }
 
 export type Check = (injector: PreparedInjector, fields: FieldValues, old: string) => string | null
+
+/** What is signed has no empty place, so that it is tried in its own way. */
+function checksOf({ proof, blank }: PreparedInjector): readonly Check[] {
+  if (proof !== null) return proofChecks
+  return blank === null ? checks : [...checks, ...bodyChecks]
+}
 
 function complaintOf(check: Check, ...input: Parameters<Check>): string | null {
   try {

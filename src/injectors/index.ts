@@ -5,6 +5,7 @@ import { header } from './header.ts'
 import type { RegisteredInjector } from './injector.ts'
 import { path } from './path.ts'
 import { query } from './query.ts'
+import { sigv4 } from './sigv4.ts'
 import { subprotocol } from './subprotocol.ts'
 
 export const injectors = [
@@ -14,5 +15,6 @@ export const injectors = [
   header,
   path,
   query,
+  sigv4,
   subprotocol,
 ] as const satisfies readonly RegisteredInjector[]

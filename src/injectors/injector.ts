@@ -1,5 +1,5 @@
 import type { z } from 'zod'
-import type { RequestHead } from '../core/request.ts'
+import type { HeaderPair, RequestHead } from '../core/request.ts'
 
 /** What all injectors have in common, whatever they read. */
 interface Described<Options> {
@@ -46,8 +46,41 @@ export interface BodyInjector<Options = unknown> extends Described<Options> {
   find(request: WholeRequest, options: Options): Found | null
   /** Throws `body_not_injectable` where the body has no such place: nothing but the place may change. */
   inject(request: WholeRequest, options: Options, fields: FieldValues): WholeRequest
-  /** A body with the place empty, and the headers that belong to it, for the conformance suite. */
-  blank(options: Options): { readonly contentType: string; readonly body: string }
+  /** A body with the place empty, and the headers that belong to it, for the conformance suite; null: the place is in the head. */
+  blank(options: Options): Blank | null
+  /** Present where the caller does not show a secret placeholder but signs with it. */
+  readonly proof?: Proof<Options>
+}
+
+export interface Blank {
+  readonly contentType: string
+  readonly body: string
+}
+
+/**
+ * What stands in the place then only says whose signature it claims to be. Nothing is taken for proven, and
+ * nobody for identified, before `verify` returns.
+ */
+export interface Proof<Options> {
+  /** Fields that are signed with, and so are never sent. */
+  fields(options: Options): readonly string[]
+  /**
+   * Throws KeywardError `signature_invalid`, `signature_expired` or `signature_unsupported`. `placeholders`: the
+   * texts for the fields above. `now`: milliseconds since the Unix epoch.
+   */
+  verify(sent: SentRequest, options: Options, placeholders: FieldValues, now: number): void
+  /** The request as a caller sends it that holds these values as its own, for the conformance suite. */
+  example(request: WholeRequest, options: Options, fields: FieldValues, now: number): WholeRequest
+}
+
+/** A request as its sender wrote it, before anything was made canonical: that is what was signed. */
+export interface SentRequest {
+  readonly method: string
+  /** Path and query. */
+  readonly target: string
+  readonly headers: readonly HeaderPair[]
+  /** Null: it was not read. */
+  readonly body: Uint8Array | null
 }
 
 export type Place =
@@ -81,7 +114,14 @@ export interface PreparedInjector {
   inject(request: WholeRequest, fields: FieldValues): WholeRequest
   derived(fields: FieldValues): readonly string[]
   describe(): string
-  readonly blank: { readonly contentType: string; readonly body: string } | null
+  readonly blank: Blank | null
+  readonly proof: PreparedProof | null
+}
+
+export interface PreparedProof {
+  readonly fields: readonly string[]
+  verify(sent: SentRequest, placeholders: FieldValues, now: number): void
+  example(request: WholeRequest, fields: FieldValues, now: number): WholeRequest
 }
 
 /** An injector whose option type is closed over, so that a list can hold all of them. */
@@ -96,15 +136,25 @@ export function defineInjector<Options>(injector: Injector<Options>): Registered
   return register(injector, (options) => ({
     readsBody: null,
     blank: null,
+    proof: null,
     find: ({ head }) => injector.find(head, options),
     inject: ({ head, body }, fields) => ({ head: injector.inject(head, options, fields), body }),
   }))
 }
 
 export function defineBodyInjector<Options>(injector: BodyInjector<Options>): RegisteredInjector {
+  const { proof } = injector
   return register(injector, (options) => ({
     readsBody: (head) => injector.readsBody(head, options),
     blank: injector.blank(options),
+    proof:
+      proof === undefined
+        ? null
+        : {
+            fields: proof.fields(options),
+            verify: (sent, placeholders, now) => proof.verify(sent, options, placeholders, now),
+            example: (request, fields, now) => proof.example(request, options, fields, now),
+          },
     find: (request) => injector.find(request, options),
     inject: (request, fields) => injector.inject(request, options, fields),
   }))
@@ -112,7 +162,7 @@ export function defineBodyInjector<Options>(injector: BodyInjector<Options>): Re
 
 function register<Options>(
   injector: Described<Options>,
-  own: (options: Options) => Pick<PreparedInjector, 'readsBody' | 'blank' | 'find' | 'inject'>,
+  own: (options: Options) => Pick<PreparedInjector, 'readsBody' | 'blank' | 'proof' | 'find' | 'inject'>,
 ): RegisteredInjector {
   return {
     kind: injector.kind,

@@ -95,6 +95,11 @@ export function bodyReaders(rules: readonly PlacementRule[]): readonly ((head: R
   return rules.map((rule) => preparedRule(rule).readsBody).filter((reads) => reads !== null)
 }
 
+/** Fields whose placeholders callers of a service sign with. */
+export function signingFields(rules: readonly PlacementRule[]): readonly string[] {
+  return rules.flatMap((rule) => preparedRule(rule).proof?.fields ?? [])
+}
+
 /**
  * The request with the credential in the rule's place, and nowhere else. Throws `field_missing`,
  * `secret_not_injectable` or `body_not_injectable`.

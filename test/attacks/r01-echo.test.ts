@@ -64,7 +64,10 @@ attack('R7', 'a thousand look-alikes before the real one, and the real one a hun
   expect(text).toBe(`${decoys.join(' ')} <${placeholder}> ${`${placeholder},`.repeat(100)}`)
 })
 
-for (const { kind } of injectors)
+/** What is signed with shows nothing of the key; its echo is tried with P9. */
+const shown = injectors.filter(({ prepare, samples }) => prepare(samples[0]).proof === null)
+
+for (const { kind } of shown)
   attack('R5', `all that "${kind}" puts on the wire, decoded and encoded anew`, fronts, async (front) => {
     const service = held.get(kind)
     const way = ways[kind]
