@@ -3,7 +3,7 @@ import { headerValues, type HeaderPair, type RequestHead } from '../core/request
 import { parseAuthority, parseTarget } from '../core/canonical-target.ts'
 import type { Grants } from '../identity/grants.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
-import { bodyReaders, findPlaceholder, preparedRule, type FoundPlaceholder } from '../injectors/placement.ts'
+import { bodyReaders, findPlaceholder, headersOf, type FoundPlaceholder } from '../injectors/placement.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
 import type { InjectionRule, Service } from '../services/service.ts'
 import type { Arrival } from './arrival.ts'
@@ -211,11 +211,7 @@ const placesOfServices = new WeakMap<Service, Places>()
 function placesOf(service: Service): Places {
   const known = placesOfServices.get(service)
   if (known !== undefined) return known
-  const headers = service.inject.flatMap((rule) => {
-    const { place } = preparedRule(rule)
-    return place.in === 'header' ? [place.name] : []
-  })
-  const places = { headers, readers: bodyReaders(service.inject) }
+  const places = { headers: service.inject.flatMap(headersOf), readers: bodyReaders(service.inject) }
   placesOfServices.set(service, places)
   return places
 }

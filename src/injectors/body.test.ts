@@ -61,6 +61,7 @@ test.each([
     request('application/json', '{"auth":{"key":"x"}}', [['content-type', 'text/plain']]),
     'body_not_injectable',
   ],
+  ['two types in one', request('text/plain, application/json', '{"auth":{"key":"x"}}'), 'body_not_injectable'],
   ['another charset', request('application/json; a=b; charset=latin1', '{"auth":{"key":"x"}}'), 'body_not_injectable'],
   ['no JSON', request('application/json', '{"auth":{"key":"x"}'), 'body_not_injectable'],
   ['a byte order mark', request('application/json', '\ufeff{"auth":{"key":"x"}}'), 'body_not_injectable'],

@@ -83,7 +83,8 @@ function notInjectable(detail: string): KeywardError {
 }
 
 function isMeant(head: RequestHead, rule: Options): boolean {
-  return headerValues(head.headers, 'content-type').some((value) => TYPES[rule.in].test(mediaType(value)))
+  const types = headerValues(head.headers, 'content-type').flatMap((value) => value.split(','))
+  return types.some((type) => TYPES[rule.in].test(mediaType(type)))
 }
 
 function mediaType(value: string): string {
@@ -103,7 +104,8 @@ function textOf({ head, body: bytes }: WholeRequest, rule: Options): string | nu
   const [type = '', ...others] = headerValues(head.headers, 'content-type')
   const charset = /;\s*charset\s*=\s*"?([^";\s]*)/gi
   const foreign = [...type.matchAll(charset)].some(([, name = '']) => !/^(?:utf-?8|us-ascii)$/i.test(name))
-  if (others.length > 0 || foreign) throw notInjectable('The body is not declared to be UTF-8, and nothing else.')
+  if (others.length > 0 || type.includes(',') || foreign)
+    throw notInjectable('The body is not declared to be UTF-8 of one type, and nothing else.')
   try {
     return utf8.decode(bytes)
   } catch {

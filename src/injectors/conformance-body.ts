@@ -105,7 +105,8 @@ function withHeader({ head, body }: WholeRequest, name: string, value: string): 
   return { head: { ...head, headers }, body }
 }
 
-function codeOf(step: () => unknown): string | null {
+/** The code with which a step is refused; null: it is not. */
+export function codeOf(step: () => unknown): string | null {
   try {
     step()
     return null

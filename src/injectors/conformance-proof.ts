@@ -1,7 +1,6 @@
 import { KeywardError } from '../core/errors.ts'
-import type { HeaderPair } from '../core/request.ts'
 import type { Check } from './conformance.ts'
-import { occurrences, textOf } from './conformance-body.ts'
+import { codeOf, occurrences, textOf } from './conformance-body.ts'
 import { sameHeader } from './header-place.ts'
 import type { FieldValues, PreparedInjector, SentRequest, WholeRequest } from './injector.ts'
 
@@ -73,7 +72,7 @@ export const proofChecks: readonly Check[] = [
     if (Object.values(own).some((value) => sightings(after, value) > 0)) return 'it leaves what stood there'
     if (JSON.stringify(injector.inject(after, fields)) !== JSON.stringify(after))
       return 'injecting twice is not the same as once'
-    return JSON.stringify(remainder(after, fields, injector)) === JSON.stringify(remainder(request, own, injector))
+    return JSON.stringify(remainder(after, injector)) === JSON.stringify(remainder(request, injector))
       ? null
       : 'it changes more than its place'
   },
@@ -140,27 +139,16 @@ function signs({ proof }: PreparedInjector, field: string): boolean {
   return proof?.fields.includes(field) === true
 }
 
-/** The request without the place, and without headers that hold a field of their own. */
-function remainder({ head, body }: WholeRequest, fields: FieldValues, { place }: PreparedInjector): unknown {
-  const headers = head.headers.filter(
-    ([name, value]: HeaderPair) =>
-      !(place.in === 'header' && sameHeader(name, place.name)) && !Object.values(fields).includes(value),
-  )
+/** The request without the place, and without what belongs to it. */
+function remainder({ head, body }: WholeRequest, { place }: PreparedInjector): unknown {
+  const own = place.in === 'header' ? [place.name, ...(place.beside ?? [])] : []
+  const headers = head.headers.filter(([name]) => !own.some((one) => sameHeader(name, one)))
   return [head.method, head.scheme, head.host, head.port, head.target, headers, textOf({ head, body })]
 }
 
 function sightings(request: WholeRequest, value: string): number {
   const { head } = request
   return [head.target, ...head.headers.flat(), textOf(request)].reduce((sum, part) => sum + occurrences(part, value), 0)
-}
-
-function codeOf(step: () => unknown): string | null {
-  try {
-    step()
-    return null
-  } catch (error) {
-    return error instanceof KeywardError ? error.code : 'another error'
-  }
 }
 
 function shownBy(step: () => unknown): string {

@@ -84,7 +84,8 @@ export interface SentRequest {
 }
 
 export type Place =
-  | { readonly in: 'header'; readonly name: string }
+  /** `beside`: headers that belong to it, taken out or written together with it. */
+  | { readonly in: 'header'; readonly name: string; readonly beside?: readonly string[] }
   | { readonly in: 'query'; readonly name: string }
   | { readonly in: 'path' }
   | { readonly in: 'body' }

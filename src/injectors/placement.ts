@@ -95,6 +95,12 @@ export function bodyReaders(rules: readonly PlacementRule[]): readonly ((head: R
   return rules.map((rule) => preparedRule(rule).readsBody).filter((reads) => reads !== null)
 }
 
+/** Lower-case names of the headers that this rule reads, writes or takes out. */
+export function headersOf(rule: PlacementRule): readonly string[] {
+  const { place } = preparedRule(rule)
+  return place.in === 'header' ? [place.name, ...(place.beside ?? [])] : []
+}
+
 /** Fields whose placeholders callers of a service sign with. */
 export function signingFields(rules: readonly PlacementRule[]): readonly string[] {
   return rules.flatMap((rule) => preparedRule(rule).proof?.fields ?? [])

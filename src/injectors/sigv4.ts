@@ -38,7 +38,7 @@ const WRITTEN_BY_OTHERS = new Set(['content-length', 'transfer-encoding'])
 export const sigv4 = defineBodyInjector<Options>({
   kind: 'sigv4',
   options,
-  place: () => ({ in: 'header', name: 'authorization' }),
+  place: () => ({ in: 'header', name: 'authorization', beside: [TOKEN] }),
   fields: ({ accessKeyId, secretAccessKey, sessionToken }) => [
     accessKeyId,
     secretAccessKey,

@@ -121,6 +121,8 @@ attack('P9', 'SigV4: a token of the agent’s own goes, and the real one is sign
   const got = places.upstream.got.at(-1)
   expect(got?.headers['x-amz-security-token']).toBe(temporary.held.secret('sessionToken'))
   await expectSigned(got, temporary)
+  await places.stage.journaled({ kind: 'outcome', text: temporary.agent })
+  expect(await places.stage.entries({ kind: 'finding', text: temporary.agent })).toEqual([])
   const lasting = await signing()
   expect(await send(front, lasting, { key: { ...placeholders(lasting), sessionToken: 'own' } })).toBe('answered 200')
   expect(places.upstream.got.at(-1)?.headers['x-amz-security-token']).toBeUndefined()
@@ -324,6 +326,10 @@ attack(
     await places.stage.app.credentials.resume(where.held.credentialId, 'test')
     expect(outcomeOf(await places.stage.request(ask))).toBe('answered 200')
     await places.stage.app.sessions.revoke(where.login.id, 'test')
-    if (front.door === 'base-url') expect(outcomeOf(await places.stage.request(ask))).toBe('session_revoked')
+    // Through the proxy the session itself is no longer let in, which is not tried here.
+    if (front.door !== 'base-url') return
+    expect(outcomeOf(await places.stage.request(ask))).toBe('session_revoked')
+    const { event } = await places.stage.journaled({ kind: 'refusal', text: 'session_revoked' })
+    expect(event['agent']).toBeUndefined()
   },
 )
