@@ -52,7 +52,7 @@ export interface BodyInjector<Options = unknown> extends Described<Options> {
   readonly proof?: Proof<Options>
 }
 
-export interface Blank {
+interface Blank {
   readonly contentType: string
   readonly body: string
 }
@@ -119,7 +119,7 @@ export interface PreparedInjector {
   readonly proof: PreparedProof | null
 }
 
-export interface PreparedProof {
+interface PreparedProof {
   readonly fields: readonly string[]
   verify(sent: SentRequest, placeholders: FieldValues, now: number): void
   example(request: WholeRequest, fields: FieldValues, now: number): WholeRequest

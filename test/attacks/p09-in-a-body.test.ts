@@ -169,10 +169,17 @@ attack('P9', 'one in the head and one in the body are refused together', fronts,
   expect(sentBody()).toBe('{}')
   expect(outcomeOf(await post(front, where, `{"key":"${key}"}`))).toBe('answered 200')
   expect(sentBody()).toBe(JSON.stringify({ key: where.held.secret() }))
-  const large = 'x'.repeat(3 * 1024 * 1024)
+  const large = 'x'.repeat(LOCATED_BODY_MAXIMUM_BYTES + 1)
   const streamed = await post(front, where, large, { headers: [['Content-Type', 'text/plain'], authorization] })
   expect(outcomeOf(streamed)).toBe('answered 200')
   expect(sentBody().length).toBe(large.length)
+})
+
+attack('P9', 'an empty place is filled for a session that is proven, and for nobody else', fronts, async (front) => {
+  const where = await inJson()
+  const outcome = outcomeOf(await post(front, where, '{"auth":{"key":""}}'))
+  expect(outcome).toBe(front.door === 'base-url' ? 'token_missing' : 'answered 200')
+  if (outcome === 'answered 200') expect(sentBody()).toBe(JSON.stringify({ auth: { key: where.held.secret() } }))
 })
 
 attack('P9', 'the placeholder of another session, credential or field opens nothing', fronts, async (front) => {
