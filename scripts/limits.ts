@@ -54,10 +54,10 @@ import {
 import { RECORDED_CALLS_CHARACTERS } from '../src/gateway/meaning/read.ts'
 import { CALLS_MAXIMUM_COUNT } from '../src/gateway/meaning/tally.ts'
 import {
-  JUDGED_BODY_MAXIMUM_BYTES,
-  JUDGED_SESSION_MAXIMUM_BYTES,
-  JUDGED_TOTAL_MAXIMUM_BYTES,
-} from '../src/gateway/meaning/whole-body.ts'
+  BODY_FIRST_MAXIMUM_BYTES,
+  BODY_FIRST_SESSION_MAXIMUM_BYTES,
+  BODY_FIRST_TOTAL_MAXIMUM_BYTES,
+} from '../src/gateway/whole-body.ts'
 import { PART_HEADERS_MAXIMUM_BYTES } from '../src/gateway/part-names.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
 import {
@@ -77,6 +77,7 @@ import {
 import { FRAME_MAXIMUM_BYTES } from '../src/gateway/websocket/frames.ts'
 import { SUBPROTOCOLS_MAXIMUM_CHARACTERS, SUBPROTOCOLS_MAXIMUM_COUNT } from '../src/gateway/websocket/handshake.ts'
 import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/gateway/websocket/swap.ts'
+import { SIGNATURE_AGE_MAXIMUM_MILLISECONDS } from '../src/injectors/sigv4.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -90,17 +91,19 @@ export function limitsPage(): string {
     ['what arrives on a connection before it is wanted', kibibytes(AHEAD_MAXIMUM_BYTES), 'not read'],
     ['trailers of a body', kibibytes(TRAILERS_MAXIMUM_BYTES), '`request_malformed`, `upstream_broken`'],
     ['interim answers before an answer', String(INTERIM_MAXIMUM_COUNT), '`upstream_broken`'],
+    ['a body that is sent in one piece', kibibytes(WHOLE_REQUEST_BYTES), 'streams'],
     [
-      `time for a body of at most ${kibibytes(WHOLE_REQUEST_BYTES)}`,
+      'a body that holds the credential or says what is done, and so is read first; those of one session at once; of all',
+      `${kibibytes(BODY_FIRST_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_SESSION_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_TOTAL_MAXIMUM_BYTES)}`,
+      '`request_too_large`; `overloaded`',
+    ],
+    [
+      'time for a body that is read whole, of whatever length',
       seconds(WHOLE_REQUEST_MILLISECONDS),
       '`request_timeout`',
     ],
-    ['length of a body, either way', 'none: it streams', ''],
-    [
-      'a body that is judged before it is sent; those of one session at once; of all',
-      `${kibibytes(JUDGED_BODY_MAXIMUM_BYTES)}; ${kibibytes(JUDGED_SESSION_MAXIMUM_BYTES)}; ${kibibytes(JUDGED_TOTAL_MAXIMUM_BYTES)}`,
-      '`request_too_large`; `overloaded`',
-    ],
+    ['age of a signature, either way', seconds(SIGNATURE_AGE_MAXIMUM_MILLISECONDS), '`signature_expired`'],
+    ['length of any other body, either way', 'none: it streams', ''],
     [
       'calls of one request; objects and lists of such a body within each other; with their members',
       `${CALLS_MAXIMUM_COUNT}; ${JSON_MAXIMUM_DEPTH}; ${JSON_MAXIMUM_MEMBERS}`,

@@ -19,7 +19,7 @@ import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
 import { listenGateway } from './gateway/listener.ts'
-import { createJudgedBodies } from './gateway/meaning/whole-body.ts'
+import { createWholeBodies } from './gateway/whole-body.ts'
 import { createMisplaced } from './gateway/misplaced.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
 import { createPeerGate } from './gateway/peer-gate.ts'
@@ -31,6 +31,7 @@ import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isProcessAlive } from './identity/process.ts'
+import { signingFields } from './injectors/placement.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
 import { noBudget } from './ledger/no-budget.ts'
@@ -116,6 +117,7 @@ export async function openApp(options: AppOptions) {
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
+    signing: { key: vault.macKey('placeholder'), signsWith: (credentialId, field) => signsWith(credentialId, field) },
     randomBytes,
     now,
     newId,
@@ -136,6 +138,9 @@ export async function openApp(options: AppOptions) {
     return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) =>
       kind === 'secret' ? [name] : [],
     )
+  }
+  function signsWith(credentialId: string, field: string) {
+    return signingFields(serviceOf(credentialId)?.inject ?? []).includes(field)
   }
   function shapeOf(credentialId: string) {
     const id = serviceOf(credentialId)?.detector ?? 'generic'
@@ -183,7 +188,7 @@ export async function openApp(options: AppOptions) {
       inflight,
       misplaced: createMisplaced({ sessions, journal, now }),
       holds: createHolds({ ledger: noBudget, now }),
-      judgedBodies: createJudgedBodies(),
+      wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
       needles,
       peers: createPeerGate({

@@ -80,6 +80,7 @@ beforeAll(async () => {
     sessions: createSessions({
       records,
       tokenKey: vault.macKey('token'),
+      signing: { key: vault.macKey('placeholder'), signsWith: () => false },
       randomBytes,
       now,
       newId,

@@ -24,6 +24,10 @@ export const errors = {
   placeholder_elsewhere: { status: 403, exit: 1, title: 'The placeholder belongs to another service.', next: 'Send it only to the hosts of its own service; `keyward service show ID` lists them.' },
   placeholder_required: { status: 401, exit: 1, title: 'The request brings a credential that is not a placeholder.', next: 'Remove the key from the program; Keyward puts the real one in.' },
   placeholder_ambiguous: { status: 400, exit: 1, title: 'The place of the credential is filled more than once.', next: 'Send exactly one credential.' },
+  signature_missing: { status: 401, exit: 1, title: 'The service takes signed requests, and this one is not signed.', next: 'Sign it with the placeholders that this session was given, in the Authorization header; an SDK does so when both are set.' },
+  signature_invalid: { status: 403, exit: 1, title: 'The signature of the request does not verify with the placeholder.', next: 'Sign with the placeholders of one session, and send exactly what was signed.' },
+  signature_expired: { status: 403, exit: 1, title: 'The request was signed too long ago, or in the future.', next: 'Set the clock of the program: a signature is good for five minutes.' },
+  signature_unsupported: { status: 400, exit: 1, title: 'This form of signature is not supported.', next: 'Sign the whole request in its Authorization header: no presigned URL, no signature for each chunk, no other algorithm.' },
   // Where it goes
   service_unknown: { status: 404, exit: 1, title: 'No such service.', next: '`keyward service list` shows those that exist; `keyward service add FILE.yaml` adds one.' },
   service_changed: { status: 503, exit: 1, title: 'The service was changed while the request was under way.', next: 'Send the request again: it is judged by the service as it is now.' },
@@ -61,6 +65,7 @@ export const errors = {
   frame_refused: { status: 400, exit: 1, title: 'A WebSocket frame breaks the rules of the protocol.', next: 'Send frames without extensions (no compression), masked by the client, text as UTF-8.' },
   websocket_idle: { status: 408, exit: 1, title: 'Nothing moved on the WebSocket for too long.', next: 'Connect again, and send pings.' },
   secret_not_injectable: { status: 500, exit: 1, title: 'A field of the credential cannot stand in a request.', next: 'Set it again without line breaks, control characters or surrounding spaces.' },
+  body_not_injectable: { status: 400, exit: 1, title: 'The service takes its credential in the body, and this body cannot take it.', next: 'Send the JSON or the form that the service takes, in UTF-8 and without a content coding, with the placeholder in its place.' },
   connection_flooded: { status: 429, exit: 1, title: 'The connection was flooded with frames that ask for nothing.', next: 'Send requests instead of resets, pings and empty frames.' },
   too_many_attempts: { status: 429, exit: 1, title: 'Too many failed attempts.', next: 'Wait a minute.' },
   overloaded: { status: 503, exit: 1, title: 'The gateway has reached one of its bounds.', next: 'Retry after a moment.' },

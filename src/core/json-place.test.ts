@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
-import { jsonStringAt, pointerParts, POINTER_MAXIMUM_PARTS } from './json-place.ts'
+import { findJsonString, jsonStringAt, pointerParts, POINTER_MAXIMUM_PARTS } from './json-place.ts'
 
 const at = (text: string, pointer: string): string | null => {
   const place = jsonStringAt(text, pointer)
@@ -21,6 +21,9 @@ test.each([
   ['a name that stands twice', '{"t":"a","t":"b"}', '/t'],
   ['a name that stands twice in two spellings', '{"t":"a","\\u0074":"b"}', '/t'],
   ['a name on the way that stands twice', '{"d":{"t":"a"},"d":{"t":"b"}}', '/d/t'],
+  ['a name in two letter cases', '{"t":"a","T":"b"}', '/t'],
+  ['a name in another letter case alone', '{"T":"b"}', '/t'],
+  ['a name that only some readers fold (the Kelvin sign)', '{"k":"a","\u212a":"b"}', '/k'],
   ['a number', '{"t":1}', '/t'],
   ['an object', '{"t":{}}', '/t'],
   ['nothing', '{"u":"a"}', '/t'],
@@ -33,6 +36,23 @@ test.each([
   ['a pointer that is none', '{"t":"a"}', 't'],
 ])('%s is no place', (_, text, pointer) => expect(jsonStringAt(text, pointer)).toBeNull())
 
+test.each([
+  ['{"t":"a"', '/t', 'no-json'],
+  ['', '/t', 'no-json'],
+  ['{"t":"a"}', '/u', 'absent'],
+  ['{"t":"a"}', '/t/u', 'absent'],
+  ['[]', '/0', 'absent'],
+  ['{"t":"a","\\u0074":"b"}', '/t', 'twice'],
+  ['{"d":{},"D":{"t":"b"}}', '/d/t', 'twice'],
+  ['{"t":null}', '/t', 'other'],
+] as const)('%s at %s says %s', (text, pointer, why) => expect(findJsonString(text, pointer)).toBe(why))
+
+test('a string that ends in backslashes ends where it ends', () => {
+  const text = JSON.stringify({ a: '\\', b: '\\"\\', c: '"', t: 'x' })
+  expect(at(text, '/t')).toBe('x')
+  expect(at(text, '/b')).toBe(JSON.stringify('\\"\\').slice(1, -1))
+})
+
 describe('a pointer', () => {
   test('has a bound', () => {
     expect(pointerParts('/a'.repeat(POINTER_MAXIMUM_PARTS))).toHaveLength(POINTER_MAXIMUM_PARTS)
@@ -42,13 +62,16 @@ describe('a pointer', () => {
   test.each(['', 'a', '/~', '/~2'])('%j is none', (pointer) => expect(pointerParts(pointer)).toBeNull())
 })
 
-/** Every string in a document, with its pointer. */
+const fold = (name: string): string => name.toUpperCase().toLowerCase()
+
+/** Every string in a document that a pointer may name, with its pointer. */
 function strings(value: unknown, pointer: string, found: [string, string][]): [string, string][] {
   if (typeof value === 'string') found.push([pointer, value])
   else if (Array.isArray(value)) value.forEach((one, index) => strings(one, `${pointer}/${index}`, found))
   else if (typeof value === 'object' && value !== null)
     for (const [name, one] of Object.entries(value))
-      strings(one, `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, found)
+      if (!Object.keys(value).some((other) => other !== name && fold(other) === fold(name)))
+        strings(one, `${pointer}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`, found)
   return found
 }
 

@@ -14,19 +14,35 @@ export function pointerParts(pointer: string): readonly string[] | null {
   return parts.map((part) => part.replaceAll('~1', '/').replaceAll('~0', '~'))
 }
 
+/** Why nothing can be put where a pointer leads: no JSON (RFC 8259), no such place, a name on the way that stands twice, or another value than a string. */
+export type NoJsonString = 'no-json' | 'absent' | 'twice' | 'other'
+
+export interface JsonString {
+  /** Offsets without the quotes. */
+  readonly start: number
+  readonly end: number
+}
+
+/** Offsets of the string that `pointer` names, or null where there is none that could be meant and no other. */
+export function jsonStringAt(text: string, pointer: string): JsonString | null {
+  const found = findJsonString(text, pointer)
+  return typeof found === 'string' ? null : found
+}
+
 /**
- * Offsets of the string that `pointer` names, without its quotes; null where there is none, where a name on
- * the way stands twice, and where the text is not JSON (RFC 8259).
+ * The same, with what is wrong. A name on the way that occurs again in another letter case counts as twice:
+ * some readers take the one for the other (Go's encoding/json).
  */
-export function jsonStringAt(text: string, pointer: string): { readonly start: number; readonly end: number } | null {
+export function findJsonString(text: string, pointer: string): JsonString | NoJsonString {
   const parts = pointerParts(pointer)
-  if (parts === null || !isJson(text)) return null
-  let at: number | null = skipBlank(text, 0)
+  if (parts === null) return 'absent'
+  if (!isJson(text)) return 'no-json'
+  let at: number | 'absent' | 'twice' = skipBlank(text, 0)
   for (const part of parts) {
-    at = text[at] === '{' ? memberOf(text, at, part) : text[at] === '[' ? elementOf(text, at, part) : null
-    if (at === null) return null
+    at = text[at] === '{' ? memberOf(text, at, part) : text[at] === '[' ? elementOf(text, at, part) : 'absent'
+    if (typeof at !== 'number') return at
   }
-  return text[at] === '"' ? { start: at + 1, end: skipString(text, at) - 1 } : null
+  return text[at] === '"' ? { start: at + 1, end: skipString(text, at) - 1 } : 'other'
 }
 
 function isJson(text: string): boolean {
@@ -41,14 +57,16 @@ function isJson(text: string): boolean {
 // What follows reads text that is known to be JSON.
 
 /** Where the value of the one member of this name begins, in the object that begins at `at`. */
-function memberOf(text: string, at: number, name: string): number | null {
-  let found: number | null = null
+function memberOf(text: string, at: number, name: string): number | 'absent' | 'twice' {
+  const wanted = withoutCase(name)
+  let found: number | 'absent' | 'twice' = 'absent'
   at = skipBlank(text, at + 1)
   while (text[at] === '"') {
     const nameEnd = skipString(text, at)
     const value = skipBlank(text, skipBlank(text, nameEnd) + 1)
-    if (JSON.parse(text.slice(at, nameEnd)) === name) {
-      if (found !== null) return null
+    const written: unknown = JSON.parse(text.slice(at, nameEnd))
+    if (typeof written === 'string' && withoutCase(written) === wanted) {
+      if (found !== 'absent' || written !== name) return 'twice'
       found = value
     }
     at = afterComma(text, skipValue(text, value))
@@ -56,14 +74,19 @@ function memberOf(text: string, at: number, name: string): number | null {
   return found
 }
 
-function elementOf(text: string, at: number, index: string): number | null {
-  if (!/^(?:0|[1-9][0-9]{0,8})$/.test(index)) return null
+/** Upper case first: it also joins letters that lower case keeps apart (the long s and s). */
+function withoutCase(name: string): string {
+  return name.toUpperCase().toLowerCase()
+}
+
+function elementOf(text: string, at: number, index: string): number | 'absent' {
+  if (!/^(?:0|[1-9][0-9]{0,8})$/.test(index)) return 'absent'
   at = skipBlank(text, at + 1)
   for (let left = Number(index); text[at] !== ']'; left--) {
     if (left === 0) return at
     at = afterComma(text, skipValue(text, at))
   }
-  return null
+  return 'absent'
 }
 
 /** Where the next member or element begins, or the bracket that ends them. */
@@ -73,30 +96,41 @@ function afterComma(text: string, at: number): number {
 }
 
 function skipBlank(text: string, at: number): number {
-  while (at < text.length && ' \t\r\n'.includes(text[at] ?? '')) at++
+  while (text.charCodeAt(at) <= 0x20) at++
   return at
 }
 
 /** Behind the closing quote. */
 function skipString(text: string, at: number): number {
-  for (at++; text[at] !== '"'; at++) if (text[at] === '\\') at++
-  return at + 1
+  for (;;) {
+    at = text.indexOf('"', at + 1)
+    let escape = at
+    while (text.charCodeAt(escape - 1) === 0x5c) escape--
+    if ((at - escape) % 2 === 0) return at + 1
+  }
 }
 
+/** Behind the value that begins at `at`. */
 function skipValue(text: string, at: number): number {
-  let depth = 0
-  do {
-    const character = text[at] ?? ''
-    if (character === '"') {
-      at = skipString(text, at)
-      continue
+  for (let depth = 0; ;) {
+    const code = text.charCodeAt(at)
+    if (code === 0x22) at = skipString(text, at)
+    else {
+      if (code === 0x7b || code === 0x5b) depth++
+      if (code === 0x7d || code === 0x5d) depth--
+      at++
+      // Within brackets everything else is passed over; outside, a number or a word ends where another thing begins.
+      if (depth === 0 && !isBracket(code)) while (at < text.length && !endsWord(text.charCodeAt(at))) at++
     }
-    if (character === '{' || character === '[') depth++
-    if (character === '}' || character === ']') depth--
-    at++
-    // Within brackets everything else is passed over; outside, a number or a word ends where another thing begins.
-    if (depth === 0 && !'{}[]'.includes(character))
-      while (at < text.length && !' \t\r\n,]}'.includes(text[at] ?? '')) at++
-  } while (depth > 0)
-  return at
+    if (depth === 0) return at
+  }
+}
+
+function isBracket(code: number): boolean {
+  return code === 0x7b || code === 0x7d || code === 0x5b || code === 0x5d
+}
+
+/** White space, a comma or a closing bracket. */
+function endsWord(code: number): boolean {
+  return code <= 0x20 || code === 0x2c || code === 0x5d || code === 0x7d
 }

@@ -9,10 +9,10 @@ import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
 import { bodyWithoutMethod } from './body-method.ts'
 import { namesMethod } from './form-method.ts'
-import { identifyProxy } from './identify.ts'
-import { INFLIGHT_MAXIMUM, SESSION_INFLIGHT_MAXIMUM, type Inflight } from './inflight.ts'
+import { SESSION_INFLIGHT_MAXIMUM } from './inflight.ts'
 import type { Misplaced } from './misplaced.ts'
-import { locateBaseUrl, locateForward, type Located, type LocatePorts, type Unlisted } from './locate.ts'
+import type { Located, Unlisted } from './locate.ts'
+import { locateArrival, type ArrivalPorts } from './locate-arrival.ts'
 import { judgeCalls } from './meaning/judge.ts'
 import { readMeaning, type MeaningPorts } from './meaning/read.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
@@ -20,23 +20,19 @@ import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts }
 import { relay, type RelayEnd } from './relay.ts'
 import { gather, type Gathered, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
-import { readForward } from './forward-target.ts'
 import { WEBSOCKET, WEBSOCKET_METHOD } from './websocket/handshake.ts'
 import { relayUpgrade } from './websocket/relay-upgrade.ts'
 import type { FrameSwap } from './websocket/swap.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
-export interface ExchangePorts extends LocatePorts, RecordPorts, MeaningPorts {
+export interface ExchangePorts extends ArrivalPorts, RecordPorts, MeaningPorts {
   readonly credentials: Credentials
   readonly dialler: Dialler
   readonly misplaced: Misplaced
   readonly holds: Holds
-  readonly inflight: Inflight
   /** Whether this node may still act on the policy that it knows. */
   readonly lease: { held(): boolean }
   readonly egressOpen: (environment: string) => boolean
-  readonly ownAuthority: (host: string, port: number) => boolean
-  readonly now: () => number
   readonly newId: () => string
 }
 
@@ -46,8 +42,25 @@ export interface ExchangePorts extends LocatePorts, RecordPorts, MeaningPorts {
  */
 export async function exchange(arrival: Arrival, body: RequestBody, reply: Reply, ports: ExchangePorts): Promise<void> {
   const startedAt = ports.now()
-  const place = identifyAndLocate(arrival, ports)
+  const located = locateArrival(arrival, body, ports)
+  const place = located instanceof Promise ? await located : located
+  if (place === 'gone') return
   if (isRefusal(place)) return refuse(arrival, null, place, reply, ports)
+  try {
+    await pass(arrival, place, body, reply, ports, startedAt)
+  } finally {
+    if (place.kind === 'service') place.body?.leave()
+  }
+}
+
+async function pass(
+  arrival: Arrival,
+  place: Located | Unlisted,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
   const looking = ports.peers.refusalOf(place.caller, arrival.remote)
   const elsewhere = looking instanceof Promise ? await looking : looking
   if (elsewhere !== null) return refuse(arrival, place, elsewhere, reply, ports)
@@ -80,9 +93,9 @@ async function passSpoken(
   if (read === 'gone') return
   if (isRefusal(read)) return refuse(arrival, place, read, reply, ports)
   try {
-    await passListed(arrival, read.place, read.body, reply, ports, startedAt)
+    await passListed(arrival, read, body, reply, ports, startedAt)
   } finally {
-    read.leave()
+    read.body?.leave()
   }
 }
 
@@ -135,7 +148,7 @@ interface Performance {
 
 async function perform(p: Performance): Promise<void> {
   const { arrival, place, reply, ports, id } = p
-  const gathering = gather(p.body)
+  const gathering = place.body === null ? gather(p.body) : { body: sentBody(place.body.bytes) }
   let version: OpenVersion
   try {
     version = ports.credentials.current(place.credentialId)
@@ -157,7 +170,7 @@ async function perform(p: Performance): Promise<void> {
     end = { ...nothingSent, outcome: 'refused', code: gathered.refusal }
   } else {
     ports.misplaced.inHead(id, place)
-    end = await send(p, version, ports.misplaced.inBody(id, place, gathered.body))
+    end = await send(p, version, gathered.body)
   }
   p.hold.settle(null)
   recordOutcome(id, place.caller, end, ports.now() - p.startedAt, ports)
@@ -190,7 +203,11 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       }
     }
     const values = textOf(version)
-    const head = injectCredential(place.head, place.rule, values)
+    const { head, body: written } = injectCredential(
+      { head: place.head, body: place.body?.bytes ?? null },
+      place.rule,
+      values,
+    )
     const needles = ports.needles.of(place.credentialId, place.presented)
     const { service, caller, credentialId } = place
     const entry = { sessionId: caller.sessionId, agentId: caller.agentId, credentialId, reserved: true }
@@ -198,7 +215,8 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     if (p.arrival.upgrade !== WEBSOCKET)
       return await relay({
         ...common,
-        body,
+        // Looked at once the credential stands where the placeholder stood, which had every business to be there.
+        body: ports.misplaced.inBody(p.id, place, written === null ? body : sentBody(written)),
         needles,
         mayHandOut: () => mayHandOut(service.handsOut ?? [], place.head.method, pathOf(place.head.target)),
         watch: (end) => ports.inflight.add({ ...entry, end }),
@@ -217,6 +235,11 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     sendRefusal(reply, refusal)
     return { ...nothingSent, outcome: 'refused', code: refusal.refusal }
   }
+}
+
+/** An empty body is none: not every request has a place for one. */
+function sentBody(bytes: Uint8Array): Uint8Array | null {
+  return bytes.length === 0 ? null : bytes
 }
 
 function codeOf(judged: Judged): ErrorCode | null {
@@ -238,19 +261,6 @@ function swapFor(p: Performance, values: FieldValues): FrameSwap | null {
       return own && owner.field === field && changedSince(p) === null ? (values[field] ?? null) : null
     },
   }
-}
-
-function identifyAndLocate(arrival: Arrival, ports: ExchangePorts): Located | Unlisted | Refusal {
-  if (ports.inflight.size >= INFLIGHT_MAXIMUM) return { refusal: 'overloaded', retryAfterSeconds: 1 }
-  if (arrival.door === 'base-url') return locateBaseUrl(arrival, ports)
-  const forward = readForward(arrival)
-  if (isRefusal(forward)) return arrival.tunnel === null ? forward : refusedTo(arrival.tunnel.caller, forward)
-  const caller = arrival.tunnel?.caller ?? identifyProxy(arrival.headers, ports.sessions)
-  if (isRefusal(caller)) return caller
-  const place = ports.ownAuthority(forward.host, forward.port)
-    ? { refusal: 'loop_refused' as const }
-    : locateForward(arrival, caller, forward, ports)
-  return isRefusal(place) ? refusedTo(caller, place) : place
 }
 
 function judge(arrival: Arrival, place: Located, ports: ExchangePorts): Judged {

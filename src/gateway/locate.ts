@@ -3,7 +3,7 @@ import { headerValues, type HeaderPair, type RequestHead } from '../core/request
 import { parseAuthority, parseTarget } from '../core/canonical-target.ts'
 import type { Grants } from '../identity/grants.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
-import { findPlaceholder, preparedRule, type FoundPlaceholder } from '../injectors/placement.ts'
+import { bodyReaders, findPlaceholder, headersOf, type FoundPlaceholder } from '../injectors/placement.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
 import type { InjectionRule, Service } from '../services/service.ts'
 import type { Arrival } from './arrival.ts'
@@ -11,8 +11,10 @@ import type { ForwardTarget } from './forward-target.ts'
 import { isLoopback } from './egress.ts'
 import type { Guarded, Held } from './guarded.ts'
 import type { Meaning } from './meaning/read.ts'
+import { needsProof, unproven, type ProvePorts, type Sent } from './prove.ts'
 import { isRefusal, refusalFrom, refusedTo, type Refusal } from './refusal.ts'
 import { requestHeadersForUpstream } from './request-headers.ts'
+import type { WholeBody } from './whole-body.ts'
 
 /** A request that names one credential of one service. */
 export interface Located {
@@ -24,8 +26,17 @@ export interface Located {
   readonly rule: InjectionRule
   /** The placeholder's text as the agent sent it, null where the session alone proved the right. */
   readonly presented: string | null
+  /** The body, where it was read before anything was decided: it takes the place of what is still on its way. */
+  readonly body: WholeBody | null
   /** What the body asks for, where it is judged by that. */
   readonly meaning?: Meaning
+}
+
+/** What the request is for cannot be told before its body is here. */
+export interface BodyFirst {
+  readonly kind: 'body-first'
+  /** Null: the body may hold what proves it. */
+  readonly caller: Caller | null
 }
 
 /** A request for a host that no service of this environment guards. */
@@ -35,7 +46,7 @@ export interface Unlisted {
   readonly head: RequestHead
 }
 
-export interface LocatePorts {
+export interface LocatePorts extends ProvePorts {
   readonly sessions: Sessions
   readonly services: ServiceDirectory
   readonly guarded: Guarded
@@ -44,8 +55,12 @@ export interface LocatePorts {
 
 const BASE_URL = /^\/s\/([a-z0-9][a-z0-9-]{0,62})(?=[/?]|$)/
 
-/** `/s/SERVICE/rest` on the gateway's own port. The placeholder proves the session. */
-export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | Refusal {
+/** `/s/SERVICE/rest` on the gateway's own port. The placeholder proves the session. `body`: once it was asked for. */
+export function locateBaseUrl(
+  arrival: Arrival,
+  ports: LocatePorts,
+  body: Uint8Array | null,
+): Located | BodyFirst | Refusal {
   const hostRefusal = ownHostRefusal(arrival.headers)
   if (hostRefusal !== null) return hostRefusal
   const match = BASE_URL.exec(arrival.rawTarget)
@@ -54,7 +69,7 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
   if (service === undefined) return { refusal: 'service_unknown' }
   const headers = requestHeadersForUpstream(arrival.headers, {
     method: arrival.method,
-    guarded: guardedHeaders(service),
+    guarded: placesOf(service).headers,
     whole: true,
   })
   if (isRefusal(headers)) return headers
@@ -70,22 +85,28 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
     target: target.target,
     headers: headers.headers,
   }
-  const found = presentedIn(head, service)
+  if (body === null && wantsBody(head, service)) return { kind: 'body-first', caller: null }
+  const found = presentedIn(head, service, body)
   if (found === null)
     return { refusal: 'token_missing', detail: 'A base-URL request needs the placeholder in the place of the key.' }
   if (isRefusal(found)) return found
   const owner = ports.sessions.byPlaceholder(found.text)
   if (owner === null) return { refusal: notAPlaceholder(found.text) }
-  if (isRefusal(owner)) return owner
+  // Where it has to be proven, nobody is named before it is.
+  const named = (refusal: Refusal, caller: Caller | undefined): Refusal =>
+    caller === undefined || needsProof(found.rule) ? { refusal: refusal.refusal } : refusedTo(caller, refusal)
+  if (isRefusal(owner)) return named(owner, owner.caller)
   if (owner.short)
     return {
       refusal: 'token_missing',
       detail: 'This placeholder is too short to prove a session by itself; use the proxy.',
     }
   const held = ports.guarded.of(owner.credentialId)
-  if (held === undefined) return refusedTo(owner, { refusal: 'credential_missing' })
+  if (held === undefined) return named({ refusal: 'credential_missing' }, owner)
   if (held.service.id !== service.id || owner.field !== found.field)
-    return refusedTo(owner, { refusal: 'placeholder_elsewhere' })
+    return named({ refusal: 'placeholder_elsewhere' }, owner)
+  const proof = unproven(found.rule, { arrival, target: arrival.rawTarget, body }, owner, ports)
+  if (proof !== null) return proof
   const host = held.hosts.find((candidate) => !candidate.startsWith('*'))
   if (host === undefined)
     return refusedTo(owner, { refusal: 'host_not_listed', detail: `${service.id} has no single host; use the proxy.` })
@@ -97,22 +118,24 @@ export function locateBaseUrl(arrival: Arrival, ports: LocatePorts): Located | R
     credentialId: owner.credentialId,
     rule: found.rule,
     presented: found.text,
+    body: null,
   }
 }
 
-/** A request through the forward proxy, by a caller whom the proxy credentials proved. */
+/** A request through the forward proxy, by a caller whom the proxy credentials proved. `body`: once it was asked for. */
 export function locateForward(
   arrival: Arrival,
   caller: Caller,
   where: ForwardTarget,
   ports: LocatePorts,
-): Located | Unlisted | Refusal {
+  body: Uint8Array | null,
+): Located | Unlisted | BodyFirst | Refusal {
   const { scheme, host, port } = where
   const guards = ports.guarded.at(caller.environment, host)
   const service = guards[0]?.service
   const headers = requestHeadersForUpstream(arrival.headers, {
     method: arrival.method,
-    ...(service === undefined ? {} : { guarded: guardedHeaders(service), whole: true }),
+    ...(service === undefined ? {} : { guarded: placesOf(service).headers, whole: true }),
   })
   if (isRefusal(headers)) return headers
   const hostRefusal = hostHeaderRefusal(headers.headers, where)
@@ -132,19 +155,21 @@ export function locateForward(
   if (scheme === 'http' && !service.endpoint?.startsWith('http:')) return { refusal: 'cleartext_refused' }
   if (port !== portOf(scheme))
     return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
-  const chosen = chooseCredential(head, caller, service, guards, ports)
-  return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen }
+  if (body === null && wantsBody(head, service)) return { kind: 'body-first', caller }
+  const chosen = chooseCredential(head, { arrival, target: where.rawTarget, body }, caller, service, guards, ports)
+  return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen, body: null }
 }
 
 /** The credential whose placeholder the request presents, or the only one that the caller's grants know here. */
 function chooseCredential(
   head: RequestHead,
+  sent: Sent,
   caller: Caller,
   service: Service,
   guards: readonly Held[],
   ports: LocatePorts,
 ): Pick<Located, 'credentialId' | 'rule' | 'presented'> | Refusal {
-  const found = presentedIn(head, service)
+  const found = presentedIn(head, service, sent.body)
   if (found !== null) {
     if (isRefusal(found)) return found
     const owner = ports.sessions.byPlaceholder(found.text)
@@ -153,6 +178,8 @@ function chooseCredential(
     if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
     if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field)
       return { refusal: 'placeholder_elsewhere' }
+    const proof = unproven(found.rule, sent, owner, ports)
+    if (proof !== null) return proof
     return { credentialId: owner.credentialId, rule: found.rule, presented: found.text }
   }
   const granted = new Set(ports.grants.credentialsOf(caller.agentId))
@@ -161,29 +188,41 @@ function chooseCredential(
   const rule = service.inject[0]
   if (only === undefined || rule === undefined) return { refusal: 'grant_missing' }
   if (fitting.length > 1) return { refusal: 'credential_ambiguous' }
+  if (needsProof(rule)) return { refusal: 'signature_missing' }
   return { credentialId: only.credentialId, rule, presented: null }
 }
 
-function presentedIn(head: RequestHead, service: Service): FoundPlaceholder<InjectionRule> | Refusal | null {
+function presentedIn(
+  head: RequestHead,
+  service: Service,
+  body: Uint8Array | null,
+): FoundPlaceholder<InjectionRule> | Refusal | null {
   try {
-    return findPlaceholder(head, service)
+    return findPlaceholder(head, service, body)
   } catch (error) {
     return refusalFrom(error)
   }
 }
 
-const headersOfServices = new WeakMap<Service, readonly string[]>()
+interface Places {
+  /** Lower-case names of the headers in which the service's credentials stand. */
+  readonly headers: readonly string[]
+  readonly readers: ReturnType<typeof bodyReaders>
+}
 
-/** Lower-case names of the headers in which the service's credentials stand. */
-function guardedHeaders(service: Service): readonly string[] {
-  const known = headersOfServices.get(service)
+const placesOfServices = new WeakMap<Service, Places>()
+
+function placesOf(service: Service): Places {
+  const known = placesOfServices.get(service)
   if (known !== undefined) return known
-  const names = service.inject.flatMap((rule) => {
-    const { place } = preparedRule(rule)
-    return place.in === 'header' ? [place.name] : []
-  })
-  headersOfServices.set(service, names)
-  return names
+  const places = { headers: service.inject.flatMap(headersOf), readers: bodyReaders(service.inject) }
+  placesOfServices.set(service, places)
+  return places
+}
+
+/** Whether the body has to be here before it can be told which credential is meant. */
+function wantsBody(head: RequestHead, service: Service): boolean {
+  return placesOf(service).readers.some((reads) => reads(head))
 }
 
 /** A text with the mark but a wrong checksum is a placeholder that was cut or mistyped; anything else is taken for a key of the agent's own. */

@@ -1,5 +1,6 @@
 import { createPlaceholderWatch, placeholdersIn, type PlaceholderWatch } from '../core/placeholder-watch.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
+import { headersOf } from '../injectors/placement.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { RequestBody, UpstreamBody } from './body.ts'
 import type { Located, Unlisted } from './locate.ts'
@@ -41,6 +42,8 @@ export function createMisplaced(parts: {
   /** Whether it was written down. */
   function report(exchange: string, place: Located | Unlisted, where: string, text: string): boolean {
     const { caller, head } = place
+    // What belongs to the place of the credential is no stray, even if it is only taken out.
+    if (place.kind === 'service' && headersOf(place.rule).includes(where)) return false
     const owner = ownerOf(text)
     // Anybody can write down what only looks like one.
     if (owner === null) return false

@@ -33,10 +33,12 @@ function createHouse(
   const environments = createEnvironments({ records, now })
   const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
   const tokenKey = createSecretKey(randomBytes(32))
+  const signingKey = createSecretKey(randomBytes(32))
   const open = () =>
     createSessions({
       records,
       tokenKey,
+      signing: { key: signingKey, signsWith: (credentialId, field) => credentialId === 'aws' && field === 'secret' },
       randomBytes,
       now,
       newId,
@@ -109,6 +111,26 @@ test('the store and its journal hold neither token nor placeholder', async () =>
   const { session } = await login()
   const kept = JSON.stringify([records.log, [...records.all('session')]])
   for (const text of [session.token, ...session.placeholders.map(({ text }) => text)]) expect(kept).not.toContain(text)
+})
+
+test('a placeholder that is signed with can be made again, and only it, and only for its session', async () => {
+  const { sessions, records, login, open } = createHouse()
+  const [one, two] = [await login(), await login()]
+  const textOf = ({ session }: typeof one, field: string) =>
+    session.placeholders.find((placeholder) => placeholder.field === field)?.text
+  for (const { session } of [one, two]) {
+    const again = sessions.signingPlaceholder(session.id, 'aws', 'secret')
+    expect(again).toBe(textOf({ agentId: '', session }, 'secret'))
+    expect(sessions.signingPlaceholder(session.id, 'aws', 'id')).toBeNull()
+    expect(sessions.signingPlaceholder(session.id, 'openai', 'key')).toBeNull()
+    expect(sessions.signingPlaceholder(session.id, 'other', 'secret')).toBeNull()
+  }
+  expect(sessions.signingPlaceholder('nobody', 'aws', 'secret')).toBeNull()
+  expect(textOf(one, 'secret')).not.toBe(textOf(two, 'secret'))
+  // A server that has been started again has the same key, and so has another node.
+  expect(open().signingPlaceholder(one.session.id, 'aws', 'secret')).toBe(textOf(one, 'secret'))
+  const record = records.get('session', one.session.id)
+  expect(JSON.stringify(record)).not.toContain(textOf(one, 'secret'))
 })
 
 test('what nobody issued opens nothing, and never asks the store', async () => {

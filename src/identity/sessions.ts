@@ -5,6 +5,7 @@ import { looksLikePlaceholder, looksLikeSessionToken, makePlaceholder, makeSessi
 import type { PlaceholderShape } from '../core/placeholder.ts'
 import type { PlaceholderRecord, SessionBinding, SessionRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
+import { derivedText } from './derived-text.ts'
 import { randomTextFrom } from './random-text.ts'
 import { createSessionIndex } from './session-index.ts'
 import type { Caller, PlaceholderCaller, Refused, Timer } from './session-index.ts'
@@ -68,6 +69,8 @@ export interface Sessions {
   byToken(text: string): Caller | Refused
   /** null: it does not look like a placeholder at all. */
   byPlaceholder(text: string): PlaceholderCaller | Refused | null
+  /** The text of a placeholder that is signed with, made again; null where this session has no such one. It proves nothing by itself and must not be shown. */
+  signingPlaceholder(sessionId: string, credentialId: string, field: string): string | null
   /** The same question for a session that was proven before: may it still go on? */
   live(id: string): Caller | Refused
   get(id: string): SessionSummary | undefined
@@ -91,6 +94,8 @@ export interface SessionParts {
   readonly credentialsOf: (agentId: string) => readonly string[]
   readonly secretFieldsOf: (credentialId: string) => readonly string[]
   readonly shapeOf: (credentialId: string, field: string) => PlaceholderShape
+  /** Placeholders that are signed with and never sent: they are drawn from `key` (HMAC-SHA256), so that a signature can be checked without keeping them. */
+  readonly signing: { readonly key: KeyObject; readonly signsWith: (credentialId: string, field: string) => boolean }
   /** Whether the process that a session is bound to still runs. */
   readonly isAlive: (binding: SessionBinding) => boolean
   readonly timer?: Timer
@@ -137,13 +142,16 @@ export function createSessions(parts: SessionParts): Sessions {
 
   /** A short placeholder has so few random bits that two may be alike; the second is drawn again. */
   function drawPlaceholder(
+    sessionId: string,
     credentialId: string,
     field: string,
     taken: Set<string>,
   ): { text: string; record: PlaceholderRecord } {
     const shape = parts.shapeOf(credentialId, field)
+    const signed = parts.signing.signsWith(credentialId, field)
     for (let draw = 0; draw < maximumDraws; draw += 1) {
-      const { text, short } = makePlaceholder(shape, randomText)
+      const characters = signed ? derivedText(parts.signing.key, [sessionId, credentialId, field, draw]) : randomText
+      const { text, short } = makePlaceholder(shape, characters)
       const hash = hashOf(text)
       if (index.knowsPlaceholder(hash) || taken.has(hash)) continue
       taken.add(hash)
@@ -152,7 +160,7 @@ export function createSessions(parts: SessionParts): Sessions {
     throw new KeywardError('internal', 'No placeholder is free for this shape of key.')
   }
 
-  function drawPlaceholders(agentId: string): ReturnType<typeof drawPlaceholder>[] {
+  function drawPlaceholders(sessionId: string, agentId: string): ReturnType<typeof drawPlaceholder>[] {
     const wanted = parts
       .credentialsOf(agentId)
       .flatMap((credentialId) => parts.secretFieldsOf(credentialId).map((field) => ({ credentialId, field })))
@@ -163,7 +171,7 @@ export function createSessions(parts: SessionParts): Sessions {
       throw new KeywardError('overloaded', `There are at most ${maximumPlaceholders} placeholders.`)
     }
     const taken = new Set<string>()
-    return wanted.map(({ credentialId, field }) => drawPlaceholder(credentialId, field, taken))
+    return wanted.map(({ credentialId, field }) => drawPlaceholder(sessionId, credentialId, field, taken))
   }
 
   function egressFor(environment: string, wanted: 'open' | 'deny' | null): 'open' | 'deny' {
@@ -240,7 +248,7 @@ export function createSessions(parts: SessionParts): Sessions {
         const createdAt = now()
         const expiresAt = createdAt + ttlSeconds * 1000
         const token = makeSessionToken(randomText)
-        const drawn = drawPlaceholders(agentId)
+        const drawn = drawPlaceholders(id, agentId)
         const body: SessionRecord = {
           agentId,
           environment,
@@ -298,6 +306,19 @@ export function createSessions(parts: SessionParts): Sessions {
         hashes.set(text, hash)
       }
       return index.byPlaceholderHash(hash)
+    },
+
+    signingPlaceholder(sessionId, credentialId, field) {
+      const placeholders = records.get('session', sessionId)?.placeholders ?? []
+      const known = placeholders.find((one) => one.credentialId === credentialId && one.field === field)
+      if (known === undefined || !parts.signing.signsWith(credentialId, field)) return null
+      const shape = parts.shapeOf(credentialId, field)
+      for (let draw = 0; draw < maximumDraws; draw += 1) {
+        const { text } = makePlaceholder(shape, derivedText(parts.signing.key, [sessionId, credentialId, field, draw]))
+        if (hashOf(text) === known.hash) return text
+      }
+      // The service or the shape of its keys was changed since: the session holds another text than would be made now.
+      return null
     },
 
     live: (id) => index.byId(id),

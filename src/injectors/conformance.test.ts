@@ -4,12 +4,13 @@ import { expect, test } from 'vitest'
 import { z } from 'zod'
 import { KeywardError } from '../core/errors.ts'
 import type { RandomText } from '../core/placeholder.ts'
+import { body } from './body.ts'
 import { checkInjector } from './conformance.ts'
-import { headerFieldValue } from './field-value.ts'
+import { fieldValue, headerFieldValue } from './field-value.ts'
 import { soleHeader, withHeader } from './header-place.ts'
 import { injectors } from './index.ts'
-import { defineInjector } from './injector.ts'
-import type { Injector } from './injector.ts'
+import { defineBodyInjector, defineInjector } from './injector.ts'
+import type { BodyInjector, Injector, WholeRequest } from './injector.ts'
 
 const random: RandomText = (length, alphabet) =>
   Array.from({ length }, () => alphabet.charAt(randomInt(alphabet.length))).join('')
@@ -24,7 +25,19 @@ test.each(injectors.map((injector) => [injector.kind, injector] as const))(
 test('the list is in alphabetical order and has every file', () => {
   const kinds = injectors.map((injector) => injector.kind)
   expect(kinds).toEqual(kinds.toSorted())
-  const parts = ['conformance', 'field-value', 'header-place', 'index', 'injector', 'placement', 'template']
+  const parts = [
+    'conformance',
+    'conformance-body',
+    'conformance-proof',
+    'field-value',
+    'form-place',
+    'header-place',
+    'index',
+    'injector',
+    'placement',
+    'signature-v4',
+    'template',
+  ]
   const files = readdirSync(new URL('.', import.meta.url)).filter((file) => !file.endsWith('.test.ts'))
   expect(files.toSorted()).toEqual([...kinds, ...parts].map((name) => `${name}.ts`).toSorted())
 })
@@ -143,7 +156,7 @@ const brokenInjectors: Record<string, [complaint: RegExp, injector: Injector<{ f
     },
   ],
   'counts its calls on the wire': [
-    /different heads/,
+    /different requests/,
     {
       ...sound,
       inject(head, options, fields) {
@@ -183,3 +196,141 @@ test('the suite fails an injector that changes the head it was given', () => {
   // The heads are frozen, so the attempt itself is the failure.
   expect(checkInjector(careless, random).join('\n')).toMatch(/TypeError/)
 })
+
+const wire = (request: WholeRequest): string => Buffer.from(request.body ?? '').toString()
+
+/** A careful one for a single kind of body, to be broken below. */
+const soundBody: BodyInjector<{ field: string }> = {
+  kind: 'sound',
+  options: z.strictObject({ field: z.string().default('key') }),
+  place: () => ({ in: 'body' }),
+  fields: ({ field }) => [field],
+  readsBody: ({ headers }) => headers.some(([name, value]) => name === 'content-encoding' || value.includes('/json')),
+  find: (request, { field }) => body.prepare({ pointer: '/key', field }).find(request),
+  inject: (request, { field }, fields) => body.prepare({ pointer: '/key', field }).inject(request, fields),
+  derived: ({ field }, fields) => body.prepare({ pointer: '/key', field }).derived(fields),
+  describe: () => 'body /key',
+  blank: () => ({ contentType: 'application/json', body: '{ "a": [1, {}], "key": "" }' }),
+  samples: [{}],
+}
+
+const brokenBodyInjectors: Record<string, [complaint: RegExp, injector: BodyInjector<{ field: string }>]> = {
+  'writes the body anew': [
+    /more of the body than its place/,
+    {
+      ...soundBody,
+      inject(request, options, fields) {
+        const after = soundBody.inject(request, options, fields)
+        return { ...after, body: Buffer.from(JSON.stringify(JSON.parse(wire(after)))) }
+      },
+    },
+  ],
+  'adds a member where there is none': [
+    /injects into/,
+    {
+      ...soundBody,
+      inject(request, options, fields) {
+        const { key, ...rest } = JSON.parse(wire(request) || '{}')
+        if (key !== undefined) return soundBody.inject(request, options, fields)
+        return { ...request, body: Buffer.from(JSON.stringify({ ...rest, key: fields[options.field] })) }
+      },
+    },
+  ],
+  'takes the last of two members': [
+    /filled twice/,
+    {
+      ...soundBody,
+      find(request, { field }) {
+        try {
+          return soundBody.find(request, { field })
+        } catch (error) {
+          if (!(error instanceof KeywardError) || error.code !== 'placeholder_ambiguous') throw error
+          return { field, text: String(JSON.parse(wire(request)).key) }
+        }
+      },
+    },
+  ],
+  'finds what is written without escapes only': [
+    /does not find what is written as/,
+    {
+      ...soundBody,
+      find(request, options) {
+        const found = soundBody.find(request, options)
+        return found === null || wire(request).includes(found.text) ? found : null
+      },
+    },
+  ],
+  'reads a compressed body as it is': [
+    /takes a body with a content coding/,
+    {
+      ...soundBody,
+      find: ({ head, body: bytes }, options) =>
+        soundBody.find(
+          { head: { ...head, headers: head.headers.filter(([name]) => name !== 'content-encoding') }, body: bytes },
+          options,
+        ),
+    },
+  ],
+  'reads bytes that are no UTF-8': [
+    /takes a body with bytes that are not UTF-8/,
+    {
+      ...soundBody,
+      find: ({ head, body: bytes }, options) =>
+        soundBody.find(
+          {
+            head,
+            body: Buffer.from(
+              Buffer.from(bytes ?? [])
+                .toString()
+                .replace(/\ufffd$/, ''),
+            ),
+          },
+          options,
+        ),
+    },
+  ],
+  'does not escape what JSON escapes': [
+    /escapesWhatItWrites|does not escape/,
+    {
+      ...soundBody,
+      inject: (request, { field }, fields) => ({
+        ...request,
+        body: Buffer.from(wire(request).replace(/"key": "[^"]*"/, `"key": "${fieldValue(fields, field)}"`)),
+      }),
+    },
+  ],
+  'leaves what stood there': [
+    /leaves what stood there|injecting twice/,
+    {
+      ...soundBody,
+      inject(request, options, fields) {
+        const old = soundBody.find(request, options)?.text ?? ''
+        const after = soundBody.inject(request, options, fields)
+        return { ...after, body: Buffer.from(wire(after).replace('"key"', `"was": "${old}", "key"`)) }
+      },
+    },
+  ],
+  'never asks for the body': [/does not ask for the body/, { ...soundBody, readsBody: () => false }],
+  'asks for every body': [/asks for a body in which/, { ...soundBody, readsBody: () => true }],
+  'puts the key into a header as well': [
+    /changes more than its place/,
+    {
+      ...soundBody,
+      inject(request, options, fields) {
+        const after = soundBody.inject(request, options, fields)
+        return { ...after, head: withHeader(after.head, 'x-debug', fields[options.field] ?? '') }
+      },
+    },
+  ],
+}
+
+test('a sound injector into bodies passes', () => {
+  expect(checkInjector(defineBodyInjector(soundBody), random)).toEqual([])
+})
+
+test.each(Object.entries(brokenBodyInjectors))(
+  'the suite fails an injector into bodies that %s',
+  (_name, [complaint, injector]) => {
+    expect(checkInjector(defineBodyInjector(injector), random).join('\n')).toMatch(complaint)
+  },
+)

@@ -2,8 +2,10 @@ import { KeywardError } from '../core/errors.ts'
 import type { RandomText } from '../core/placeholder.ts'
 import { pathOf } from '../core/request.ts'
 import type { HeaderPair, RequestHead } from '../core/request.ts'
+import { bodyChecks, escapedBodies, occurrences, textOf, twice } from './conformance-body.ts'
+import { proofChecks } from './conformance-proof.ts'
 import { sameHeader } from './header-place.ts'
-import type { FieldValues, Place, PreparedInjector, RegisteredInjector } from './injector.ts'
+import type { FieldValues, Place, PreparedInjector, RegisteredInjector, WholeRequest } from './injector.ts'
 
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789'
 const secretLength = 32
@@ -19,7 +21,7 @@ export function checkInjector(injector: RegisteredInjector, random: RandomText):
     broken.push('it accepts an option that it does not know')
   for (const sample of injector.samples) {
     const prepared = injector.prepare(sample)
-    for (const check of checks) {
+    for (const check of checksOf(prepared)) {
       const fields = Object.fromEntries(prepared.fields.map((name) => [name, random(secretLength, alphabet)]))
       const complaint = complaintOf(check, prepared, fields, random(secretLength, alphabet))
       if (complaint !== null) broken.push(`${prepared.describe()}: ${complaint}`)
@@ -28,7 +30,13 @@ export function checkInjector(injector: RegisteredInjector, random: RandomText):
   return broken
 }
 
-type Check = (injector: PreparedInjector, fields: FieldValues, old: string) => string | null
+export type Check = (injector: PreparedInjector, fields: FieldValues, old: string) => string | null
+
+/** What is signed has no empty place, so that it is tried in its own way. */
+function checksOf({ proof, blank }: PreparedInjector): readonly Check[] {
+  if (proof !== null) return proofChecks
+  return blank === null ? checks : [...checks, ...bodyChecks]
+}
 
 function complaintOf(check: Check, ...input: Parameters<Check>): string | null {
   try {
@@ -43,47 +51,49 @@ const checks: readonly Check[] = [
     return injector.fields.length === 0 ? 'it reads no field' : null
   },
   function touchesOnlyItsPlace(injector, fields) {
-    for (const head of heads()) {
-      const after = injector.inject(head, fields)
-      if (JSON.stringify(remainder(after, injector.place)) !== JSON.stringify(remainder(head, injector.place))) {
+    for (const request of requests(injector)) {
+      const after = injector.inject(request, fields)
+      if (JSON.stringify(remainder(after, injector.place)) !== JSON.stringify(remainder(request, injector.place))) {
         return 'it changes more than its place'
       }
-      if (injector.place.in === 'path' && !pathOf(after.target).endsWith(pathOf(head.target)))
+      if (!Object.values(fields).some((value) => textOf(after).replace(value, '') === textOf(request)))
+        return 'it changes more of the body than its place'
+      if (injector.place.in === 'path' && !pathOf(after.head.target).endsWith(pathOf(request.head.target)))
         return 'it changes more than the start of the path'
     }
     return null
   },
   function writesExactlyOnce(injector, fields) {
-    for (const head of heads()) {
-      const after = injector.inject(head, fields)
+    for (const request of requests(injector)) {
+      const after = injector.inject(request, fields)
       for (const [name, value] of Object.entries(fields)) {
-        if (sightings(after, value) !== 1) return `the field ${name} does not stand in the head exactly once`
+        if (sightings(after, value) !== 1) return `the field ${name} does not stand in the request exactly once`
       }
       if (occupants(after, injector.place).length !== 1) return 'its place is not filled exactly once'
     }
     return null
   },
   function changesNothingGiven(injector, fields) {
-    for (const head of heads()) {
-      const before = JSON.stringify(head)
-      injector.inject(head, fields)
-      injector.find(head)
-      if (JSON.stringify(head) !== before) return 'it changes the head that it was given'
+    for (const request of requests(injector)) {
+      const before = JSON.stringify(request)
+      injector.inject(request, fields)
+      injector.find(request)
+      if (JSON.stringify(request) !== before) return 'it changes the request that it was given'
     }
     return null
   },
   function isDeterministic(injector, fields) {
-    for (const head of heads()) {
-      const [first, second] = [injector.inject(head, fields), injector.inject(head, fields)]
-      if (JSON.stringify(first) !== JSON.stringify(second)) return 'the same input gives different heads'
+    for (const request of requests(injector)) {
+      const [first, second] = [injector.inject(request, fields), injector.inject(request, fields)]
+      if (JSON.stringify(first) !== JSON.stringify(second)) return 'the same input gives different requests'
       if (JSON.stringify(injector.inject(first, fields)) !== JSON.stringify(first))
         return 'injecting twice is not the same as once'
     }
     return null
   },
   function removesWhatStoodThere(injector, fields, old) {
-    for (const head of heads()) {
-      for (const [spelling, occupied] of occupy(injector, head, fields, old)) {
+    for (const request of requests(injector)) {
+      for (const [spelling, occupied] of occupy(injector, request, fields, old)) {
         if (sightings(injector.inject(occupied, fields), old) > 0)
           return `it leaves what stood there, spelled as ${spelling}`
       }
@@ -110,9 +120,9 @@ const checks: readonly Check[] = [
     return null
   },
   function findsWhatItWrote(injector, fields) {
-    for (const head of heads()) {
-      if (injector.find(head) !== null) return 'it finds something where nothing is'
-      const found = injector.find(injector.inject(head, fields))
+    for (const request of requests(injector)) {
+      if (injector.find(request) !== null) return 'it finds something where nothing is'
+      const found = injector.find(injector.inject(request, fields))
       if (found === null) return 'it does not find what it wrote'
       if (found.text !== fields[found.field]) return 'it finds something else than it wrote'
     }
@@ -120,10 +130,9 @@ const checks: readonly Check[] = [
   },
   function refusesAPlaceFilledTwice(injector, fields) {
     if (injector.place.in === 'path') return null
-    const head = injector.inject(plainHead, fields)
-    const twice = fillTwice(head, injector.place)
+    const filled = injector.inject(plainRequest(injector), fields)
     try {
-      injector.find(twice)
+      injector.find(fillTwice(filled, injector.place))
     } catch (error) {
       if (!(error instanceof KeywardError) || error.code !== 'placeholder_ambiguous')
         return 'it refuses a place filled twice with another error'
@@ -132,7 +141,7 @@ const checks: readonly Check[] = [
     return 'it does not refuse a place filled twice'
   },
   function describesWithoutSecrets(injector, fields) {
-    injector.inject(plainHead, fields)
+    injector.inject(plainRequest(injector), fields)
     const text = injector.describe()
     if (text === '') return 'it does not describe itself'
     return Object.values(fields).some((value) => text.includes(value)) ? 'its description shows the value' : null
@@ -140,7 +149,7 @@ const checks: readonly Check[] = [
   function namesDerivedTexts(injector, fields) {
     const awkward = Object.fromEntries(Object.keys(fields).map((name) => [name, `${fields[name]}/+ &%~`]))
     for (const values of [fields, awkward]) {
-      const after = attempt(() => injector.inject(plainHead, values))
+      const after = attempt(() => injector.inject(plainRequest(injector), values))
       if (after === null) continue
       const known = [...Object.values(values), ...injector.derived(values)]
       const [written] = occupants(after, injector.place)
@@ -175,6 +184,20 @@ function heads(): RequestHead[] {
   ]
 }
 
+/** The same for this injector: with a body that has its place, where it reads bodies. */
+function requests({ blank }: PreparedInjector): WholeRequest[] {
+  return heads().map((head) => {
+    if (blank === null) return Object.freeze({ head, body: null })
+    const headers: HeaderPair[] = head.headers.filter(([name]) => name !== 'content-type')
+    headers.push(['content-type', blank.contentType])
+    return Object.freeze({ head: freeze({ ...head, headers }), body: Buffer.from(blank.body) })
+  })
+}
+
+function plainRequest(injector: PreparedInjector): WholeRequest {
+  return requests(injector)[0] ?? { head: plainHead, body: null }
+}
+
 function freeze(head: RequestHead): RequestHead {
   for (const pair of head.headers) Object.freeze(pair)
   Object.freeze(head.headers)
@@ -182,7 +205,7 @@ function freeze(head: RequestHead): RequestHead {
 }
 
 /** The head without the place, as something to compare. */
-function remainder(head: RequestHead, place: Place): unknown {
+function remainder({ head }: WholeRequest, place: Place): unknown {
   const headers = place.in === 'header' ? head.headers.filter(([name]) => !sameHeader(name, place.name)) : head.headers
   const [path = '', query = ''] = splitOnce(head.target)
   const parameters = query === '' ? [] : query.split('&')
@@ -198,25 +221,31 @@ function remainder(head: RequestHead, place: Place): unknown {
   ]
 }
 
-/** The texts in the place. A path is one text. */
-function occupants(head: RequestHead, place: Place): string[] {
+/** The texts in the place. A path is one text, and so is a body. */
+function occupants(request: WholeRequest, place: Place): string[] {
+  const { head } = request
+  if (place.in === 'body') return [textOf(request)]
   if (place.in === 'header')
     return head.headers.filter(([name]) => sameHeader(name, place.name)).map(([, value]) => value)
   const [path = '', query = ''] = splitOnce(head.target)
   return place.in === 'path' ? [path] : query.split('&').filter((parameter) => isNamed(parameter, place.name))
 }
 
-/** Heads in which the place already holds `old`, with the name of the spelling. */
+/** Requests in which the place already holds `old`, with the name of the spelling. */
 function occupy(
   injector: PreparedInjector,
-  head: RequestHead,
+  request: WholeRequest,
   fields: FieldValues,
   old: string,
-): [string, RequestHead][] {
+): [string, WholeRequest][] {
   const place = injector.place
-  if (place.in === 'path') {
-    return [['the template', injector.inject(head, Object.fromEntries(Object.keys(fields).map((name) => [name, old])))]]
+  if (place.in === 'path' || place.in === 'body') {
+    const filled = injector.inject(request, Object.fromEntries(Object.keys(fields).map((name) => [name, old])))
+    const ways: [string, WholeRequest][] = [['the injector writes it', filled]]
+    return place.in === 'path' ? ways : [...ways, ...escapedBodies(filled, old)]
   }
+  const { head } = request
+  const of = (changed: RequestHead): WholeRequest => ({ ...request, head: freeze(changed) })
   if (place.in === 'header') {
     const values = [old, `Bearer ${old}`, `Basic ${Buffer.from(`${old}:${old}`).toString('base64')}`, `token ${old}`]
     const names = [
@@ -226,9 +255,9 @@ function occupy(
       place.name.replaceAll('-', '_'),
     ]
     return names.flatMap((name) =>
-      values.map((value): [string, RequestHead] => {
+      values.map((value): [string, WholeRequest] => {
         const pairs: HeaderPair[] = [[name, value], ...head.headers, [place.name, value], [name, `Bearer ${old}`]]
-        return [name, freeze({ ...head, headers: pairs })]
+        return [name, of({ ...head, headers: pairs })]
       }),
     )
   }
@@ -240,21 +269,25 @@ function occupy(
   const join = head.target.includes('?') ? '&' : '?'
   return names.map((name) => [
     name,
-    freeze({ ...head, target: `${head.target}${join}${place.name}=${old}&z=1&${name}=${old}` }),
+    of({ ...head, target: `${head.target}${join}${place.name}=${old}&z=1&${name}=${old}` }),
   ])
 }
 
-function fillTwice(head: RequestHead, place: Exclude<Place, { in: 'path' }>): RequestHead {
-  if (place.in === 'query') return freeze({ ...head, target: `${head.target}&${occupants(head, place)[0] ?? ''}` })
-  const again: HeaderPair[] = occupants(head, place).map((value) => [place.name, value])
-  return freeze({ ...head, headers: [...head.headers, ...again] })
+function fillTwice(request: WholeRequest, place: Exclude<Place, { in: 'path' }>): WholeRequest {
+  if (place.in === 'body') return twice(request)
+  const { head } = request
+  const there = occupants(request, place)
+  if (place.in === 'query') return { ...request, head: freeze({ ...head, target: `${head.target}&${there[0] ?? ''}` }) }
+  const again: HeaderPair[] = there.map((value) => [place.name, value])
+  return { ...request, head: freeze({ ...head, headers: [...head.headers, ...again] }) }
 }
 
-/** How often the value stands in the head: as it is, percent-decoded, or inside base64. */
-function sightings(head: RequestHead, value: string): number {
+/** How often the value stands in the request: as it is, with percent or JSON escapes undone, or inside base64. */
+function sightings(request: WholeRequest, value: string): number {
   let count = 0
-  for (const part of [head.target, ...head.headers.flat()]) {
-    const plain = occurrences(part, value) || occurrences(percentDecoded(part), value)
+  for (const part of [request.head.target, ...request.head.headers.flat(), textOf(request)]) {
+    const plain =
+      occurrences(part, value) || occurrences(percentDecoded(part), value) || occurrences(jsonDecoded(part), value)
     const encoded = part.split(/[^A-Za-z0-9+/=_-]+/).map((token) => Buffer.from(token, 'base64').toString('latin1'))
     count += plain || encoded.reduce((sum, text) => sum + occurrences(text, value), 0)
   }
@@ -263,7 +296,7 @@ function sightings(head: RequestHead, value: string): number {
 
 function refusal(injector: PreparedInjector, fields: FieldValues, code: string): string | null {
   try {
-    injector.inject(plainHead, fields)
+    injector.inject(plainRequest(injector), fields)
   } catch (error) {
     if (!(error instanceof KeywardError) || error.code !== code) return `it does not throw ${code}`
     return shows(error, fields) ? 'its error shows the value' : null
@@ -305,6 +338,6 @@ function percentDecoded(text: string): string {
   return attempt(() => decodeURIComponent(text)) ?? text
 }
 
-function occurrences(text: string, value: string): number {
-  return text.split(value).length - 1
+function jsonDecoded(text: string): string {
+  return text.replaceAll(/\\u([0-9a-f]{4})/gi, (_, digits: string) => String.fromCharCode(parseInt(digits, 16)))
 }

@@ -8,6 +8,8 @@ function head(headers: HeaderPair[], target = '/v1/x'): RequestHead {
   return { method: 'GET', scheme: 'https', host: 'api.example.com', port: 443, target, headers }
 }
 
+const whole = (request: RequestHead) => ({ head: request, body: null })
+
 function basicValue(user: string, password: string): string {
   return `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`
 }
@@ -91,20 +93,20 @@ test.each([
 
 test('the credential replaces the placeholder in its place', () => {
   const rule = google.inject[1] ?? { kind: '' }
-  expect(injectCredential(head([], `/v1?a=1&key=${placeholder('a')}&b=2`), rule, { key }).target).toBe(
+  expect(injectCredential(whole(head([], `/v1?a=1&key=${placeholder('a')}&b=2`)), rule, { key }).head.target).toBe(
     `/v1?a=1&key=${key}&b=2`,
   )
   const path = { kind: 'path', template: '/bot{token}' }
-  expect(injectCredential(head([], `/bot${placeholder('a')}/getMe?x=1`), path, { token: `1:${key}` }).target).toBe(
-    `/bot1:${key}/getMe?x=1`,
-  )
-  expect(injectCredential(head([], '/getMe'), path, { token: key }).target).toBe(`/bot${key}/getMe`)
+  expect(
+    injectCredential(whole(head([], `/bot${placeholder('a')}/getMe?x=1`)), path, { token: `1:${key}` }).head.target,
+  ).toBe(`/bot1:${key}/getMe?x=1`)
+  expect(injectCredential(whole(head([], '/getMe')), path, { token: key }).head.target).toBe(`/bot${key}/getMe`)
   expect(
     injectCredential(
-      head([['Authorization', 'Bearer old']]),
+      whole(head([['Authorization', 'Bearer old']])),
       { kind: 'basic', userField: 'key', password: '' },
       { key },
-    ).headers,
+    ).head.headers,
   ).toEqual([['authorization', basicValue(key, '')]])
 })
 

@@ -3,7 +3,7 @@ import { KeywardError } from '../core/errors.ts'
 import type { RequestHead } from '../core/request.ts'
 import { soleHeader } from './header-place.ts'
 import { injectors } from './index.ts'
-import type { FieldValues, Found, PreparedInjector, RegisteredInjector } from './injector.ts'
+import type { FieldValues, Found, PreparedInjector, RegisteredInjector, WholeRequest } from './injector.ts'
 
 /** `kind` names an injector; the other members are that injector's options. The rule of a service, as far as placing it goes. */
 export interface PlacementRule {
@@ -53,15 +53,18 @@ const EMPTY_CREDENTIAL = /^(?:bearer|basic|token)?\s*$/i
  * the text, which the caller looks up. Null when every place of the service is empty. Throws
  * KeywardError `placeholder_ambiguous` when more than one place is filled, and `placeholder_required`
  * when a header that the service reads credentials from holds something in a form of its own: it would
- * either go out beside the injected credential or be replaced without a word.
+ * either go out beside the injected credential or be replaced without a word. Also `body_not_injectable`: see
+ * `BodyInjector`. The body is needed where `bodyReaders` says so.
  */
 export function findPlaceholder<Rule extends PlacementRule>(
   head: RequestHead,
   service: { readonly inject: readonly Rule[] },
+  body: Uint8Array | null = null,
 ): FoundPlaceholder<Rule> | null {
+  const request: WholeRequest = { head, body }
   let only: FoundPlaceholder<Rule> | null = null
   for (const rule of service.inject) {
-    const found = preparedRule(rule).find(head)
+    const found = preparedRule(rule).find(request)
     if (found === null) continue
     if (only !== null) {
       throw new KeywardError(
@@ -87,9 +90,28 @@ function refuseUnread(head: RequestHead, rules: readonly PlacementRule[], read: 
   }
 }
 
-/** The head with the credential in the rule's place, and nowhere else. Throws `field_missing` or `secret_not_injectable`. */
-export function injectCredential(head: RequestHead, rule: PlacementRule, fields: FieldValues): RequestHead {
-  return preparedRule(rule).inject(head, fields)
+/** The rules of a service that read bodies; mostly none. */
+export function bodyReaders(rules: readonly PlacementRule[]): readonly ((head: RequestHead) => boolean)[] {
+  return rules.map((rule) => preparedRule(rule).readsBody).filter((reads) => reads !== null)
+}
+
+/** Lower-case names of the headers that this rule reads, writes or takes out. */
+export function headersOf(rule: PlacementRule): readonly string[] {
+  const { place } = preparedRule(rule)
+  return place.in === 'header' ? [place.name, ...(place.beside ?? [])] : []
+}
+
+/** Fields whose placeholders callers of a service sign with. */
+export function signingFields(rules: readonly PlacementRule[]): readonly string[] {
+  return rules.flatMap((rule) => preparedRule(rule).proof?.fields ?? [])
+}
+
+/**
+ * The request with the credential in the rule's place, and nowhere else. Throws `field_missing`,
+ * `secret_not_injectable` or `body_not_injectable`.
+ */
+export function injectCredential(request: WholeRequest, rule: PlacementRule, fields: FieldValues): WholeRequest {
+  return preparedRule(rule).inject(request, fields)
 }
 
 /** Texts other than the plain field values that this rule puts on the wire: the scrubber looks for these too. */

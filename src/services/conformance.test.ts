@@ -56,7 +56,8 @@ test.each(rows)('each place of %s is found again, and no two of its rules claim 
     const fields = Object.fromEntries(
       preparedRule(rule).fields.map((field) => [field, randomBytes(16).toString('hex')]),
     )
-    expect(findPlaceholder(injectCredential(head, rule, fields), service)?.rule).toBe(rule)
+    const filled = injectCredential({ head, body: null }, rule, fields)
+    expect(findPlaceholder(filled.head, service, filled.body)?.rule).toBe(rule)
   }
 })
 

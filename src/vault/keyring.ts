@@ -22,7 +22,7 @@ export interface Keyring {
   readonly sealTerm: string
   /** Every seal term, retired ones included, by id. */
   readonly seal: ReadonlyMap<string, SealingKey>
-  readonly mac: { readonly token: KeyObject; readonly fingerprint: KeyObject }
+  readonly mac: { readonly token: KeyObject; readonly placeholder: KeyObject; readonly fingerprint: KeyObject }
   readonly journal: { readonly privateKey: KeyObject; readonly publicKey: KeyObject }
   readonly ca: KeyObject
 }
@@ -104,6 +104,7 @@ export function openKeyring(master: KeyObject, storeId: string, terms: ReadonlyM
     seal: seals,
     mac: {
       token: deriveKey(take('token').key, 'mac/token'),
+      placeholder: deriveKey(take('token').key, 'mac/placeholder'),
       fingerprint: deriveKey(take('fingerprint').key, 'mac/fingerprint'),
     },
     journal: { privateKey: journal, publicKey: createPublicKey(journal) },

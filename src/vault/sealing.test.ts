@@ -100,6 +100,7 @@ test('keys derived for different uses differ, from bytes and from a KeyObject al
   const uses = [
     'rows',
     'mac/token',
+    'mac/placeholder',
     'mac/fingerprint',
     ...purposes.flatMap((purpose) => [`${purpose}/encrypt`, `${purpose}/commit`]),
   ]

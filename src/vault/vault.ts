@@ -36,7 +36,7 @@ type Place = Omit<VersionPlace, 'storeId'>
 /** The keys, and what is sealed by them. */
 export interface Vault {
   /** HMAC-SHA256 keys. */
-  macKey(purpose: 'token' | 'fingerprint'): KeyObject
+  macKey(purpose: keyof Keyring['mac']): KeyObject
   /** Ed25519. */
   journalKey(): { privateKey: KeyObject; publicKey: KeyObject }
   /** P-256 private key. */

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, beforeEach, expect } from 'vitest'
-import { JUDGED_BODY_MAXIMUM_BYTES } from '../../src/gateway/meaning/whole-body.ts'
+import { BODY_FIRST_MAXIMUM_BYTES } from '../../src/gateway/whole-body.ts'
 import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts, type Front } from './attack.ts'
@@ -378,8 +378,8 @@ attack('P7', 'a mutation in a body that streams, or that is too long to be judge
   const expecting = front.protocol === 'h2' ? '' : 'Expect: 100-continue\r\n'
   expect(await streamed(front, graph, [...mutation])).toBe('operation_denied')
   expect(await streamed(front, graph, [mutation], expecting)).toBe('operation_denied')
-  const long = `{ viewer { id } } # ${'x'.repeat(JUDGED_BODY_MAXIMUM_BYTES)}`
-  expect(await streamed(front, graph, [graphql(long).slice(0, JUDGED_BODY_MAXIMUM_BYTES), 'xx'])).toBe(
+  const long = `{ viewer { id } } # ${'x'.repeat(BODY_FIRST_MAXIMUM_BYTES)}`
+  expect(await streamed(front, graph, [graphql(long).slice(0, BODY_FIRST_MAXIMUM_BYTES), 'xx'])).toBe(
     'request_too_large',
   )
   if (front.protocol === 'http/1.1') expect(await sent(front, graph, graphql(long))).toBe('request_too_large')

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import { attack, open, fronts } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { ask, outcomeOf } from './asking.ts'
 
 let stage: Stage
@@ -147,8 +147,3 @@ attack('P9', 'a header holds a placeholder as it is or none', fronts, async (fro
   const sent = upstream.received().subarray(before).toString('latin1')
   expect(sent.includes(placeholder)).toBe(false)
 })
-
-open(
-  'P9',
-  'a request that the client has signed with the placeholder (SigV4): no service that takes signatures is there yet; a placeholder with JSON escapes in a body: no injector has a place in a body yet, so that none is replaced there in any writing',
-)

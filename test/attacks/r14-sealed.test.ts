@@ -69,7 +69,11 @@ function asking(front: Front, service: Service, login: Login, one: { method: str
     ]),
   )
   const [host = ''] = hostsOf(service, fields)
-  const head = injectCredential({ ...one, scheme: 'https', host, port: 443, headers: [] }, rule, fields)
+  const { head } = injectCredential(
+    { head: { ...one, scheme: 'https', host, port: 443, headers: [] }, body: null },
+    rule,
+    fields,
+  )
   return {
     ...front,
     held: { id: service.id, host },

@@ -53,6 +53,7 @@ attack('V8', 'every key that is derived has a label of its own, and is another',
   expect([...uses].toSorted()).toEqual(
     [
       'mac/fingerprint',
+      'mac/placeholder',
       'mac/token',
       'rows',
       ...purposes.flatMap((one) => [`${one}/commit`, `${one}/encrypt`]),
@@ -69,8 +70,10 @@ attack('V8', 'a key of the keyring put into the place of another is refused', in
     termPurposes.map((purpose) => [purpose, makeTerm(master, purpose, { ...at, termId: purpose })] as const),
   )
   const ring = openKeyring(master, 'store', terms)
-  const used = [ring.mac.token, ring.mac.fingerprint, rowKey(master)].map((key) => key.export().toString('hex'))
-  expect(new Set([...used, master.export().toString('hex')]).size).toBe(4)
+  const used = [ring.mac.token, ring.mac.placeholder, ring.mac.fingerprint, rowKey(master)].map((key) =>
+    key.export().toString('hex'),
+  )
+  expect(new Set([...used, master.export().toString('hex')]).size).toBe(5)
   for (const one of termPurposes) {
     for (const other of termPurposes) {
       if (one === other) continue
@@ -96,9 +99,9 @@ attack(
       (record) => JSON.stringify(record).match(/[A-Za-z0-9_+/=-]{20,}/g) ?? [],
     )
     expect(kept.length).toBeGreaterThan(0)
-    const made = [vault.macKey('token'), vault.macKey('fingerprint')].map((key) =>
-      createHmac('sha256', key).update(token).digest('base64url'),
-    )
+    const made = (['token', 'placeholder', 'fingerprint'] as const)
+      .map((purpose) => vault.macKey(purpose))
+      .map((key) => createHmac('sha256', key).update(token).digest('base64url'))
     const before = scene.upstream.received().length
     for (const text of [...kept, ...made]) {
       const headers =

@@ -123,8 +123,23 @@ const onlyAt: Readonly<Record<string, readonly Front['door'][]>> = {
   loop_refused: ['absolute', 'tunnel'],
   cleartext_refused: ['absolute'],
   credential_ambiguous: ['absolute', 'tunnel'],
+  signature_missing: ['absolute', 'tunnel'],
   // To a service behind TLS the absolute form is cleartext, and refused as that.
   upstream_untrusted: ['base-url', 'tunnel'],
+}
+
+const signing = () =>
+  place({ inject: [{ kind: 'sigv4' }], fields: { accessKeyId: 'secret', secretAccessKey: 'secret' } })
+
+/** A signature of nobody, under a name of the agent's own. */
+function signedAt(
+  { own, held, login }: Awaited<ReturnType<typeof place>>,
+  ...more: (readonly [string, string])[]
+): Case {
+  const name = login.placeholder(held, 'accessKeyId')
+  const scope = '20200101/region/service/aws4_request'
+  const signature = `Credential=${name}/${scope}, SignedHeaders=host, Signature=${'0'.repeat(64)}`
+  return { ask: { ...own, headers: [['Authorization', `AWS4-HMAC-SHA256 ${signature}`], ...more] }, rejected: [name] }
 }
 
 /** How each error is met. */
@@ -156,6 +171,24 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
     const login = await scene.stage.login(where.held.id)
     return presenting({ ...where, own: { ...where.own, login } }, login.placeholder(other))
   },
+  body_not_injectable: async () => {
+    const { own } = await place({ inject: [{ kind: 'body', pointer: '/key' }] })
+    return {
+      ask: {
+        ...own,
+        headers: [
+          ['Content-Type', 'application/json'],
+          ['Content-Encoding', 'gzip'],
+        ],
+      },
+    }
+  },
+  signature_missing: async () => ({ ask: { ...(await signing()).own, headers: [] } }),
+  signature_invalid: async () => signedAt(await signing()),
+  signature_expired: async () => signedAt(await signing(), ['X-Amz-Date', '20200101T000000Z']),
+  signature_unsupported: async () => ({
+    ask: { ...(await signing()).own, headers: [['Authorization', `AWS ${madeUp()}:x`]] },
+  }),
   session_revoked: (front) => takenAway(front, ({ login }) => scene.stage.app.sessions.revoke(login.id, 'test')),
   session_suspended: (front) => takenAway(front, ({ login }) => scene.stage.app.sessions.suspend(login.id, 'test')),
   agent_suspended: (front) => takenAway(front, ({ held }) => scene.stage.app.agents.suspend(held.agentId, 'test')),

@@ -15,7 +15,7 @@ import { WEBSOCKET } from '../websocket/handshake.ts'
 import { callsOfRpcBody, rpcParametersFault } from './json-rpc.ts'
 import { parametersOf } from './parameters.ts'
 import { isFault, type Fault } from './tally.ts'
-import { bodyOf, type JudgedBodies } from './whole-body.ts'
+import type { WholeBodies } from '../whole-body.ts'
 
 /** Characters of the names of calls that the journal keeps. */
 export const RECORDED_CALLS_CHARACTERS = 1_024
@@ -27,15 +27,8 @@ export interface Meaning {
 }
 
 export interface MeaningPorts {
-  readonly judgedBodies: JudgedBodies
+  readonly wholeBodies: WholeBodies
   readonly needles: NeedleSource
-}
-
-/** A request with what its body asks for; `leave` once the body was sent. */
-interface ReadRequest {
-  readonly place: Located
-  readonly body: RequestBody
-  readonly leave: () => void
 }
 
 /**
@@ -47,11 +40,10 @@ export async function readMeaning(
   place: Located,
   body: RequestBody,
   ports: MeaningPorts,
-): Promise<ReadRequest | Refusal | 'gone'> {
+): Promise<Located | Refusal | 'gone'> {
   const { head, service } = place
   const language = languageAt(service, head)
-  const unread: ReadRequest = { place, body, leave: () => undefined }
-  if (language === null) return unread
+  if (language === null) return place
   if (arrival.upgrade === WEBSOCKET)
     return { refusal: 'upgrade_refused', detail: 'What is said in a WebSocket is not judged, and here it must be.' }
   const parameters = ownParameters(place)
@@ -59,20 +51,18 @@ export async function readMeaning(
   if (head.method !== 'POST') {
     if (body.length !== 0) return unreadable({ fault: 'Only a POST has a body here.' })
     const calls = await callsOfQuery(language, head.method, parameters)
-    if (calls === null) return unread
+    if (calls === null) return place
     if (isRefusal(calls)) return calls
-    return isFault(calls) ? unreadable(calls) : { ...unread, place: withCalls(place, calls, ports) }
+    return isFault(calls) ? unreadable(calls) : withCalls(place, calls, ports)
   }
   const beside = language === 'json-rpc' ? rpcParametersFault(parameters) : parameters.length === 0 ? null : aParameter
   if (beside !== null) return unreadable(beside)
   const written = formOf(head, language)
   if (isFault(written)) return unreadable(written)
-  const whole = await ports.judgedBodies.read(body, place.caller.sessionId)
+  const whole = place.body ?? (await ports.wholeBodies.read(body, place.caller.sessionId))
   if (whole === 'gone' || isRefusal(whole)) return whole
   const calls = language === 'json-rpc' ? callsOfRpcBody(whole.bytes) : await callsOfGraphql(whole.bytes, written.form)
-  if (!isFault(calls)) {
-    return { place: withCalls(place, calls, ports), body: bodyOf(whole.bytes), leave: whole.leave }
-  }
+  if (!isFault(calls)) return withCalls({ ...place, body: whole }, calls, ports)
   whole.leave()
   return unreadable(calls)
 }

@@ -49,7 +49,16 @@ function framing() {
 }
 
 function derivedKeys() {
-  const uses = ['rows', 'mac/token', 'mac/fingerprint', 'slot/encrypt', 'slot/commit', 'term/encrypt', 'term/commit']
+  const uses = [
+    'rows',
+    'mac/token',
+    'mac/placeholder',
+    'mac/fingerprint',
+    'slot/encrypt',
+    'slot/commit',
+    'term/encrypt',
+    'term/commit',
+  ]
   uses.push('data-key/encrypt', 'data-key/commit', 'field/encrypt', 'field/commit')
   // Shown as a hash: a derived key is a key too.
   const cases = uses.map((use) => ({

@@ -1,16 +1,19 @@
-import { WHOLE_REQUEST_MILLISECONDS, type RequestBody } from '../body.ts'
-import type { Refusal } from '../refusal.ts'
+import { WHOLE_REQUEST_MILLISECONDS, type RequestBody } from './body.ts'
+import type { Refusal } from './refusal.ts'
 
-/** A body that must be read before anything is decided may be as long as this. */
-export const JUDGED_BODY_MAXIMUM_BYTES = 1024 * 1024
+/** The longest body that is read before anything is decided: where it may hold the credential, or says what is done. */
+export const BODY_FIRST_MAXIMUM_BYTES = 1024 * 1024
 /** Of such bodies may be in memory at once, those of one session and all together. */
-export const JUDGED_SESSION_MAXIMUM_BYTES = 8 * 1024 * 1024
-export const JUDGED_TOTAL_MAXIMUM_BYTES = 64 * 1024 * 1024
+export const BODY_FIRST_SESSION_MAXIMUM_BYTES = 8 * 1024 * 1024
+export const BODY_FIRST_TOTAL_MAXIMUM_BYTES = 64 * 1024 * 1024
 
 /** Room for bodies that are read whole, shared by all sessions. */
-export interface JudgedBodies {
-  /** All of the body. `leave` gives the room back, once the body was sent. `gone`: the agent went away. */
-  read(body: RequestBody, sessionId: string): Promise<WholeBody | Refusal | 'gone'>
+export interface WholeBodies {
+  /**
+   * All of the body. `leave` gives the room back, once the body was sent. `gone`: the agent went away. Whose
+   * session it is may not be known yet (null); then it takes the room of all.
+   */
+  read(body: RequestBody, sessionId: string | null): Promise<WholeBody | Refusal | 'gone'>
 }
 
 export interface WholeBody {
@@ -18,23 +21,25 @@ export interface WholeBody {
   readonly leave: () => void
 }
 
-export function createJudgedBodies(): JudgedBodies {
+export function createWholeBodies(): WholeBodies {
   const ofSessions = new Map<string, number>()
   let total = 0
 
-  function add(sessionId: string, bytes: number): void {
+  function add(sessionId: string | null, bytes: number): void {
+    total += bytes
+    if (sessionId === null) return
     const sum = (ofSessions.get(sessionId) ?? 0) + bytes
     if (sum === 0) ofSessions.delete(sessionId)
     else ofSessions.set(sessionId, sum)
-    total += bytes
   }
 
-  const isFull = (sessionId: string): boolean =>
-    total > JUDGED_TOTAL_MAXIMUM_BYTES || (ofSessions.get(sessionId) ?? 0) > JUDGED_SESSION_MAXIMUM_BYTES
+  const isFull = (sessionId: string | null): boolean =>
+    total > BODY_FIRST_TOTAL_MAXIMUM_BYTES ||
+    (sessionId !== null && (ofSessions.get(sessionId) ?? 0) > BODY_FIRST_SESSION_MAXIMUM_BYTES)
 
   return {
     async read(body, sessionId) {
-      if (body.length !== null && body.length > JUDGED_BODY_MAXIMUM_BYTES) return tooLarge
+      if (body.length !== null && body.length > BODY_FIRST_MAXIMUM_BYTES) return tooLarge
       let taken = 0
       const leave = (): void => {
         add(sessionId, -taken)
@@ -54,7 +59,7 @@ export function createJudgedBodies(): JudgedBodies {
             if (isOver) return
             taken += piece.byteLength
             add(sessionId, piece.byteLength)
-            if (taken > JUDGED_BODY_MAXIMUM_BYTES) finish(tooLarge)
+            if (taken > BODY_FIRST_MAXIMUM_BYTES) finish(tooLarge)
             else if (isFull(sessionId)) finish({ refusal: 'overloaded', retryAfterSeconds: 1 })
             else pieces.push(piece)
           },
@@ -71,18 +76,5 @@ export function createJudgedBodies(): JudgedBodies {
 
 const tooLarge: Refusal = {
   refusal: 'request_too_large',
-  detail: `What a body does here is judged before it is sent; that is done up to ${JUDGED_BODY_MAXIMUM_BYTES} bytes.`,
-}
-
-/** The bytes as a body that can be read once more. */
-export function bodyOf(bytes: Uint8Array): RequestBody {
-  return {
-    length: bytes.byteLength,
-    read(sink) {
-      if (bytes.byteLength > 0) sink.data(bytes)
-      sink.end([])
-    },
-    pause: () => undefined,
-    resume: () => undefined,
-  }
+  detail: `Here a body is read before anything is decided; that is done up to ${BODY_FIRST_MAXIMUM_BYTES} bytes.`,
 }
