@@ -5,35 +5,31 @@ import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
 import type { Credentials, OpenVersion } from '../vault/credentials.ts'
 import type { Arrival } from './arrival.ts'
-import type { Dialler } from './dial.ts'
 import type { Holds, TakenHold } from './hold.ts'
 import { bodyWithoutMethod } from './body-method.ts'
 import { namesMethod } from './form-method.ts'
 import { SESSION_INFLIGHT_MAXIMUM } from './inflight.ts'
-import type { Misplaced } from './misplaced.ts'
 import type { Located, Unlisted } from './locate.ts'
 import { locateArrival, type ArrivalPorts } from './locate-arrival.ts'
 import { judgeCalls } from './meaning/judge.ts'
 import { readMeaning, type MeaningPorts } from './meaning/read.ts'
-import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
-import { factsOf, recordIntent, recordOutcome, recordRefusal, type RecordPorts } from './record.ts'
-import { relay, type RelayEnd } from './relay.ts'
+import { isRefusal, refusalFrom, sendRefusal, type Refusal } from './refusal.ts'
+import { refuse } from './refuse.ts'
+import { recordIntent, recordOutcome } from './record.ts'
+import { nothingSent, relay, type RelayEnd } from './relay.ts'
 import { gather, type Gathered, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
 import { WEBSOCKET, WEBSOCKET_METHOD } from './websocket/handshake.ts'
+import { passUnlisted, type UnlistedPorts } from './unlisted.ts'
 import { relayUpgrade } from './websocket/relay-upgrade.ts'
 import type { FrameSwap } from './websocket/swap.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
-export interface ExchangePorts extends ArrivalPorts, RecordPorts, MeaningPorts {
+export interface ExchangePorts extends ArrivalPorts, MeaningPorts, UnlistedPorts {
   readonly credentials: Credentials
-  readonly dialler: Dialler
-  readonly misplaced: Misplaced
   readonly holds: Holds
   /** Whether this node may still act on the policy that it knows. */
   readonly lease: { held(): boolean }
-  readonly egressOpen: (environment: string) => boolean
-  readonly newId: () => string
 }
 
 /**
@@ -187,8 +183,6 @@ function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
   return recordIntent(p.id, p.arrival, p.place, decided, p.ports)
 }
 
-const nothingSent = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 }
-
 async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): Promise<RelayEnd> {
   const { place, reply, ports } = p
   try {
@@ -322,79 +316,6 @@ function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
   if (credential.state === 'suspended') return { refusal: 'credential_suspended' }
   if (ports.services.get(place.service.id) !== place.service) return { refusal: 'service_changed' }
   return null
-}
-
-/** A host that no service guards: allowed in an open environment, without any credential, and recorded. */
-async function passUnlisted(
-  arrival: Arrival,
-  place: Unlisted,
-  body: RequestBody,
-  reply: Reply,
-  ports: ExchangePorts,
-  startedAt: number,
-): Promise<void> {
-  const refusal = unlistedRefusal(place, ports)
-  if (refusal !== null) return refuse(arrival, place, refusal, reply, ports)
-  const id = ports.newId()
-  try {
-    await ports.journal.append({ kind: 'egress', exchange: id, ...factsOf(arrival, place, ports) })
-  } catch (error) {
-    sendRefusal(reply, refusalFrom(error))
-    return
-  }
-  const { sessionId, agentId } = place.caller
-  // The journal took its time; until it is watched, nothing would end this request.
-  const live = ports.sessions.live(sessionId)
-  if (isRefusal(live)) {
-    sendRefusal(reply, live)
-    recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
-    return
-  }
-  ports.misplaced.inHead(id, place)
-  const common = {
-    head: place.head,
-    reply,
-    service: null,
-    dialler: ports.dialler,
-    protocol: arrival.protocol,
-    needles: null,
-    watch: (stop: (code: ErrorCode) => void) =>
-      ports.inflight.add({ sessionId, agentId, credentialId: null, reserved: true, end: stop }),
-  }
-  const end = await (arrival.upgrade === WEBSOCKET
-    ? relayUpgrade({
-        ...common,
-        asked: arrival.headers,
-        swap: null,
-        notice: ports.misplaced.watch(id, place, 'message'),
-        check: () => unlistedRefusal(place, ports)?.refusal ?? null,
-      })
-    : relay({ ...common, body: ports.misplaced.inBody(id, place, body.length === 0 ? null : body) }))
-  recordOutcome(id, place.caller, end, ports.now() - startedAt, ports)
-}
-
-/** Why a host without a service may not be reached by this caller, or null. */
-export function unlistedRefusal(
-  place: Pick<Unlisted, 'caller'> & { readonly head: { readonly host: string; readonly port: number } },
-  ports: ExchangePorts,
-): Refusal | null {
-  const { caller, head } = place
-  if (caller.egress !== 'open' || !ports.egressOpen(caller.environment)) return { refusal: 'host_not_listed' }
-  if (ports.guarded.isSibling(caller.environment, head.host)) return { refusal: 'host_sibling' }
-  if (head.port !== 80 && head.port !== 443) return { refusal: 'port_refused' }
-  return null
-}
-
-async function refuse(
-  arrival: Arrival,
-  place: Located | Unlisted | null,
-  refusal: Refusal,
-  reply: Reply,
-  ports: ExchangePorts,
-): Promise<void> {
-  const facts =
-    place === null ? { door: arrival.door, peer: arrival.peer, method: arrival.method } : factsOf(arrival, place, ports)
-  sendRefusal(reply, await recordRefusal(place === null ? refusal : refusedTo(place.caller, refusal), facts, ports))
 }
 
 function textOf(version: OpenVersion): FieldValues {

@@ -49,6 +49,9 @@ export interface RelayEnd {
   readonly messages?: { readonly up: number; readonly down: number; readonly swapped: number }
 }
 
+/** Of what ended before anything went out. */
+export const nothingSent = { status: null, bytesUp: 0, bytesDown: 0, scrubbed: 0 } as const
+
 /** Sends the request and brings the answer back, cleaned and at the reader's pace. Resolves when the exchange is over, whichever way. */
 export function relay(options: RelayOptions): Promise<RelayEnd> {
   return new Promise((done) => {
