@@ -57,6 +57,15 @@ function requestsOf(pattern: string): { method: string; target: string }[] {
   return methods.flatMap((method) => targets.map((target) => ({ method, target })))
 }
 
+const GRAPHQL = 'GRAPHQL '
+
+/** A document that does what such a pattern means, under another name. */
+function documentOf(pattern: string): string {
+  const [, kind = '', name = ''] = pattern.split(' ')
+  const field = name.replace('*', 'Whatever')
+  return kind === 'field' ? `query { viewer { plain: ${field} } }` : `${kind} { plain: ${field} { id } }`
+}
+
 /** The request with a placeholder in the first place of the service, as its SDK would send it. */
 function asking(front: Front, service: Service, login: Login, one: { method: string; target: string }): Ask {
   const [rule] = service.inject
@@ -87,7 +96,7 @@ function asking(front: Front, service: Service, login: Login, one: { method: str
 for (const service of withSeals)
   attack('R14', `every call that ${service.id} seals`, fronts, async (front) => {
     const before = scene.upstream.received().length
-    const seals = service.sealed ?? []
+    const seals = (service.sealed ?? []).filter((pattern) => !pattern.startsWith(GRAPHQL))
     expect(seals.length).toBeGreaterThan(0)
     await Promise.all(
       seals.map(async (pattern, turn) => {
@@ -108,6 +117,30 @@ for (const service of withSeals)
         const escaped = first.target.replace(/[a-z](?=[^/]*$)/, (letter) => `%${letter.charCodeAt(0).toString(16)}`)
         const answer = await scene.stage.request(asking(front, service, login, { ...first, target: escaped }))
         expect(['operation_sealed', 'path_not_canonical'], escaped).toContain(codeOf(answer))
+      }),
+    )
+    expect(scene.upstream.received().length, 'bytes that reached the service').toBe(before)
+  })
+
+const speaking = withSeals.filter(({ sealed = [] }) => sealed.some((pattern) => pattern.startsWith(GRAPHQL)))
+
+for (const service of speaking)
+  attack('R14', `every call of GraphQL that ${service.id} seals`, fronts, async (front) => {
+    const before = scene.upstream.received().length
+    const seals = (service.sealed ?? []).filter((pattern) => pattern.startsWith(GRAPHQL))
+    const paths = (service.speaks ?? []).map(({ path }) => path.replace('{format}', 'json'))
+    expect(paths.length).toBeGreaterThan(0)
+    await Promise.all(
+      seals.map(async (pattern, turn) => {
+        const login = await scene.stage.login('triage')
+        const target = paths[(turn + fronts.indexOf(front)) % paths.length] ?? ''
+        const ask = asking(front, service, login, { method: 'POST', target })
+        const answer = await scene.stage.request({
+          ...ask,
+          headers: [...(ask.headers ?? []), ['content-type', 'application/json']],
+          body: JSON.stringify({ query: documentOf(pattern) }),
+        })
+        expect(codeOf(answer), `${pattern} at ${target}`).toBe('operation_sealed')
       }),
     )
     expect(scene.upstream.received().length, 'bytes that reached the service').toBe(before)
