@@ -101,7 +101,7 @@ function faultOf(headers: string): Refusal | null {
   return CONTROL.test(headers.replaceAll('\r\n', '')) || ENCODED_NAME.test(headers) ? unreadable : null
 }
 
-// oxlint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/
 /** A name in pieces (RFC 2231 section 3) or in words of another encoding (RFC 2047): no client writes one so. */
 const ENCODED_NAME = /(?<![A-Za-z0-9-])name\s*(?:\*\s*\d|=\s*"?=\?)/i

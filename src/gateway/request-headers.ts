@@ -37,7 +37,7 @@ const OF_PARTS = new Set(['range', 'if-range', 'request-range'])
 const REFUSED_METHODS = new Set(['TRACE', 'TRACK', 'CONNECT'])
 
 const TOKEN = /^[!#$%&'*+.^_`|~0-9a-z-]+$/
-// oxlint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const CONTROL = /[\x00-\x08\x0a-\x1f\x7f]/
 
 /** What a name of a header means, worked out once for each. */

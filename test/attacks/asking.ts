@@ -1,15 +1,8 @@
 import { Socket } from 'node:net'
 import { connect as connectTls } from 'node:tls'
 import { expect } from 'vitest'
-import {
-  codeOf,
-  connectHead,
-  requestBytes,
-  type Ask,
-  type Held,
-  type Login,
-  type Stage,
-} from '../e2e/gateway/harness.ts'
+import { type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, requestBytes, type Ask, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { wireOf, type Answer, type Wire } from '../e2e/gateway/wire.ts'
 import { frame } from '../e2e/gateway/h2-wire.ts'
 import { fronts, type Front } from './attack.ts'

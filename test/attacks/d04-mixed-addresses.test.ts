@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf, connectHead, openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { ask, bearer, outcomeOf } from './asking.ts'
 import { openInternet, PUBLIC, SECOND_PUBLIC, type Internet } from './internet.ts'

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { openStage, proxyCredentials, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { proxyCredentials, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { ask, bare, outcomeOf, tunnelled } from './asking.ts'
 import { openInternet, type Internet } from './internet.ts'

@@ -1,6 +1,7 @@
 import { networkInterfaces } from 'node:os'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { connectHead, openStage, proxyCredentials, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { connectHead, proxyCredentials, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { parseService } from '../../src/services/definition.ts'
 import { attack, inside } from './attack.ts'

@@ -1,10 +1,11 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf, openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
 import { attack } from './attack.ts'
 import { bare, bearer, outcomeOf, textAbsolute, textForward, tunnelled } from './asking.ts'
-import { proxyCredentials } from '../e2e/gateway/harness.ts'
+import { proxyCredentials } from '../e2e/gateway/requests.ts'
 
 let stage: Stage
 let upstream: Upstream

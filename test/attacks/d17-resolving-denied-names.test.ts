@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { type Held, type Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { ask, bearer, outcomeOf, tunnelled } from './asking.ts'
 import { openInternet, PUBLIC, type Internet } from './internet.ts'

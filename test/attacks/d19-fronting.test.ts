@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { createAuthority } from '../fakes/authority.ts'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack } from './attack.ts'
 import { bearer, outcomeOf, rawRequest, secureInside, textFronts, textTunnel } from './asking.ts'

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openApp, type App, type AppOptions } from '../../src/app.ts'
 import { KeywardError } from '../../src/core/errors.ts'
+import { configIn } from '../e2e/gateway/harness.ts'
 
 const FOLDER = existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 
@@ -20,21 +21,15 @@ export interface Home {
 
 export function makeHome(): Home {
   const folder = mkdtempSync(join(FOLDER, 'keyward-attack-'))
-  const home = join(folder, 'home')
+  const config = configIn(folder)
+  const { home } = config
   const made: Home = {
     home,
     database: join(home, 'keyward.db'),
     journal: join(home, 'journal', 'test'),
     open: (options = {}) =>
       openApp({
-        config: {
-          home,
-          rootKeyFile: join(folder, 'root', 'key'),
-          passphraseFile: null,
-          gateway: { host: '127.0.0.1', port: 0 },
-          node: 'test',
-          strictJournal: false,
-        },
+        config,
         ephemeral: false,
         askPassphrase: null,
         onError: String,

@@ -1,16 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { afterAll, beforeAll, expect } from 'vitest'
-import {
-  codeOf,
-  connectHead,
-  openStage,
-  requestBytes,
-  requestFields,
-  type Held,
-  type Login,
-  type LoginOptions,
-  type Stage,
-} from '../e2e/gateway/harness.ts'
+import { openStage, type LoginOptions, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, requestBytes, requestFields, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, type Front } from './attack.ts'

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf, openStage, proxyCredentials, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, proxyCredentials, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { boundTo, endRelay, startRelay, type RelayProcess } from './relay-process.ts'

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { proxyCredentials } from '../e2e/gateway/harness.ts'
+import { proxyCredentials } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 

@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { codeOf, madeUp } from '../e2e/gateway/harness.ts'
+import { madeUp } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 

@@ -1,6 +1,7 @@
 import { expect, vi } from 'vitest'
 import { startUpstream, always } from '../e2e/gateway/upstream.ts'
-import { connectHead, madeUp, requestBytes } from '../e2e/gateway/harness.ts'
+import { madeUp } from '../e2e/gateway/harness.ts'
+import { connectHead, requestBytes } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 

@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { inputs } from '../../src/api/schema.ts'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts, open } from './attack.ts'
 import { usePlaces } from './place.ts'
 

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts, open } from './attack.ts'
 import { usePlaces } from './place.ts'
 

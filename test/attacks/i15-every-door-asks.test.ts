@@ -1,7 +1,7 @@
 import { connect } from 'node:net'
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
-import { codeOf, connectHead, proxyCredentials, requestBytes } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, proxyCredentials, requestBytes } from '../e2e/gateway/requests.ts'
 import { wireOf, type Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, inside, type Front } from './attack.ts'
 import { usePlaces, type Placed } from './place.ts'

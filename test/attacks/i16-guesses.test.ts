@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { REFUSALS_LIMIT } from '../../src/gateway/refusal-limits.ts'
-import { connectHead, codeOf, proxyCredentials } from '../e2e/gateway/harness.ts'
+import { connectHead, codeOf, proxyCredentials } from '../e2e/gateway/requests.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { usePlaces, type Placed } from './place.ts'
 

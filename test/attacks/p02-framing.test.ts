@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { frame, headersFrames, type Fields } from '../e2e/gateway/h2-wire.ts'
-import { openStage, requestFields, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { requestFields, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts } from './attack.ts'
 import { ask, bearer, outcomeOf, rawH2, rawRequest, textFronts } from './asking.ts'

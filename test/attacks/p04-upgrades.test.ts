@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { frameOf } from '../../src/gateway/websocket/frames.ts'
-import { connectHead, eventually } from '../e2e/gateway/harness.ts'
+import { eventually } from '../e2e/gateway/harness.ts'
+import { connectHead } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { openSocketScene, overHttp1, type SocketScene } from './socket-scene.ts'
 

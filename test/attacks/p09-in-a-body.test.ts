@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { codeOf, type Ask } from '../e2e/gateway/harness.ts'
+import { codeOf, type Ask } from '../e2e/gateway/requests.ts'
 import { always } from '../e2e/gateway/upstream.ts'
 import { BODY_FIRST_MAXIMUM_BYTES } from '../../src/gateway/whole-body.ts'
 import { attack, fronts, type Front } from './attack.ts'

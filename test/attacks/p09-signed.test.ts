@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
 import { BODY_FIRST_MAXIMUM_BYTES } from '../../src/gateway/whole-body.ts'
-import type { Ask } from '../e2e/gateway/harness.ts'
+import type { Ask } from '../e2e/gateway/requests.ts'
 import { always, type Got } from '../e2e/gateway/upstream.ts'
 import { presigned, signed, type SigningKey, type ToSign } from '../fakes/signer.ts'
 import { attack, fronts, type Front } from './attack.ts'

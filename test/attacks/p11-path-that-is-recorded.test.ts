@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { RECORDED_PATH_CHARACTERS } from '../../src/gateway/record.ts'
 import { attack, fronts } from './attack.ts'

@@ -11,7 +11,7 @@ import {
   zstdDecompressSync,
 } from 'node:zlib'
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { always } from '../e2e/gateway/upstream.ts'
 import { header, type Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, type Front } from './attack.ts'

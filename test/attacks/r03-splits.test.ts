@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { startH2Upstream, type H2Upstream } from '../e2e/gateway/h2-upstream.ts'
-import type { Ask } from '../e2e/gateway/harness.ts'
+import type { Ask } from '../e2e/gateway/requests.ts'
 import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
-import type { Held, Login } from '../e2e/gateway/harness.ts'
+import type { Held, Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { allOf, bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { afterAll, beforeAll, expect } from 'vitest'
 import { answerOf } from '../e2e/gateway/h2-wire.ts'
-import { requestBytes, requestFields, type Ask, type Held } from '../e2e/gateway/harness.ts'
+import { requestBytes, requestFields, type Ask, type Held } from '../e2e/gateway/requests.ts'
 import { startRawUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { header } from '../e2e/gateway/wire.ts'
 import { attack, fronts } from './attack.ts'

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { allOf, expectNoPiece, openScene, type Scene } from './scene.ts'
 

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { eventually, requestBytes, requestFields } from '../e2e/gateway/harness.ts'
+import { eventually } from '../e2e/gateway/harness.ts'
+import { requestBytes, requestFields } from '../e2e/gateway/requests.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 

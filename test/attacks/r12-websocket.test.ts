@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { frameOf, type ControlKind, type MessageKind } from '../../src/gateway/websocket/frames.ts'
-import { requestFields } from '../e2e/gateway/harness.ts'
+import { requestFields } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { allThat, expectNothingOf, openSocketScene, overHttp1, type SocketScene } from './socket-scene.ts'
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import type { Login } from '../e2e/gateway/harness.ts'
+import type { Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { allOf, bearer, openScene, type Scene } from './scene.ts'
 

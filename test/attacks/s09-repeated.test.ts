@@ -1,6 +1,7 @@
 import { expect } from 'vitest'
 import { Secret } from '../../src/core/secret.ts'
-import { codeOf, madeUp } from '../e2e/gateway/harness.ts'
+import { madeUp } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts, open } from './attack.ts'
 import { usePlaces } from './place.ts'
 

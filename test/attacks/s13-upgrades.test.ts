@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect } from 'vitest'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 

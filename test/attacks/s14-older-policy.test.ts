@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { codeOf, requestBytes, requestFields } from '../e2e/gateway/harness.ts'
+import { codeOf, requestBytes, requestFields } from '../e2e/gateway/requests.ts'
 import { always, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Wire } from '../e2e/gateway/wire.ts'
 import { attack, fronts } from './attack.ts'

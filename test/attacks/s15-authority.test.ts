@@ -17,7 +17,7 @@ import {
 import { expect } from 'vitest'
 import { LEAF_LIFETIME_MILLISECONDS } from '../../src/gateway/certificates.ts'
 import { createAuthority } from '../fakes/authority.ts'
-import { codeOf, connectHead } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead } from '../e2e/gateway/requests.ts'
 import { startUpstream, always } from '../e2e/gateway/upstream.ts'
 import { filesUnder } from '../harness.ts'
 import { attack, fronts, inside } from './attack.ts'

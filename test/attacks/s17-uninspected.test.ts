@@ -1,7 +1,7 @@
 import { connect as connectTls } from 'node:tls'
 import { Socket } from 'node:net'
 import { expect, vi } from 'vitest'
-import { codeOf, connectHead } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead } from '../e2e/gateway/requests.ts'
 import { startRawUpstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts } from './attack.ts'
 import { usePlaces, type Placed } from './place.ts'

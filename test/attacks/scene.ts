@@ -1,5 +1,6 @@
 import { expect } from 'vitest'
-import { openStage, type Ask, type Held, type HeldOptions, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type HeldOptions, type Stage } from '../e2e/gateway/harness.ts'
+import { type Ask, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { startUpstream, type Handler, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Answer } from '../e2e/gateway/wire.ts'
 import type { Front } from './attack.ts'

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, expect } from 'vitest'
 import type { TermRecord } from '../../src/core/records.ts'
 import { makeTerm, openKeyring, rowKey } from '../../src/vault/keyring.ts'
 import { deriveKey, open, seal, sealingKey, type SealPurpose } from '../../src/vault/sealing.ts'
-import { proxyCredentials } from '../e2e/gateway/harness.ts'
+import { proxyCredentials } from '../e2e/gateway/requests.ts'
 import { attack, fronts, inside } from './attack.ts'
 import { openScene, type Scene } from './scene.ts'
 

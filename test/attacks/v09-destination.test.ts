@@ -1,9 +1,9 @@
 import { afterAll, beforeAll, expect } from 'vitest'
-import { codeOf } from '../e2e/gateway/harness.ts'
+import { codeOf } from '../e2e/gateway/requests.ts'
 import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import { attack, fronts, type Front } from './attack.ts'
 import { openScene, type Scene } from './scene.ts'
-import type { Ask } from '../e2e/gateway/harness.ts'
+import type { Ask } from '../e2e/gateway/requests.ts'
 
 /** V9, V10: the caller names another place for the key to go to. */
 

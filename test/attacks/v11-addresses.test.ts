@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { isPublicAddress } from '../../src/gateway/egress.ts'
-import { codeOf, type Held, type Login } from '../e2e/gateway/harness.ts'
+import { codeOf, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { attack, fronts, inside, type Front } from './attack.ts'
 import { bearer, openScene, type Scene } from './scene.ts'
 

@@ -9,15 +9,8 @@ import { KeywardError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
 import { REFUSALS_LIMIT } from '../../src/gateway/refusal-limits.ts'
 import { createAuthority } from '../fakes/authority.ts'
-import {
-  codeOf,
-  connectHead,
-  madeUp,
-  type Ask,
-  type Held,
-  type HeldOptions,
-  type Login,
-} from '../e2e/gateway/harness.ts'
+import { madeUp, type HeldOptions } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, type Ask, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { startRawUpstream, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 import type { Answer } from '../e2e/gateway/wire.ts'
 import { attack, fronts, inside, type Front } from './attack.ts'

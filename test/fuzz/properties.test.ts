@@ -106,7 +106,7 @@ describe('headers of a request', () => {
         for (const [key, text] of read.headers) {
           expect(HOP_BY_HOP).not.toContain(key)
           expect(key).not.toMatch(/^(?:keyward-|proxy-|x-forwarded-)|[^!#$%&'*+.^_`|~0-9a-z-]/)
-          // oxlint-disable-next-line no-control-regex
+          // oxlint-disable-next-line no-control-regex -- control characters are what it is about
           expect(text).not.toMatch(/[\x00-\x08\x0a-\x1f\x7f]/)
           if (key !== 'accept-encoding') expect(given).toContainEqual([key, text])
         }
@@ -140,7 +140,7 @@ describe('headers of a request', () => {
         ]
         const connection = named.join(',')
         const read = requestHeadersForUpstream([...kept, ['connection', connection]], options)
-        // oxlint-disable-next-line no-control-regex
+        // oxlint-disable-next-line no-control-regex -- control characters are what it is about
         if (/[\x00-\x08\x0a-\x1f\x7f]/.test(connection)) return
         expect(read).toEqual({ headers: kept })
       }),

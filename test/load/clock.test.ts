@@ -4,15 +4,8 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { X509Certificate } from 'node:crypto'
 import { join } from 'node:path'
 import { verifyJournal } from '../../src/journal/verify.ts'
-import {
-  codeOf,
-  connectHead,
-  openStage,
-  requestBytes,
-  type Held,
-  type Login,
-  type Stage,
-} from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, connectHead, requestBytes, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 
 /** A clock that jumps, forward and back: what time bounds is never lengthened by it, and nothing stands still. */

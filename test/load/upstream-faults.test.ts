@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
 import { gzipSync } from 'node:zlib'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, openStage, type Held, type Login, type Stage } from '../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../e2e/gateway/harness.ts'
+import { codeOf, doors, type Held, type Login } from '../e2e/gateway/requests.ts'
 import { always, startRawUpstream, startUpstream, type Upstream } from '../e2e/gateway/upstream.ts'
 
 /** A service that misbehaves: each way has its code, its outcome in the journal, and touches nobody else. */

@@ -170,7 +170,7 @@ test('whatever the bytes are, reading them gives a request or a fault, and what 
         if (typeof head !== 'string') return
         const read = readRequest(head)
         if (isFault(read)) return
-        // oxlint-disable-next-line no-control-regex
+        // oxlint-disable-next-line no-control-regex -- control characters are what it is about
         const control = /[\x00-\x08\x0a-\x1f\x7f]/
         expect(read.method).toMatch(/^[A-Z-]+$/)
         expect(read.target).toMatch(/^[\x21-\x7e]+$/)

@@ -187,7 +187,7 @@ function fieldsWithin(outermost: SelectionSetNode, fragments: Fragments, deep: b
  * line ends, end a comment for one and not for the other; a run of quotes of another length than one, two, three
  * or six ends a text here or later.
  */
-// oxlint-disable-next-line no-control-regex
+// oxlint-disable-next-line no-control-regex -- control characters are what it is about
 const AMBIGUOUS = /[\x00-\x08\v\f\x0e-\x1f\x7f\x85\u2028\u2029\uFEFF]|\r(?!\n)|(?<!")(?:"{4,5}|"{7,})(?!")/
 const tooLarge: Fault = { fault: 'The document is too large to be judged.' }
 const ambiguous: Fault = { fault: 'The document can be read in more than one way.' }

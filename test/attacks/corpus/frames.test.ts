@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect } from 'vitest'
 import { frame, headersFrames, type Fields } from '../../e2e/gateway/h2-wire.ts'
-import { openStage, requestFields, type Held, type Login, type Stage } from '../../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../../e2e/gateway/harness.ts'
+import { requestFields, type Held, type Login } from '../../e2e/gateway/requests.ts'
 import { ask, outcomeOf, rawH2 } from '../asking.ts'
 import { attack, fronts, type Front } from '../attack.ts'
 import { randomFrom, type Random } from './random.ts'

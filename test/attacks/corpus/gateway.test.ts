@@ -1,15 +1,8 @@
 import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { JournalEvent } from '../../../src/journal/event.ts'
-import {
-  doors,
-  openStage,
-  proxyCredentials,
-  type Door,
-  type Held,
-  type Login,
-  type Stage,
-} from '../../e2e/gateway/harness.ts'
+import { openStage, type Stage } from '../../e2e/gateway/harness.ts'
+import { doors, proxyCredentials, type Door, type Held, type Login } from '../../e2e/gateway/requests.ts'
 import { converse, type Conversation } from './client.ts'
 import { escaped, type Scene } from './draft.ts'
 import { ALONE_COUNT, hostileRequest, hostileRequests, type HostileRequest } from './grammar.ts'

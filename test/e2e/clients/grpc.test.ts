@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
-import { eventually, openStage, type Held, type Stage } from '../gateway/harness.ts'
+import { eventually, openStage, type Stage } from '../gateway/harness.ts'
+import { type Held } from '../gateway/requests.ts'
 import { clients } from './stage.ts'
 
 /** gRPC as its own library speaks it, on both ends, through the proxy that it finds in its environment. */

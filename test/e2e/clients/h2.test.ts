@@ -6,7 +6,8 @@ import process from 'node:process'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createAuthority } from '../../fakes/authority.ts'
 import { startH2Upstream, type H2Upstream } from '../gateway/h2-upstream.ts'
-import { openStage, type Held, type Stage } from '../gateway/harness.ts'
+import { openStage, type Stage } from '../gateway/harness.ts'
+import { type Held } from '../gateway/requests.ts'
 import { clients } from './stage.ts'
 
 /** Clients that speak HTTP/2 inside the tunnel, each in its own way. */

@@ -1,6 +1,7 @@
 import { brotliCompressSync, deflateRawSync, deflateSync, gzipSync, zstdCompressSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, madeUp, openStage, type Ask, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { madeUp, openStage, type Stage } from './harness.ts'
+import { codeOf, doors, type Ask, type Door, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Handler, type Upstream } from './upstream.ts'
 import { header, type Answer } from './wire.ts'
 

@@ -1,18 +1,8 @@
 import { createHash, randomBytes } from 'node:crypto'
 import { Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
-import {
-  codeOf,
-  doors,
-  eventually,
-  openStage,
-  requestBytes,
-  type Ask,
-  type Door,
-  type Held,
-  type Login,
-  type Stage,
-} from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { codeOf, doors, requestBytes, type Ask, type Door, type Held, type Login } from './requests.ts'
 import { always, startRawUpstream, startUpstream, type Handler, type Upstream } from './upstream.ts'
 import { header, type Answer, type Wire } from './wire.ts'
 

@@ -1,15 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  codeOf,
-  doors,
-  openStage,
-  proxyCredentials,
-  requestBytes,
-  type Door,
-  type Held,
-  type Login,
-  type Stage,
-} from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, doors, proxyCredentials, requestBytes, type Door, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import type { Answer } from './wire.ts'
 

@@ -8,7 +8,8 @@ import {
 } from '../../../src/gateway/http2/flood.ts'
 import { STREAMS_MAXIMUM_COUNT } from '../../../src/gateway/http2/server.ts'
 import { answerOf, block, frame, headersFrames } from './h2-wire.ts'
-import { codeOf, eventually, openStage, requestFields, type Held, type Login, type Stage } from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { codeOf, requestFields, type Held, type Login } from './requests.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 import type { Wire } from './wire.ts'
 

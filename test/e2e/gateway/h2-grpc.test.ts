@@ -2,7 +2,8 @@ import { constants } from 'node:http2'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { answerOf } from './h2-wire.ts'
 import { startH2Upstream, type H2Handler, type H2Upstream } from './h2-upstream.ts'
-import { eventually, openStage, requestFields, type Ask, type Held, type Login, type Stage } from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { requestFields, type Ask, type Held, type Login } from './requests.ts'
 import { header, type Answer } from './wire.ts'
 
 /** A client of gRPC reads a status and a message, and nothing else: so that is how it is told no. */

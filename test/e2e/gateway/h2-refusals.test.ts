@@ -1,6 +1,7 @@
 import { constants } from 'node:http2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, openStage, requestFields, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, doors, requestFields, type Door, type Held, type Login } from './requests.ts'
 import type { Fields } from './h2-wire.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 

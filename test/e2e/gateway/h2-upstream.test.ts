@@ -2,7 +2,8 @@ import { constants } from 'node:http2'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
 import { startH2Upstream, type H2Handler, type H2Upstream, type H2UpstreamOptions } from './h2-upstream.ts'
-import { codeOf, eventually, openStage, requestFields, type Ask, type Held, type Login, type Stage } from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { codeOf, requestFields, type Ask, type Held, type Login } from './requests.ts'
 import { header } from './wire.ts'
 
 /** The services' side: HTTP/2 where the request came over it and the service agrees. */

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { codeOf, doors, openStage, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, doors, type Held, type Login } from './requests.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 import { header } from './wire.ts'
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import type { InjectionRule, Service } from '../../../src/services/service.ts'
-import { codeOf, doors, openStage, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, doors, type Held, type Login } from './requests.ts'
 import { startUpstream, type Got, type Upstream } from './upstream.ts'
 
 /** Each way of putting a credential in, on the wire: once, in its place, and the placeholder nowhere. */

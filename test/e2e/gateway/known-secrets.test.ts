@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { Secret } from '../../../src/core/secret.ts'
-import { doors, madeUp, openStage, type Held, type Login, type Stage } from './harness.ts'
+import { madeUp, openStage, type Stage } from './harness.ts'
+import { doors, type Held, type Login } from './requests.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
 /** What answers are searched for follows the vault: from the commit on, for everybody. */

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { codeOf, doors, eventually, openStage, type Ask, type Held, type Login, type Stage } from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { codeOf, doors, type Ask, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 
 let stage: Stage

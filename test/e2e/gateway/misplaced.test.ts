@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 import { REPORTED_AGAIN_MILLISECONDS } from '../../../src/gateway/misplaced.ts'
-import { doors, openStage, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { doors, type Door, type Held, type Login } from './requests.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 
 /** A placeholder where it has no business is sent on as it is, and the journal names whose it was. */

@@ -1,17 +1,15 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { madeUp, openStage, type Stage } from './harness.ts'
 import {
   codeOf,
   doors,
-  madeUp,
-  openStage,
   proxyCredentials,
   requestBytes,
   type Ask,
   type Door,
   type Held,
   type Login,
-  type Stage,
-} from './harness.ts'
+} from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import { header, type Answer } from './wire.ts'
 

@@ -1,7 +1,8 @@
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { decide } from '../../../src/core/policy.ts'
-import { doors, openStage, requestBytes, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { doors, requestBytes, type Door, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import type { Wire } from './wire.ts'
 

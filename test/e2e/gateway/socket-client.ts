@@ -3,7 +3,8 @@ import { connect as connectTcp, type Socket } from 'node:net'
 import { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import { WebSocket, type ClientOptions, type RawData } from 'ws'
-import { connectHead, proxyCredentials, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { type Stage } from './harness.ts'
+import { connectHead, proxyCredentials, type Door, type Held, type Login } from './requests.ts'
 
 /** A WebSocket client of the `ws` package, as it is used through each door. */
 

@@ -1,15 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import {
-  codeOf,
-  connectHead,
-  doors,
-  openStage,
-  requestBytes,
-  type Door,
-  type Held,
-  type Login,
-  type Stage,
-} from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, connectHead, doors, requestBytes, type Door, type Held, type Login } from './requests.ts'
 import { startUpstream, type Upstream } from './upstream.ts'
 import type { Wire } from './wire.ts'
 

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
-import { codeOf, openStage, type Held, type Login, type Stage } from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 
 /** A credential leaves only over a connection that has proven itself: otherwise not a byte of the request does. */

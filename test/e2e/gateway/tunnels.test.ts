@@ -4,16 +4,8 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
 import { WebSocketServer } from 'ws'
 import { frameOf } from '../../../src/gateway/websocket/frames.ts'
 import { createAuthority, type Authority } from '../../fakes/authority.ts'
-import {
-  codeOf,
-  connectHead,
-  openStage,
-  proxyCredentials,
-  requestBytes,
-  type Held,
-  type Login,
-  type Stage,
-} from './harness.ts'
+import { openStage, type Stage } from './harness.ts'
+import { codeOf, connectHead, proxyCredentials, requestBytes, type Held, type Login } from './requests.ts'
 import { always, startUpstream, type Upstream } from './upstream.ts'
 import { header, type Answer, type Wire } from './wire.ts'
 

@@ -3,17 +3,8 @@ import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { WebSocket as PlainWebSocket, ProxyAgent } from 'undici'
 import { createAuthority } from '../../fakes/authority.ts'
 import { frameOf, type ControlKind, type MessageKind } from '../../../src/gateway/websocket/frames.ts'
-import {
-  connectHead,
-  doors,
-  eventually,
-  openStage,
-  proxyCredentials,
-  type Door,
-  type Held,
-  type Login,
-  type Stage,
-} from './harness.ts'
+import { eventually, openStage, type Stage } from './harness.ts'
+import { connectHead, doors, proxyCredentials, type Door, type Held, type Login } from './requests.ts'
 import { beneath, dialSocket, type DialOptions, type Dialled } from './socket-client.ts'
 import { startSocketService, type SocketService } from './socket-service.ts'
 import { startRawUpstream, type Upstream } from './upstream.ts'

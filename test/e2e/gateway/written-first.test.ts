@@ -1,7 +1,8 @@
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from 'vitest'
 import { KeywardError } from '../../../src/core/errors.ts'
 import { Secret } from '../../../src/core/secret.ts'
-import { codeOf, doors, madeUp, openStage, type Door, type Held, type Login, type Stage } from './harness.ts'
+import { madeUp, openStage, type Stage } from './harness.ts'
+import { codeOf, doors, type Door, type Held, type Login } from './requests.ts'
 import { startUpstream, type Handler, type Upstream } from './upstream.ts'
 
 /** Promise 4: written before sent. Without an entry nothing leaves, and what changed while it was written counts. */
