@@ -57,6 +57,7 @@ import {
   BODY_FIRST_MAXIMUM_BYTES,
   BODY_FIRST_SESSION_MAXIMUM_BYTES,
   BODY_FIRST_TOTAL_MAXIMUM_BYTES,
+  BODY_FIRST_UNKNOWN_MAXIMUM_BYTES,
 } from '../src/gateway/whole-body.ts'
 import { PART_HEADERS_MAXIMUM_BYTES } from '../src/gateway/part-names.ts'
 import { HEADERS_MAXIMUM } from '../src/gateway/request-headers.ts'
@@ -93,8 +94,8 @@ export function limitsPage(): string {
     ['interim answers before an answer', String(INTERIM_MAXIMUM_COUNT), '`upstream_broken`'],
     ['a body that is sent in one piece', kibibytes(WHOLE_REQUEST_BYTES), 'streams'],
     [
-      'a body that holds the credential or says what is done, and so is read first; those of one session at once; of all',
-      `${kibibytes(BODY_FIRST_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_SESSION_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_TOTAL_MAXIMUM_BYTES)}`,
+      'a body that holds the credential or says what is done, and so is read first; room for those of one session at once; of all; of those whose session only the body tells',
+      `${kibibytes(BODY_FIRST_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_SESSION_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_TOTAL_MAXIMUM_BYTES)}; ${kibibytes(BODY_FIRST_UNKNOWN_MAXIMUM_BYTES)}`,
       '`request_too_large`; `overloaded`',
     ],
     [
@@ -115,7 +116,11 @@ export function limitsPage(): string {
       '`operation_unreadable`',
     ],
     ['characters of the name of a field, method or tool', String(CALL_NAME_MAXIMUM_LENGTH), '`operation_unreadable`'],
-    ['characters of the names of calls in the journal', String(RECORDED_CALLS_CHARACTERS), 'cut, with their number'],
+    [
+      'characters of the names of the calls of one request',
+      String(RECORDED_CALLS_CHARACTERS),
+      '`operation_unreadable`',
+    ],
     ['headers of an answer', kibibytes(HEAD_MAXIMUM_BYTES), '`upstream_broken`'],
     ['an answer that is sent with its length', kibibytes(WHOLE_BODY_BYTES), 'sent in chunks'],
     ['content codings over each other', String(LAYERS_MAXIMUM), '`answer_withheld`'],

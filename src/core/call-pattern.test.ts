@@ -47,9 +47,13 @@ test('which calls a pattern fits', () => {
     expect(fits(text, call), `${text} ${call}`).toBe(false)
 })
 
-test('read widely, letter case makes no difference', () => {
+test('read widely, letter case and underscores make no difference', () => {
   expect(fits('RPC tools/call Delete*', 'RPC Tools/CALL deleteAll', 'wide')).toBe(true)
   expect(fits('GRAPHQL mutation volumeDelete', 'GRAPHQL mutation VOLUMEDELETE', 'wide')).toBe(true)
+  expect(fits('GRAPHQL mutation volumeDelete', 'GRAPHQL mutation volume_delete', 'wide')).toBe(true)
+  expect(fits('GRAPHQL mutation volume_delete', 'GRAPHQL mutation volumeDelete', 'wide')).toBe(true)
+  expect(fits('RPC drop_table', 'RPC dropTable', 'wide')).toBe(true)
+  expect(fits('GRAPHQL mutation volumeDelete', 'GRAPHQL mutation volume_delete')).toBe(false)
   expect(fits('GRAPHQL mutation volumeDelete', 'GRAPHQL mutation volumeDeleted', 'wide')).toBe(false)
 })
 

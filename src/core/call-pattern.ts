@@ -89,7 +89,10 @@ function withoutStar(word: string): string {
   return word.endsWith('*') ? word.slice(0, -1) : word
 }
 
-/** Many patterns for calls as one question. Read widely, letter case makes no difference. */
+/**
+ * Many patterns for calls as one question. Read widely, letter case and underscores make no difference: some
+ * servers take `volume_delete` for `volumeDelete`, and a deny must not be side-stepped by spelling.
+ */
 export interface CallIndex {
   /** The lowest rank among the patterns that fit, or -1. */
   find(call: string): number
@@ -100,7 +103,7 @@ const fitsNothing: CallIndex = { find: () => -1 }
 /** `patterns` in order of rank; null leaves a rank unused. */
 export function createCallIndex(patterns: readonly (CallPattern | null)[], reading: Reading): CallIndex {
   if (patterns.every((pattern) => pattern === null)) return fitsNothing
-  const read = (text: string): string => (reading === 'wide' ? text.toLowerCase() : text)
+  const read = (text: string): string => (reading === 'wide' ? text.toLowerCase().replaceAll('_', '') : text)
   const whole = new Map<string, number>()
   const beginnings = new Map<string, number>()
   patterns.forEach((pattern, rank) => {

@@ -1,4 +1,5 @@
 import type { HeaderPair } from '../core/request.ts'
+import { Collected } from './collected.ts'
 import type { Refusal } from './refusal.ts'
 
 /** The body of a request on its way up: bytes as they come, at the pace of whoever takes them. */
@@ -48,18 +49,17 @@ export function gather(body: RequestBody): Gathered | Promise<Gathered> {
 }
 
 class Gathering implements BodySink {
-  readonly #pieces: Uint8Array[] = []
+  readonly #collected = new Collected()
   #outcome: Gathered | null = null
   #waiting: PromiseWithResolvers<Gathered> | null = null
   #timer: NodeJS.Timeout | null = null
 
   data(piece: Uint8Array): void {
-    this.#pieces.push(piece)
+    this.#collected.push(piece)
   }
 
   end(): void {
-    const [first = null, ...others] = this.#pieces
-    this.#finish({ body: others.length === 0 ? first : Buffer.concat(this.#pieces) })
+    this.#finish({ body: this.#collected.length === 0 ? null : this.#collected.take() })
   }
 
   fail(why: Refusal | null): void {

@@ -151,7 +151,8 @@ describe('an outline', () => {
             broken.subarray(place + taken),
           ])
         }
-        if (broken.includes(0x0a)) return
+        // Either ends the line.
+        if (broken.includes(0x0a) || broken.includes(0x0d)) return
         const found = matched(outline, broken)
         if (found !== null) expect(sorted(found)).toEqual(sorted(textsOf(JSON.parse(broken.toString()))))
       }),

@@ -4,6 +4,7 @@ import { hexDigit } from '../core/unescape.ts'
 export const OUTLINE_MAXIMUM_BYTES = 2_048
 
 const LF = 0x0a
+const CR = 0x0d
 const QUOTE = 0x22
 const COMMA = 0x2c
 const BACKSLASH = 0x5c
@@ -81,7 +82,7 @@ export class EventOutline<Place extends Placed<Place>> {
     }
     if (at + line.length - known >= end) return -1
     while (known < line.length) if (bytes[at++] !== line[known++]) return -1
-    return bytes[at] === LF ? at : -1
+    return bytes[at] === LF || bytes[at] === CR ? at : -1
   }
 
   /** Where the quote is that ends the string; -1: there is none, or the string is not as RFC 8259 section 7 says. */

@@ -149,8 +149,8 @@ export class EventTexts {
 function dataAt(bytes: Uint8Array, from: number, to: number): number {
   let at = from
   // A separator of RFC 7464 may stand before the JSON.
-  while (at < to && (bytes[at] === 0x20 || bytes[at] === 0x1e)) at++
-  if (at < to && bytes[at] === 0x7b) return at
+  while (at < to && (bytes[at] === 0x20 || bytes[at] === 0x09 || bytes[at] === 0x1e)) at++
+  if (at < to && BEGINS_JSON.includes(bytes[at] ?? 0)) return at
   for (let i = 0; i < DATA.length; i++) if (bytes[from + i] !== DATA[i]) return -1
   const behind = from + DATA.length
   if (behind > to) return -1
@@ -158,6 +158,8 @@ function dataAt(bytes: Uint8Array, from: number, to: number): number {
 }
 
 const DATA = Buffer.from('data:')
+/** An object, a list, a text. */
+const BEGINS_JSON = [0x7b, 0x5b, 0x22]
 
 /** JSON, or a text as it is: a number alone is a piece of one as well. */
 function meaningOf(text: string): unknown {

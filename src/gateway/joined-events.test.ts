@@ -29,6 +29,9 @@ const vendors: Readonly<Record<string, (piece: string, at: number) => string>> =
   'lines of JSON': (piece) =>
     `${JSON.stringify({ model: 'm', message: { role: 'assistant', content: piece }, done: false })}\n`,
   'plain text': (piece) => `data: ${piece}\n\n`,
+  'line ends of CR alone': (piece) => `event: delta\rdata: ${JSON.stringify({ t: piece })}\r\r`,
+  'lines of lists': (piece, at) => `${JSON.stringify(['delta', at, piece])}\n`,
+  'indented lines': (piece) => `\t${JSON.stringify({ t: piece })}\r\n`,
 }
 
 /** Pieces of 1 to `most` characters, as tokens are. */

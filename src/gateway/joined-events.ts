@@ -8,6 +8,7 @@ export const EVENT_LINE_MAXIMUM_BYTES = 65_536
 export const EVENTS_HELD_MAXIMUM_BYTES = 1_048_576
 
 const LF = 0x0a
+const CR = 0x0d
 const empty = new Uint8Array(0)
 
 /**
@@ -74,7 +75,8 @@ export class JoinedEvents {
   #readLines(piece: Uint8Array): number {
     let from = this.#readBegun(piece)
     while (from < piece.length) {
-      const to = piece[from] === LF ? from : this.#readLine(piece, from)
+      const isEmpty = piece[from] === LF || piece[from] === CR
+      const to = isEmpty ? from : this.#readLine(piece, from)
       if (to < 0) break
       from = to + 1
     }
@@ -84,7 +86,7 @@ export class JoinedEvents {
   /** The same for the line that began before it, if there is one. */
   #readBegun(piece: Uint8Array): number {
     if (this.#line.length === 0 && !this.#isLongLine) return 0
-    const end = piece.indexOf(LF) + 1
+    const end = lineEnd(piece, 0) + 1
     if (end === 0) return 0
     if (this.#isLongLine) this.#isLongLine = false
     else this.#readLine(joined(this.#line, piece.subarray(0, end)), 0)
@@ -95,10 +97,18 @@ export class JoinedEvents {
   #readLine(bytes: Uint8Array, from: number): number {
     const like = this.#texts.readLike(bytes, from)
     if (like >= 0) return like
-    const to = bytes.indexOf(LF, from)
+    const to = lineEnd(bytes, from)
     if (to >= 0) this.#texts.read(bytes, from, to)
     return to
   }
+}
+
+/** A line of server-sent events ends with LF, with CR, or with both (HTML, section 9.2.5); behind both stands an empty one. -1: not yet. */
+function lineEnd(bytes: Uint8Array, from: number): number {
+  const feed = bytes.indexOf(LF, from)
+  const line = feed < 0 ? bytes : bytes.subarray(0, feed)
+  const carriage = line.indexOf(CR, from)
+  return carriage < 0 ? feed : carriage
 }
 
 function joined(first: Uint8Array, second: Uint8Array): Uint8Array {

@@ -45,7 +45,10 @@ async function locateWithBody(
   if (whole === 'gone') return whole
   if (isRefusal(whole)) return caller === null ? whole : refusedTo(caller, whole)
   const place = identifyAndLocate(arrival, whole.bytes, ports)
-  if ('kind' in place && place.kind === 'service') return { ...place, body: whole }
+  if ('kind' in place && place.kind === 'service') {
+    const crowded = whole.belongsTo(place.caller.sessionId)
+    return crowded === null ? { ...place, body: whole } : refusedTo(place.caller, crowded)
+  }
   whole.leave()
   // It is here, so it is not asked for again.
   return isBodyFirst(place) ? { refusal: 'internal' } : place

@@ -6,6 +6,7 @@ import {
   BODY_FIRST_MAXIMUM_BYTES,
   BODY_FIRST_SESSION_MAXIMUM_BYTES,
   BODY_FIRST_TOTAL_MAXIMUM_BYTES,
+  BODY_FIRST_UNKNOWN_MAXIMUM_BYTES,
   type WholeBodies,
   type WholeBody,
 } from './whole-body.ts'
@@ -114,16 +115,22 @@ test('one session cannot take the room of the others, and all together are bound
   expect(await fill('last')).toBe('overloaded')
 })
 
-test('bodies of which nobody knows yet whose they are take the room of all, and leave it', async () => {
+test('bodies of which nobody knows yet whose they are have a room of their own, until it is known', async () => {
   const bodies = createWholeBodies()
   const held: WholeBody[] = []
-  for (let bytes = 0; bytes < BODY_FIRST_TOTAL_MAXIMUM_BYTES; bytes += BODY_FIRST_MAXIMUM_BYTES) {
+  for (let bytes = 0; bytes < BODY_FIRST_UNKNOWN_MAXIMUM_BYTES; bytes += BODY_FIRST_MAXIMUM_BYTES) {
     const read = await filled(bodies, null, BODY_FIRST_MAXIMUM_BYTES)
     if (typeof read === 'string') throw new Error(read)
     held.push(read)
   }
   expect(await filled(bodies, null, 1)).toBe('overloaded')
+  expect(await filled(bodies, 'other', 1)).toHaveProperty('bytes')
+  // Whose they are is known now, and one session has less room than these take.
+  const fitting = BODY_FIRST_SESSION_MAXIMUM_BYTES / BODY_FIRST_MAXIMUM_BYTES
+  for (const [turn, body] of held.entries())
+    expect(body.belongsTo('s')).toEqual(turn < fitting ? null : { refusal: 'overloaded', retryAfterSeconds: 1 })
   expect(await filled(bodies, 's', 1)).toBe('overloaded')
+  expect(await filled(bodies, null, BODY_FIRST_MAXIMUM_BYTES)).toHaveProperty('bytes')
   for (const { leave } of held) leave()
   expect(await filled(bodies, 's', BODY_FIRST_MAXIMUM_BYTES)).toHaveProperty('bytes')
 })

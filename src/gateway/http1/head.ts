@@ -65,17 +65,18 @@ export function isFault(value: object | null): value is Fault {
 
 /** The head with which `bytes` begin, its last line break included, a character a byte; null: it is not whole; a fault: it never will be, within the bound. */
 export function headText(bytes: Buffer): string | null | Fault {
-  return wholeHead(bytes, HEAD_USUAL_BYTES) ?? (bytes.length > HEAD_USUAL_BYTES ? longHead(bytes) : null)
-}
-
-function wholeHead(bytes: Buffer, maximum: number): string | null {
-  const text = bytes.toString('latin1', 0, maximum)
+  // Looking through a short text costs less than looking through bytes; a long head comes in many pieces.
+  if (bytes.length > HEAD_USUAL_BYTES) return longHead(bytes)
+  const text = bytes.toString('latin1')
   const at = text.indexOf(END)
   return at < 0 ? null : text.slice(0, at + END.length)
 }
 
 function longHead(bytes: Buffer): string | null | Fault {
-  return wholeHead(bytes, HEAD_MAXIMUM_BYTES) ?? (bytes.length >= HEAD_MAXIMUM_BYTES ? tooLarge : null)
+  const at = bytes.indexOf(END, 0, 'latin1')
+  const end = at + END.length
+  if (at < 0 || end > HEAD_MAXIMUM_BYTES) return bytes.length >= HEAD_MAXIMUM_BYTES ? tooLarge : null
+  return bytes.toString('latin1', 0, end)
 }
 
 /** RFC 9110 section 5.6.2. */

@@ -17,8 +17,8 @@ import { parametersOf } from './parameters.ts'
 import { isFault, type Fault } from './tally.ts'
 import type { WholeBodies } from '../whole-body.ts'
 
-/** Characters of the names of calls that the journal keeps. */
-export const RECORDED_CALLS_CHARACTERS = 1_024
+/** Characters of the names of the calls of one request: all of them go into the journal. */
+export const RECORDED_CALLS_CHARACTERS = 16_384
 
 /** What the body of a request asks for, and how the journal names it. */
 export interface Meaning {
@@ -62,9 +62,9 @@ export async function readMeaning(
   const whole = place.body ?? (await ports.wholeBodies.read(body, place.caller.sessionId))
   if (whole === 'gone' || isRefusal(whole)) return whole
   const calls = language === 'json-rpc' ? callsOfRpcBody(whole.bytes) : await callsOfGraphql(whole.bytes, written.form)
-  if (!isFault(calls)) return withCalls({ ...place, body: whole }, calls, ports)
-  whole.leave()
-  return unreadable(calls)
+  const read = isFault(calls) ? unreadable(calls) : withCalls({ ...place, body: whole }, calls, ports)
+  if (isRefusal(read)) whole.leave()
+  return read
 }
 
 const aParameter: Fault = { fault: 'A query beside the body may change what is asked for.' }
@@ -132,23 +132,19 @@ function formOf(head: RequestHead, language: CallLanguage): { readonly form: 'js
   return { fault: 'The body is not declared as JSON in UTF-8.' }
 }
 
-function withCalls(place: Located, calls: Calls, ports: MeaningPorts): Located {
-  return { ...place, meaning: { calls, written: writtenCalls(place, calls, ports) } }
+/** What could not be written down in full is not done: whoever asks decides on the order, and so on what would be left out. */
+function withCalls(place: Located, calls: Calls, ports: MeaningPorts): Located | Refusal {
+  const written = writtenCalls(place, calls, ports)
+  if (written.length > RECORDED_CALLS_CHARACTERS)
+    return unreadable({ fault: 'It asks for more than the journal can name.' })
+  return { ...place, meaning: { calls, written } }
 }
 
 /** The names of the calls, or themselves where they have none. Neither placeholders nor secrets are written down. */
 function writtenCalls({ service, presented }: Located, { made }: Calls, { needles }: MeaningPorts): string {
   const { nameOfCall } = tableOf(service.operations)
   const names = new Set<string>()
-  let length = 0
-  for (const call of made.keys()) {
-    const name = nameOfCall(call, 'exact') ?? call
-    if (names.has(name)) continue
-    length += name.length + 2
-    if (length > RECORDED_CALLS_CHARACTERS) break
-    names.add(name)
-  }
+  for (const call of made.keys()) names.add(nameOfCall(call, 'exact') ?? call)
   const { text } = scrubText(needles.of('', null), [...names].join(', '))
-  const clean = presented === null ? text : text.replaceAll(presented, '[placeholder]')
-  return length > RECORDED_CALLS_CHARACTERS ? `${clean}, … (${made.size} calls)` : clean
+  return presented === null ? text : text.replaceAll(presented, '[placeholder]')
 }
