@@ -44,10 +44,19 @@ export function membersOf(value: unknown): ReadonlyMap<string, unknown> | null {
 
 /**
  * Whether another reader could take `name` for `known`: some find members without regard to case, full width
- * and the other writings that Unicode folds together (Go's encoding/json, for one).
+ * and the other writings that Unicode folds together (Go's encoding/json, for one). Some end a name at NUL,
+ * trim it, or do not see what has no width.
  */
 export function looksLike(name: string, known: string): boolean {
-  return name !== known && name.normalize('NFKC').toLowerCase() === known.toLowerCase()
+  return name !== known && lettersOf(name) === lettersOf(known)
+}
+
+function lettersOf(name: string): string {
+  const [beforeNul = ''] = name.split('\0', 1)
+  return beforeNul
+    .normalize('NFKC')
+    .toLowerCase()
+    .replaceAll(/[^a-z0-9]/g, '')
 }
 
 /** What could be read in another way, in a text that is JSON. Throws on some that are none. */
