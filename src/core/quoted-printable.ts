@@ -17,6 +17,12 @@ export function quotedBefore(text: Uint8Array, at: number): number {
   return line < at && text[line - 1] === EQUALS && endsInCode(text, line - 1) ? at - line + 1 + CODE_BYTES : 0
 }
 
+/** The same where `at` is within a soft line break, or what may become one: between its `=` and its line feed. */
+export function quotedBeforeBreak(text: Uint8Array, at: number): number {
+  const equals = text[at - 1] === CARRIAGE_RETURN ? at - 2 : at - 1
+  return text[equals] === EQUALS && endsInCode(text, equals) ? at - equals + CODE_BYTES : 0
+}
+
 /** Whether what begins at `at` is quoted-printable by what follows it, whatever stands before. */
 export function isAmidQuoted(text: Uint8Array, at: number): boolean {
   return endsInCode(text, at + CODE_BYTES) && text[at + CODE_BYTES] === EQUALS

@@ -356,6 +356,24 @@ test('R4: quoted-printable ends with its last letter, whichever that is and wher
   }
 })
 
+test('R4: a soft line break of quoted-printable ends no line, however soon it comes', () => {
+  const secret = randomKey(40, 'sk_Ab-')
+  const needles = needlesOf([{ name: 'key', value: Buffer.from(secret), replacement: '[keyward:key]' }])
+  const coded = (text: string): string =>
+    bytesOf(text)
+      .map((byte) => `=${hex(byte).toUpperCase()}`)
+      .join('')
+  for (const before of ['token: ', 'x ', 'x=3D', 'a line\nand another: '])
+    for (let at = 1; at <= 6; at++)
+      for (const write of [coded, (text: string) => text])
+        for (const soft of ['=\r\n', '=\n']) {
+          const answer = Buffer.from(`${before}${write(secret.slice(0, at))}${soft}${write(secret.slice(at))}  end`)
+          const told = `${before}, ${at}: ${answer.toString()}`
+          expect(inPieces(needles, answer, []).hits, told).toBe(1)
+          for (let cut = 1; cut < answer.length; cut++) expect(inPieces(needles, answer, [cut]).hits, told).toBe(1)
+        }
+})
+
 /** Disguises that may be put on one after the other: whoever undoes them one by one gets the secret. */
 const layers: Readonly<Record<string, (text: string) => string>> = {
   json: (text) => JSON.stringify(text).slice(1, -1),

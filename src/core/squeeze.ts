@@ -1,5 +1,5 @@
 import { letterOf } from './letters.ts'
-import { isAmidQuoted, quotedBefore } from './quoted-printable.ts'
+import { isAmidQuoted, quotedBefore, quotedBeforeBreak } from './quoted-printable.ts'
 import { quickEscape, TAKEN } from './quick-escape.ts'
 import {
   escapedTables,
@@ -257,7 +257,7 @@ export class Squeezed {
   align(at: number): number {
     let position = this.#characterAt(at)
     while (this.#escaped && !isAmidQuoted(this.#text, position)) {
-      const quoted = quotedBefore(this.#text, position)
+      const quoted = quotedBefore(this.#text, position) || quotedBeforeBreak(this.#text, position)
       if (quoted === 0) break
       position = this.#characterAt(position - quoted)
     }

@@ -154,9 +154,15 @@ class Search {
       if (text[i] !== 0x0a) continue
       if (this.#breaksBefore(i + 1)) return true
       while (at + letters < count && reading.start(at + letters) < i) letters++
-      if (letters < LETTERS_BEFORE_LINE_END && !isBlankUpTo(text, start, isBlankBefore)) return true
+      if (letters < LETTERS_BEFORE_LINE_END && !this.#isSoft(i) && !isBlankUpTo(text, start, isBlankBefore)) return true
     }
     return false
+  }
+
+  /** Whether the line break at `at` is a soft one of quoted-printable (RFC 2045 section 6.7), behind which the line goes on. */
+  #isSoft(at: number): boolean {
+    const last = this.#byte(at - 1)
+    return last === 0x3d || (last === 0x0d && this.#byte(at - 2) === 0x3d)
   }
 
   /** Whether a blank line, or one of JSON, ends before `at`. */
