@@ -61,10 +61,17 @@ export async function readMeaning(
   if (isFault(written)) return unreadable(written)
   const whole = place.body ?? (await ports.wholeBodies.read(body, place.caller.sessionId))
   if (whole === 'gone' || isRefusal(whole)) return whole
-  const calls = language === 'json-rpc' ? callsOfRpcBody(whole.bytes) : await callsOfGraphql(whole.bytes, written.form)
-  const read = isFault(calls) ? unreadable(calls) : withCalls({ ...place, body: whole }, calls, ports)
-  if (isRefusal(read)) whole.leave()
-  return read
+  let isTaken = false
+  try {
+    const calls =
+      language === 'json-rpc' ? callsOfRpcBody(whole.bytes) : await callsOfGraphql(whole.bytes, written.form)
+    const read = isFault(calls) ? unreadable(calls) : withCalls({ ...place, body: whole }, calls, ports)
+    isTaken = !isRefusal(read)
+    return read
+  } finally {
+    // Also where reading it failed in a way that nobody expected: its room would be lost for good.
+    if (!isTaken) whole.leave()
+  }
 }
 
 const aParameter: Fault = { fault: 'A query beside the body may change what is asked for.' }
