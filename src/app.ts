@@ -7,13 +7,13 @@ import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
-import type { TableName } from './core/records.ts'
 import { scrubText } from './core/scrub.ts'
 import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
+import { endWhatChanged } from './gateway/end-what-changed.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
 import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
@@ -35,12 +35,13 @@ import { signingFields } from './injectors/placement.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
 import { noBudget } from './ledger/no-budget.ts'
+import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
 import { openSqliteStore } from './stores/sqlite.ts'
 import { createCredentials } from './vault/credentials.ts'
 import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
-import { checkEpoch, type Change, type Records } from './vault/records.ts'
+import { checkEpoch, type Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
 
@@ -170,6 +171,33 @@ export async function openApp(options: AppOptions) {
           bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
         }),
   })
+  // One process, one store on this very disk: what memory holds is the policy.
+  const lease = options.lease ?? { held: () => true }
+  let stopping = false
+  const readiness = (): Readiness => [
+    ...(stopping ? (['server_stopping'] as const) : []),
+    ...(lease.held() ? [] : (['lease_lost'] as const)),
+    ...(journal.refusal === null ? [] : (['journal_unwritable'] as const)),
+  ]
+  // Loaded where somebody watches, and not at every start.
+  const monitoring =
+    config.monitor === null
+      ? null
+      : { ...(await import('./monitor/metrics.ts')), ...(await import('./monitor/monitor-server.ts')) }
+  const metrics =
+    monitoring === null
+      ? null
+      : monitoring.createMetrics({
+          version: VERSION,
+          startedAt,
+          openExchanges: () => inflight.size,
+          activeSessions: () =>
+            sessions.list().filter((session) => session.state === 'active' && session.expiresAt > now()).length,
+          journalEntries: () => journal.size,
+          isReady: () => readiness().length === 0,
+        })
+  const kept = config.strictJournal ? strictly(journal) : journal
+  const recorded = metrics === null ? kept : metrics.counted(kept)
   const gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
@@ -186,7 +214,7 @@ export async function openApp(options: AppOptions) {
       grants,
       dialler,
       inflight,
-      misplaced: createMisplaced({ sessions, journal, now }),
+      misplaced: createMisplaced({ sessions, journal: recorded, now }),
       holds: createHolds({ ledger: noBudget, now }),
       wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
@@ -195,9 +223,8 @@ export async function openApp(options: AppOptions) {
         check: createPeerCheck({ platform: process.platform, proc: PROC, tells: () => tellsHolders(PROC) }),
         needles,
       }),
-      journal: config.strictJournal ? strictly(journal) : journal,
-      // One process, one store on this very disk: what memory holds is the policy.
-      lease: options.lease ?? { held: () => true },
+      journal: recorded,
+      lease,
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
       now,
       newId,
@@ -207,6 +234,17 @@ export async function openApp(options: AppOptions) {
     await records.close()
     throw error
   })
+
+  const monitor =
+    config.monitor === null || metrics === null || monitoring === null
+      ? null
+      : await monitoring.listenMonitor({ ...config.monitor, metrics, readiness }).catch(async (error: unknown) => {
+          await gateway.close(0)
+          await dialler.close()
+          await journal.close()
+          await records.close()
+          throw error
+        })
 
   records.onCommit((changes) => endWhatChanged(changes, records, inflight))
   sessions.onEnd((sessionId) => inflight.endWhere((entry) => entry.sessionId === sessionId, 'session_revoked'))
@@ -235,13 +273,17 @@ export async function openApp(options: AppOptions) {
     inflight,
     gatewayAddress: gateway.address,
     gatewaySocket,
+    monitorAddress: monitor?.address ?? null,
     caCertificate: authority.certificate,
     now,
     holdsSecret: (text: string) => scrubText(needles.of('', null), text).hits > 0,
-    async close() {
+    /** Exchanges that are open get the grace to end; from the call on the node says that it is not ready. */
+    async close(graceMilliseconds = 0) {
+      stopping = true
       clearInterval(sweeper)
+      await gateway.close(graceMilliseconds)
       sessions.close()
-      await gateway.close()
+      await monitor?.close()
       await dialler.close()
       await keepJournalHead(records, config.node, await journal.checkpoint()).catch(onError)
       await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
@@ -339,56 +381,4 @@ function strictly(journal: Journal): Pick<Journal, 'append' | 'note'> {
     append: (event) => journal.append(event, { sync: true }),
     note: (event) => void journal.append(event, { sync: true }).catch(() => undefined),
   }
-}
-
-/**
- * What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent,
- * credential, version or grant, exchanges of a service that is another now, and all that reaches hosts
- * without a service from an environment that is closed now.
- */
-function endWhatChanged(
-  changes: readonly Change<TableName>[],
-  records: Records,
-  inflight: ReturnType<typeof createInflight>,
-): void {
-  for (const change of changes) {
-    if (change.table === 'agent' && change.body?.state !== 'active')
-      inflight.endWhere((entry) => entry.agentId === change.id, 'agent_suspended')
-    if (change.table === 'credential' && change.body?.state !== 'active')
-      inflight.endWhere((entry) => entry.credentialId === change.id, 'credential_suspended')
-    if (change.table === 'service') {
-      const { id } = change
-      inflight.endWhere(
-        ({ credentialId }) => credentialId !== null && records.get('credential', credentialId)?.service === id,
-        'service_changed',
-      )
-    }
-    if (change.table === 'environment' && change.body?.egress !== 'open') {
-      const { id } = change
-      // A tunnel of listed hosts goes too: its next one is judged anew like every other.
-      inflight.endWhere(
-        ({ credentialId, agentId }) => credentialId === null && records.get('agent', agentId)?.environment === id,
-        'host_not_listed',
-      )
-    }
-    if (change.table === 'version' && change.body?.state === 'revoked') {
-      const { credentialId, number } = change.body
-      inflight.endWhere(
-        (entry) => entry.credentialId === credentialId && entry.version === number,
-        'credential_replaced',
-      )
-    }
-    if (change.table === 'grant' && change.body === null) {
-      inflight.endWhere(
-        (entry) => entry.credentialId !== null && !isGranted(entry.agentId, entry.credentialId, records),
-        'grant_missing',
-      )
-    }
-  }
-}
-
-function isGranted(agentId: string, credentialId: string, records: Records): boolean {
-  for (const grant of records.all('grant').values())
-    if (grant.agentId === agentId && grant.credentialId === credentialId) return true
-  return false
 }

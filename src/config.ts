@@ -23,6 +23,8 @@ export interface Config {
   /** A file with the passphrase of a passphrase slot, for servers without a terminal; null: ask, or use the key file. */
   readonly passphraseFile: string | null
   readonly gateway: Address
+  /** Where health, readiness and metrics are told; null: nowhere. */
+  readonly monitor: Address | null
   /** Name of this node in the journal. */
   readonly node: string
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
@@ -35,12 +37,14 @@ export type Settings = { readonly [K in keyof Config]: { readonly value: Config[
 export interface ConfigFlags {
   readonly home?: string | undefined
   readonly gateway?: string | undefined
+  readonly monitor?: string | undefined
 }
 
 const MAXIMUM_FILE_BYTES = 64 * 1024
 
 const fileSchema = z.strictObject({
   gateway: z.string().optional(),
+  monitor: z.string().optional(),
   rootKeyFile: z.string().optional(),
   passphraseFile: z.string().optional(),
   node: z.string().optional(),
@@ -68,6 +72,12 @@ export function readConfig(
     ['variable', text(variables, 'KEYWARD_GATEWAY')],
     ['file', file.gateway],
     ['default', '127.0.0.1:7071'],
+  ])
+  const monitor = pick<string | null>([
+    ['flag', flags.monitor],
+    ['variable', text(variables, 'KEYWARD_MONITOR')],
+    ['file', file.monitor],
+    ['default', null],
   ])
   const rootKeyFile = pick<string>([
     ['variable', text(variables, 'KEYWARD_ROOT_KEY_FILE')],
@@ -103,6 +113,7 @@ export function readConfig(
     rootKeyFile: { ...rootKeyFile, value: keyPath },
     passphraseFile: { ...passphraseFile, value: passphraseFile.value === null ? null : resolve(passphraseFile.value) },
     gateway: { ...gateway, value: gatewayAddress(gateway.value) },
+    monitor: { ...monitor, value: monitor.value === null ? null : addressOf(monitor.value, 'monitor') },
     node,
     strictJournal: strict,
   }
@@ -113,6 +124,7 @@ export function readConfig(
       rootKeyFile: settings.rootKeyFile.value,
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,
+      monitor: settings.monitor.value,
       node: node.value,
       strictJournal: strict.value,
     },
@@ -129,14 +141,19 @@ export function defaultRootKeyFile(home: string): string {
 
 /** Without TLS of its own the gateway listens on loopback only: a placeholder must not cross a network in clear. */
 function gatewayAddress(raw: string): Address {
+  const address = addressOf(raw, 'gateway')
+  if (!isLoopback(address.host))
+    throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
+  return address
+}
+
+function addressOf(raw: string, setting: string): Address {
   const match = /^(?:\[([0-9a-f:]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(raw)
   const host = match?.[1] ?? match?.[2] ?? ''
   const port = Number(match?.[3] ?? Number.NaN)
-  if (match === null || !(port <= 65_535))
-    throw new KeywardError('config_invalid', 'The gateway address must be written HOST:PORT.')
   const address = host === 'localhost' ? '127.0.0.1' : host
-  if (isIP(address) === 0 || !isLoopback(address))
-    throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
+  if (isIP(address) === 0 || !(port <= 65_535))
+    throw new KeywardError('config_invalid', `The address of the ${setting} must be written ADDRESS:PORT.`)
   return { host: address, port }
 }
 

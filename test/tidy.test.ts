@@ -37,7 +37,7 @@ const floors: readonly (readonly string[])[] = [
   ['core'],
   ['agents', 'detectors', 'injectors', 'services', 'stores'],
   ['identity', 'journal', 'ledger', 'vault'],
-  ['api', 'containment', 'gateway', 'client'],
+  ['api', 'containment', 'gateway', 'client', 'monitor'],
   ['app.ts', 'config.ts'],
   ['cli'],
 ]

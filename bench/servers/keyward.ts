@@ -21,6 +21,7 @@ const app = await openApp({
     rootKeyFile: `${home}.root-key`,
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
+    monitor: null,
     node: 'bench',
     strictJournal: false,
   },

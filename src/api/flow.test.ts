@@ -93,6 +93,7 @@ beforeAll(async () => {
     journal,
     journalDirectory,
     gatewayAddress: '127.0.0.1:7071',
+    monitorAddress: null,
     gatewaySocket: null,
     caCertificate: 'PEM',
     now,

@@ -25,6 +25,8 @@ export interface ControlParts {
   readonly journalDirectory: string
   /** `host:port` */
   readonly gatewayAddress: string
+  /** `host:port`, or null. */
+  readonly monitorAddress: string | null
   /** Path of the Unix socket on which the gateway listens too, or null. */
   readonly gatewaySocket: string | null
   /** PEM text. */

@@ -152,6 +152,8 @@ export interface StatusView {
   readonly processId: number
   readonly home: string
   readonly gateway: string
+  /** `host:port` where health and metrics are told, or null. */
+  readonly monitor: string | null
   readonly startedAt: number
   readonly ephemeral: boolean
   readonly journalEntries: number

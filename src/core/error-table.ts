@@ -69,6 +69,7 @@ export const errors = {
   connection_flooded: { status: 429, exit: 1, title: 'The connection was flooded with frames that ask for nothing.', next: 'Send requests instead of resets, pings and empty frames.' },
   too_many_attempts: { status: 429, exit: 1, title: 'Too many failed attempts.', next: 'Wait a minute.' },
   overloaded: { status: 503, exit: 1, title: 'The gateway has reached one of its bounds.', next: 'Retry after a moment.' },
+  server_stopping: { status: 503, exit: 1, title: 'This node is stopping.', next: 'Use another node, or wait for it to start again.' },
   // The other side
   upstream_unreachable: { status: 502, exit: 1, title: 'The service cannot be reached.', next: 'Check the network and the status page of the service.' },
   upstream_untrusted: { status: 502, exit: 1, title: 'The service’s certificate does not verify for its host; nothing was sent.', next: 'If the service has a private authority, name it in `trust`.' },

@@ -3,6 +3,8 @@ import type { ErrorCode } from '../core/errors.ts'
 /** Everything open at this moment, so that a suspension ends it at once instead of at its own leisure. */
 export interface Inflight {
   readonly size: number
+  /** Without tunnels, in which nothing may be going on. */
+  readonly exchanges: number
   /** Of one session. */
   countOf(sessionId: string): number
   add(entry: InflightEntry): () => void
@@ -67,6 +69,10 @@ export function createInflight(): Inflight {
   return {
     get size() {
       return counted
+    },
+    get exchanges() {
+      const tunnels = places.filter(({ entry }) => entry.credentialId === null && entry.reserved !== true)
+      return counted - tunnels.length
     },
     add(entry) {
       const place = { entry, at: places.length }

@@ -1,5 +1,6 @@
 import { rmSync } from 'node:fs'
 import { createServer, type Server, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAuthority } from '../core/canonical-target.ts'
 import { KeywardError } from '../core/errors.ts'
 import { scrubText } from '../core/scrub.ts'
@@ -22,13 +23,16 @@ import { openTunnel } from './open-tunnel.ts'
 import { passTunnel, planTunnel, type TunnelPlan } from './tunnel.ts'
 import { upgradeRefusal, WEBSOCKET } from './websocket/handshake.ts'
 
+/** How often it is looked whether the last exchange has ended. */
+const DRAIN_LOOK_MILLISECONDS = 20
 /** Sockets open at once on the gateway port. */
 export const SOCKETS_MAXIMUM = 20_000
 
 export interface Gateway {
   /** `host:port` as bound. */
   readonly address: string
-  close(): Promise<void>
+  /** Takes no new connections, gives the exchanges that are open so long to end, and then ends all. */
+  close(graceMilliseconds: number): Promise<void>
 }
 
 export interface GatewayOptions {
@@ -130,8 +134,10 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   }
 
   const servers: Server[] = []
-  async function close(): Promise<void> {
+  async function close(graceMilliseconds: number): Promise<void> {
     const closed = servers.map((server) => new Promise<void>((done) => server.close(() => done())))
+    const until = performance.now() + graceMilliseconds
+    while (ports.inflight.exchanges > 0 && performance.now() < until) await sleep(DRAIN_LOOK_MILLISECONDS)
     for (const socket of sockets) socket.destroy()
     http1.close()
     http2.close()
@@ -150,7 +156,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
     // The home is locked by this process, so whoever left a socket here is dead.
     rmSync(path, { force: true })
     await bind(twin, { path }).catch(async (error: unknown) => {
-      await close()
+      await close(0)
       throw error
     })
     servers.push(twin)

@@ -55,6 +55,8 @@ export interface Journal {
   note(event: JournalEvent): void
   /** Entries that the operating system has. */
   readonly size: number
+  /** Why appends are refused at this moment; null where they are not. */
+  readonly refusal: string | null
   /** Makes everything durable and signs it now. */
   checkpoint(): Promise<Checkpoint>
   /** Writes, syncs and signs what is left, within the deadline. */
@@ -123,6 +125,9 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     note: (event) => queue.note(bodyOf(event)),
     get size() {
       return queue.size
+    },
+    get refusal() {
+      return queue.refusal
     },
     async checkpoint() {
       await queue.drained()

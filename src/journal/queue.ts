@@ -61,6 +61,10 @@ export class AppendQueue {
     return this.#size
   }
 
+  get refusal(): string | null {
+    return this.#refusal
+  }
+
   push(body: string, sync: boolean): Promise<void> {
     const refusal = this.#refusalOf(body)
     if (refusal !== null) return Promise.reject(unwritable(refusal))

@@ -614,6 +614,9 @@ describe('starting', () => {
   test('variables and flags that make no sense', async () => {
     for (const variables of [
       { KEYWARD_GATEWAY: 'nowhere' },
+      { KEYWARD_MONITOR: 'nowhere' },
+      { KEYWARD_MONITOR: 'watch.example.test:9464' },
+      { KEYWARD_MONITOR: '127.0.0.1:70000' },
       { KEYWARD_NODE: '../x' },
       { KEYWARD_STRICT_JOURNAL: 'soon' },
       { KEYWARD_ROOT_KEY_FILE: join(house.home, 'key') },

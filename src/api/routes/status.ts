@@ -25,6 +25,7 @@ export const statusRoutes: Handlers<'GET /status' | 'GET /environments' | 'POST 
     processId: process.pid,
     home: parts.config.home,
     gateway: parts.gatewayAddress,
+    monitor: parts.monitorAddress,
     startedAt: parts.startedAt,
     ephemeral: parts.config.ephemeral,
     journalEntries: parts.journal.size,

@@ -8,6 +8,7 @@ export async function status({ io, options }: Call<JsonOption>): Promise<void> {
     ['version', view.version],
     ['home', view.home],
     ['gateway', `http://${view.gateway}`],
+    ...(view.monitor === null ? [] : [['monitor', `http://${view.monitor}`] as const]),
     [
       'process',
       `${view.processId}, since ${moment(view.startedAt)}${view.ephemeral ? '; ends with the last session' : ''}`,

@@ -21,10 +21,15 @@ import { note, printLine } from '../print.ts'
 /** A server that a `run` started ends when no session has lived for so long. */
 const IDLE_MILLISECONDS = 10_000
 const IDLE_CHECK_MILLISECONDS = 1_000
+/** What exchanges get to end in when a service manager asks for the end; a second signal ends them at once. */
+export const DRAIN_MILLISECONDS = 10_000
+
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 interface UpOptions {
   readonly home?: string
   readonly gateway?: string
+  readonly monitor?: string
   readonly ephemeral?: boolean
   readonly sample?: boolean
 }
@@ -32,7 +37,10 @@ interface UpOptions {
 /** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
 export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   keepMemoryClosed()
-  const { config, settings } = readConfig({ home: options.home, gateway: options.gateway }, io.environment)
+  const { config, settings } = readConfig(
+    { home: options.home, gateway: options.gateway, monitor: options.monitor },
+    io.environment,
+  )
   const ephemeral = options.ephemeral === true
   refuseForeignHome(config.home)
   const log = openLog(config.home)
@@ -55,15 +63,16 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
     await app.close()
     throw error
   }
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => ending.resolve(signal))
+  for (const signal of SIGNALS) process.once(signal, () => ending.resolve(signal))
   const sample = options.sample === true ? await startSample(app, actorName()) : null
   if (ephemeral) watchIdleness(app, () => ending.resolve('idle'))
   else greet(io, app, sample?.command ?? null)
-  await ending.promise
+  const reason = await ending.promise
   if (!ephemeral) note(io, 'Keyward stops.')
+  for (const signal of SIGNALS) process.once(signal, () => process.exit(1))
   sample?.close()
   await control.close()
-  await app.close()
+  await app.close(reason === 'SIGTERM' ? DRAIN_MILLISECONDS : 0)
   log.close()
 }
 
@@ -84,6 +93,7 @@ function greet(io: Io, app: App, sampleCommand: string | null): void {
     note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
   }
   printLine(io, `Keyward ${app.version} serves ${app.config.home}; the gateway is http://${app.gatewayAddress}.`)
+  if (app.monitorAddress !== null) printLine(io, `Health and metrics: http://${app.monitorAddress}/metrics.`)
   if (sampleCommand === null) printLine(io, 'Next: keyward run -- CMD in another terminal. Ctrl-C ends it.')
   else
     printLine(

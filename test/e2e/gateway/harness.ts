@@ -89,6 +89,7 @@ export function configIn(folder: string): AppOptions['config'] {
     rootKeyFile: join(folder, 'root', 'key'),
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
+    monitor: null,
     node: 'test',
     strictJournal: false,
   }
