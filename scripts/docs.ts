@@ -1,5 +1,6 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { openApiDocument } from '../src/api/openapi.ts'
 import { errors } from '../src/core/errors.ts'
 import { manualOf } from '../src/cli/manual.ts'
 import { createProgram } from '../src/cli/program.ts'
@@ -29,6 +30,7 @@ ${rows.join('\n')}
 )
 
 writeFileSync(join(root, 'docs/guide/limits.md'), limitsPage())
+writeFileSync(join(root, 'docs/formats/openapi.json'), `${JSON.stringify(openApiDocument(VERSION), null, 2)}\n`)
 writeFileSync(join(root, 'docs/guide/services.md'), serviceMatrix(services))
 
 const unopened = (): never => {

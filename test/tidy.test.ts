@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { expect, test } from 'vitest'
 import { agents } from '../src/agents/index.ts'
+import { openApiDocument } from '../src/api/openapi.ts'
 import { createProgram } from '../src/cli/program.ts'
 import { VERSION } from '../src/core/version.ts'
 import { errors } from '../src/core/errors.ts'
@@ -197,6 +198,10 @@ test('every error code has a row in docs/errors.md, and every row has a code', (
 
 test('docs/guide/limits.md says what the code says (`npm run docs` writes it anew)', () => {
   expect(read('docs/guide/limits.md')).toBe(limitsPage())
+})
+
+test('docs/formats/openapi.json says what the code says (`npm run docs` writes it anew)', () => {
+  expect(JSON.parse(read('docs/formats/openapi.json'))).toEqual(JSON.parse(JSON.stringify(openApiDocument(VERSION))))
 })
 
 test('every decision stands in the index of decisions', () => {

@@ -11,8 +11,10 @@ import { journalRoutes, streamJournal } from './routes/journal.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statusRoutes } from './routes/status.ts'
+import { openApiDocument, OPENAPI_PATH } from './openapi.ts'
 import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
-import type { InputRead, RouteName } from './schema.ts'
+import type { RouteName } from './answers.ts'
+import type { InputRead } from './schema.ts'
 import { explainIssues } from './issues.ts'
 
 /** Every route but the stream, which answers in its own way. */
@@ -50,6 +52,7 @@ export function createControlApi(
     const [method = 'GET', path = '/'] = route.split(' ')
     app.on(method, path, (context) => answer(route, context, parts, options.actor))
   }
+  app.get(OPENAPI_PATH, () => Response.json(openApiDocument(parts.version)))
   app.get('/journal', async (context) => {
     const input = await readInput('GET /journal', context)
     return streamJournal(parts, input, context.req.raw.signal)

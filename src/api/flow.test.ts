@@ -4,6 +4,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Ajv2020 } from 'ajv/dist/2020.js'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { createControlClient } from '../client/control-client.ts'
 import type { ControlClient } from '../client/control-client.ts'
@@ -19,6 +20,7 @@ import { createCredentials } from '../vault/credentials.ts'
 import { createRootKeyFile } from '../vault/root-key.ts'
 import { createVault } from '../vault/vault.ts'
 import { createControlApi } from './control.ts'
+import { openApiDocument } from './openapi.ts'
 import { listenControl } from './server.ts'
 
 const canary = `canary-${randomBytes(18).toString('hex')}`
@@ -28,6 +30,20 @@ const answers: string[] = []
 let client: ControlClient
 let stopped = false
 
+const described = openApiDocument('0.0.0')
+const ajv = new Ajv2020({ strict: false }).addSchema({ $id: 'keyward', ...described })
+
+/** Holds an answer against the OpenAPI document, as a client of another language would read it. */
+function expectDescribed(route: string, answer: unknown): void {
+  const [method = '', path = ''] = route.split(' ')
+  const pointer = path.replace(/:([a-z]+)/g, '{$1}').replaceAll('/', '~1')
+  const place = `keyward#/paths/${encodeURI(pointer)}/${method.toLowerCase()}/responses/200/content/application~1json/schema`
+  const isValid = ajv.getSchema(place)
+  if (isValid === undefined) throw new Error(`the document does not describe ${route}`)
+  void isValid(answer)
+  expect(isValid.errors ?? [], route).toEqual([])
+}
+
 /** Keeps what every answer said, for the search at the end. */
 function recording(inner: ControlClient): ControlClient {
   return {
@@ -35,6 +51,7 @@ function recording(inner: ControlClient): ControlClient {
     async call(route, path, input) {
       try {
         const answer = await inner.call(route, path, input)
+        expectDescribed(route, answer)
         if (!route.endsWith('/reveal')) answers.push(JSON.stringify(answer))
         return answer
       } catch (error) {

@@ -6,7 +6,8 @@ import type { ServiceDirectory } from '../services/directory.ts'
 import type { Credentials } from '../vault/credentials.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
-import type { InputRead, RouteName, Answers } from './schema.ts'
+import type { RouteName, Answers } from './answers.ts'
+import type { InputRead } from './schema.ts'
 
 /** What the control API needs of a running Keyward; `App` in app.ts is one. */
 export interface ControlParts {

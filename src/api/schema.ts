@@ -1,15 +1,12 @@
 import { z } from 'zod'
-import type { SessionBinding } from '../core/records.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
-import type { JournalEntry } from '../journal/entry.ts'
-import type { JournalReport } from '../journal/verify.ts'
-import type { FieldKind, Operation, Speech } from '../services/service.ts'
+import type { RouteName } from './answers.ts'
 
 /**
- * The control API, route by route: what goes in (`inputs`, checked strictly: an unknown member is an
- * error) and what comes out (`Answers`). Times are milliseconds since the Unix epoch. Writes carry
- * JSON; reads carry their input in the query. Server and client are typed by this file.
+ * What goes into the control API, route by route, checked strictly: an unknown member is an error. What comes
+ * out is in `answers.ts`; server and client are typed by the two. Writes carry JSON; reads carry their input
+ * in the query.
  */
 
 /** Bounds on what a caller may send. */
@@ -147,175 +144,6 @@ export const inputs = {
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 
-export interface StatusView {
-  readonly version: string
-  readonly processId: number
-  readonly home: string
-  readonly gateway: string
-  /** `host:port` where health and metrics are told, or null. */
-  readonly monitor: string | null
-  readonly startedAt: number
-  readonly ephemeral: boolean
-  readonly journalEntries: number
-  readonly environments: readonly EnvironmentView[]
-}
-
-export interface EnvironmentView {
-  readonly name: string
-  readonly egress: 'open' | 'deny'
-  readonly credentials: number
-  readonly agents: number
-  readonly sessions: number
-}
-
-export interface ServiceView {
-  readonly id: string
-  readonly name: string
-  readonly hosts: readonly string[]
-  readonly endpoint: string | null
-  readonly fields: Readonly<Record<string, FieldKind>>
-  /** Each place of injection in words: `header x-api-key`. */
-  readonly inject: readonly string[]
-  readonly variables: {
-    readonly fields: Readonly<Record<string, readonly string[]>>
-    readonly baseUrl: readonly string[]
-    readonly basePath: string
-  }
-  readonly operations: readonly Operation[]
-  /** Where requests are judged by what their bodies ask for. */
-  readonly speaks: readonly Speech[]
-  readonly detector: string | null
-  readonly checked: 'sdk' | 'documented'
-  readonly source: string
-  /** Whether the operator brought it, rather than Keyward. */
-  readonly own: boolean
-}
-
-export interface CredentialView {
-  readonly id: string
-  readonly name: string
-  readonly environment: string
-  readonly service: string
-  readonly owner: string | null
-  readonly sensitivity: 'high' | 'medium' | 'low'
-  readonly state: 'active' | 'suspended'
-  readonly version: number | null
-  readonly publicFields: Readonly<Record<string, string>>
-  readonly createdAt: number
-}
-
-export interface AgentView {
-  readonly id: string
-  readonly name: string
-  readonly environment: string
-  readonly owner: string | null
-  readonly state: 'active' | 'suspended'
-  readonly createdAt: number
-}
-
-export interface GrantView {
-  readonly id: string
-  readonly environment: string
-  readonly agent: string
-  readonly credential: string
-  readonly allow: readonly string[]
-  readonly deny: readonly string[]
-  readonly rate: { readonly count: number; readonly perSeconds: number } | null
-  readonly concurrent: number | null
-  readonly expiresAt: number | null
-  readonly createdAt: number
-}
-
-export interface SessionView {
-  readonly id: string
-  readonly agent: string
-  readonly environment: string
-  readonly state: 'active' | 'suspended' | 'revoked' | 'expired'
-  readonly egress: 'open' | 'deny'
-  readonly binding: SessionBinding
-  readonly placeholders: number
-  readonly createdAt: number
-  readonly expiresAt: number
-}
-
-/** A session as its holder receives it, once: token and placeholders are not kept anywhere. */
-export interface IssuedView {
-  readonly id: string
-  readonly agent: string
-  readonly environment: string
-  readonly egress: 'open' | 'deny'
-  readonly token: string
-  readonly expiresAt: number
-  readonly ttlSeconds: number
-  readonly credentials: readonly HeldView[]
-  readonly gateway: { readonly address: string; readonly socket: string | null }
-  /** PEM text. */
-  readonly caCertificate: string
-}
-
-/** One credential in a session: what stands for its fields, and under which names. */
-export interface HeldView {
-  readonly name: string
-  readonly service: string
-  readonly fields: readonly {
-    readonly field: string
-    readonly kind: FieldKind
-    readonly text: string
-    readonly variables: readonly string[]
-  }[]
-  readonly hosts: readonly string[]
-  readonly baseUrl: { readonly url: string; readonly variables: readonly string[] }
-}
-
-interface Done {
-  readonly done: true
-}
-
-interface Made {
-  readonly id: string
-}
-
-export interface Answers {
-  'GET /status': StatusView
-  'GET /environments': readonly EnvironmentView[]
-  'GET /services': readonly ServiceView[]
-  'GET /services/:service': ServiceView
-  'POST /services': ServiceView
-  'DELETE /services/:service': Done
-  'GET /credentials': readonly CredentialView[]
-  'GET /environments/:environment/credentials/:name': CredentialView
-  'POST /environments/:environment/credentials': Made
-  'PUT /environments/:environment/credentials/:name': { readonly version: number }
-  'POST /environments/:environment/credentials/:name/reveal': { readonly field: string; readonly value: string }
-  'POST /environments/:environment/credentials/:name/suspend': Done
-  'POST /environments/:environment/credentials/:name/resume': Done
-  'DELETE /environments/:environment/credentials/:name': Done
-  'GET /agents': readonly AgentView[]
-  'GET /environments/:environment/agents/:name': AgentView
-  'POST /environments/:environment/agents': Made
-  'POST /environments/:environment/agents/:name/suspend': Done
-  'POST /environments/:environment/agents/:name/resume': Done
-  'DELETE /environments/:environment/agents/:name': Done
-  'GET /grants': readonly GrantView[]
-  'GET /grants/:id': GrantView
-  'POST /environments/:environment/grants': Made
-  'DELETE /grants/:id': Done
-  'GET /sessions': readonly SessionView[]
-  'POST /environments/:environment/sessions': IssuedView
-  'POST /sessions/:id/extend': Done
-  'POST /sessions/:id/suspend': Done
-  'POST /sessions/:id/resume': Done
-  'DELETE /sessions/:id': Done
-  'POST /environments/:environment/runs': IssuedView
-  /** Whether each text holds a secret of the vault; `holders`: the credential of the environment named whose secret it is. */
-  'POST /occurrences': { readonly found: readonly boolean[]; readonly holders: readonly (string | null)[] }
-  /** A stream of JSON lines, one entry each. */
-  'GET /journal': JournalEntry
-  'GET /journal/verification': JournalReport
-  'POST /shutdown': Done
-}
-
-export type RouteName = keyof Answers
 type Inputs = typeof inputs
 export type InputSent<R extends RouteName> = z.input<Inputs[R]>
 export type InputRead<R extends RouteName> = z.output<Inputs[R]>

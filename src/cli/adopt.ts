@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseEnv } from 'node:util'
-import type { ServiceView } from '../api/schema.ts'
+import type { ServiceView } from '../api/answers.ts'
 import { KeywardError } from '../core/errors.ts'
 import { askYes } from './confirm.ts'
 import type { Io } from './io.ts'

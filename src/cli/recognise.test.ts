@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { expect, test } from 'vitest'
-import type { ServiceView } from '../api/schema.ts'
+import type { ServiceView } from '../api/answers.ts'
 import { base62, makePlaceholder } from '../core/placeholder.ts'
 import { openai as openaiShape } from '../detectors/openai.ts'
 import { services } from '../services/index.ts'

@@ -1,4 +1,4 @@
-import type { ServiceView } from '../api/schema.ts'
+import type { ServiceView } from '../api/answers.ts'
 import { looksLikePlaceholder } from '../core/placeholder.ts'
 import { detectors } from '../detectors/index.ts'
 import { isKey } from '../detectors/recognise.ts'

@@ -1,4 +1,4 @@
-import type { IssuedView } from '../api/schema.ts'
+import type { IssuedView } from '../api/answers.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { Io } from './io.ts'
 

@@ -1,6 +1,7 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { Answers, InputSent, PathOf, RouteName } from '../api/schema.ts'
+import type { Answers, RouteName } from '../api/answers.ts'
+import type { InputSent, PathOf } from '../api/schema.ts'
 import { errors, KeywardError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
 import type { JournalEntry } from '../journal/entry.ts'

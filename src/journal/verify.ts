@@ -19,20 +19,23 @@ export interface VerifyOptions {
   readonly anchor?: { readonly size: number; readonly root: string }
 }
 
-export type JournalProblemCode =
-  | 'anchor_mismatch'
-  | 'chain_broken'
-  | 'checkpoint_foreign'
-  | 'checkpoint_malformed'
-  | 'checkpoint_mismatch'
-  | 'checkpoint_order'
-  | 'entry_altered'
-  | 'entry_malformed'
-  | 'entry_missing'
-  | 'entry_repeated'
-  | 'segment_missing'
-  | 'segment_torn'
-  | 'truncated'
+export const journalProblemCodes = [
+  'anchor_mismatch',
+  'chain_broken',
+  'checkpoint_foreign',
+  'checkpoint_malformed',
+  'checkpoint_mismatch',
+  'checkpoint_order',
+  'entry_altered',
+  'entry_malformed',
+  'entry_missing',
+  'entry_repeated',
+  'segment_missing',
+  'segment_torn',
+  'truncated',
+] as const
+
+export type JournalProblemCode = (typeof journalProblemCodes)[number]
 
 export interface JournalProblem {
   readonly code: JournalProblemCode

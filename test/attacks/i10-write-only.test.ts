@@ -1,7 +1,7 @@
 import { afterAll, expect } from 'vitest'
 import { createControlApi } from '../../src/api/control.ts'
 import { inputs } from '../../src/api/schema.ts'
-import type { RouteName } from '../../src/api/schema.ts'
+import type { RouteName } from '../../src/api/answers.ts'
 import { findLeaks } from '../e2e/canary/secrets.ts'
 import { madeUp } from '../e2e/gateway/harness.ts'
 import { codeOf, connectHead, proxyCredentials } from '../e2e/gateway/requests.ts'

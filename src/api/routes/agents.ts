@@ -1,7 +1,7 @@
 import type { AgentRecord, GrantRecord } from '../../core/records.ts'
 import { KeywardError } from '../../core/errors.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { AgentView, GrantView } from '../schema.ts'
+import type { AgentView, GrantView } from '../answers.ts'
 import { credentialOf } from './credentials.ts'
 
 /** The agent of that name, or `not_found` naming what was looked for. */

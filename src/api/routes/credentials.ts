@@ -1,7 +1,7 @@
 import { KeywardError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { CredentialView } from '../schema.ts'
+import type { CredentialView } from '../answers.ts'
 
 /** The credential of that name, or `not_found` naming what was looked for. */
 export function credentialOf(parts: ControlParts, environment: string, name: string): { id: string; service: string } {

@@ -4,7 +4,7 @@ import { parseService } from '../../services/definition.ts'
 import { services as builtIn } from '../../services/index.ts'
 import type { Service } from '../../services/service.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { ServiceView } from '../schema.ts'
+import type { ServiceView } from '../answers.ts'
 
 function serviceView(parts: ControlParts, service: Service): ServiceView {
   return {

@@ -4,7 +4,7 @@ import { defaultTtlSeconds } from '../../identity/session-state.ts'
 import { hostsOf } from '../../services/hosts.ts'
 import type { Service } from '../../services/service.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { HeldView, IssuedView, SessionView } from '../schema.ts'
+import type { HeldView, IssuedView, SessionView } from '../answers.ts'
 import { agentOf } from './agents.ts'
 
 interface Wanted {

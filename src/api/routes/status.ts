@@ -1,6 +1,6 @@
 import process from 'node:process'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { EnvironmentView } from '../schema.ts'
+import type { EnvironmentView } from '../answers.ts'
 
 function environmentViews(parts: ControlParts): EnvironmentView[] {
   const now = parts.now()

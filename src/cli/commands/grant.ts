@@ -1,4 +1,4 @@
-import type { GrantView } from '../../api/schema.ts'
+import type { GrantView } from '../../api/answers.ts'
 import { parseCount, parseDuration, parseRate } from '../measures.ts'
 import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'

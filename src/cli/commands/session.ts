@@ -1,4 +1,4 @@
-import type { SessionView } from '../../api/schema.ts'
+import type { SessionView } from '../../api/answers.ts'
 import { parseDuration } from '../measures.ts'
 import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'

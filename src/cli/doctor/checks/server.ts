@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { request } from 'node:http'
 import process from 'node:process'
-import type { StatusView } from '../../../api/schema.ts'
+import type { StatusView } from '../../../api/answers.ts'
 import { isLoopback } from '../../../gateway/egress.ts'
 import type { Io } from '../../io.ts'
 import { closed, notClosed } from '../finding.ts'

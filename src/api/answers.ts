@@ -1,0 +1,242 @@
+import { z } from 'zod'
+import { journalProblemCodes } from '../journal/verify.ts'
+
+/**
+ * What comes out of the control API, route by route. Times are milliseconds since the Unix epoch. Like the
+ * inputs beside it (`schema.ts`) this is what the OpenAPI document is made from, so what is written here is
+ * what a client of another language is promised.
+ */
+
+const moment = z.int().nonnegative().describe('Milliseconds since the Unix epoch.')
+const count = z.int().nonnegative()
+const egress = z.enum(['open', 'deny'])
+const texts = z.array(z.string())
+const byField = z.record(z.string(), z.string())
+
+const environment = z.strictObject({
+  name: z.string(),
+  egress,
+  credentials: count,
+  agents: count,
+  sessions: count,
+})
+
+const status = z.strictObject({
+  version: z.string(),
+  processId: count,
+  home: z.string(),
+  gateway: z.string().describe('`host:port`'),
+  monitor: z.string().nullable().describe('`host:port` where health and metrics are told, or null.'),
+  startedAt: moment,
+  ephemeral: z.boolean(),
+  journalEntries: count,
+  environments: z.array(environment),
+})
+
+const fieldKind = z.enum(['secret', 'public'])
+
+const service = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  hosts: texts,
+  endpoint: z.string().nullable(),
+  fields: z.record(z.string(), fieldKind),
+  inject: texts.describe('Each place of injection in words: `header x-api-key`.'),
+  variables: z.strictObject({ fields: z.record(z.string(), texts), baseUrl: texts, basePath: z.string() }),
+  operations: z.array(z.strictObject({ name: z.string(), match: z.string(), destructive: z.boolean().optional() })),
+  speaks: z
+    .array(z.strictObject({ path: z.string(), language: z.enum(['graphql', 'json-rpc']) }))
+    .describe('Where requests are judged by what their bodies ask for.'),
+  detector: z.string().nullable(),
+  checked: z.enum(['sdk', 'documented']),
+  source: z.string(),
+  own: z.boolean().describe('Whether the operator brought it, rather than Keyward.'),
+})
+
+const credential = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  environment: z.string(),
+  service: z.string(),
+  owner: z.string().nullable(),
+  sensitivity: z.enum(['high', 'medium', 'low']),
+  state: z.enum(['active', 'suspended']),
+  version: count.nullable(),
+  publicFields: byField,
+  createdAt: moment,
+})
+
+const agent = z.strictObject({
+  id: z.string(),
+  name: z.string(),
+  environment: z.string(),
+  owner: z.string().nullable(),
+  state: z.enum(['active', 'suspended']),
+  createdAt: moment,
+})
+
+const grant = z.strictObject({
+  id: z.string(),
+  environment: z.string(),
+  agent: z.string(),
+  credential: z.string(),
+  allow: texts,
+  deny: texts,
+  rate: z.strictObject({ count, perSeconds: count }).nullable(),
+  concurrent: count.nullable(),
+  expiresAt: moment.nullable(),
+  createdAt: moment,
+})
+
+const session = z.strictObject({
+  id: z.string(),
+  agent: z.string(),
+  environment: z.string(),
+  state: z.enum(['active', 'suspended', 'revoked', 'expired']),
+  egress,
+  binding: z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('unbound') }),
+    z.strictObject({ kind: z.literal('process'), processId: count, startTicks: z.string() }),
+    z.strictObject({ kind: z.literal('address'), address: z.string() }),
+  ]),
+  placeholders: count,
+  createdAt: moment,
+  expiresAt: moment,
+})
+
+const held = z
+  .strictObject({
+    name: z.string(),
+    service: z.string(),
+    fields: z.array(z.strictObject({ field: z.string(), kind: fieldKind, text: z.string(), variables: texts })),
+    hosts: texts,
+    baseUrl: z.strictObject({ url: z.string(), variables: texts }),
+  })
+  .describe('One credential in a session: what stands for its fields, and under which names.')
+
+const issued = z
+  .strictObject({
+    id: z.string(),
+    agent: z.string(),
+    environment: z.string(),
+    egress,
+    token: z.string(),
+    expiresAt: moment,
+    ttlSeconds: count,
+    credentials: z.array(held),
+    gateway: z.strictObject({ address: z.string(), socket: z.string().nullable() }),
+    caCertificate: z.string().describe('PEM text.'),
+  })
+  .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
+
+const eventKind = z.enum(['intent', 'outcome', 'refusal', 'control', 'applied', 'egress', 'start', 'stop', 'finding'])
+
+const entry = z
+  .strictObject({
+    at: moment,
+    event: z.looseObject({ kind: eventKind }),
+    hash: z.string(),
+    previous: z.string(),
+    sequence: z.int().min(1),
+  })
+  .describe('One line of the journal: docs/formats/journal.md.')
+
+const verification = z.strictObject({
+  ok: z.boolean(),
+  origin: z.string().nullable(),
+  entries: count.describe('Entries from the first on that stand in their chain.'),
+  provenTo: count.describe('Entries 1 to this one are exactly those that were signed.'),
+  root: z.string().describe('Merkle root over `entries`, base64.'),
+  checkpoints: count,
+  segments: count,
+  firstAt: moment.nullable(),
+  lastAt: moment.nullable(),
+  tornTail: z.strictObject({ file: z.string(), bytes: count }).nullable(),
+  problem: z
+    .strictObject({ code: z.enum(journalProblemCodes), sequence: z.int(), file: z.string(), detail: z.string() })
+    .nullable()
+    .describe('The first entry that may not be what was written.'),
+})
+
+const done = z.strictObject({ done: z.literal(true) })
+const made = z.strictObject({ id: z.string() })
+
+/** The answers that have a name of their own in the OpenAPI document. */
+export const namedAnswers = {
+  Environment: environment,
+  Status: status,
+  Service: service,
+  Credential: credential,
+  Agent: agent,
+  Grant: grant,
+  Session: session,
+  HeldCredential: held,
+  IssuedSession: issued,
+  JournalEntry: entry,
+  JournalVerification: verification,
+  Done: done,
+  Made: made,
+} as const
+
+export const answers = {
+  'GET /status': status,
+  'GET /environments': z.array(environment),
+  'GET /services': z.array(service),
+  'GET /services/:service': service,
+  'POST /services': service,
+  'DELETE /services/:service': done,
+  'GET /credentials': z.array(credential),
+  'GET /environments/:environment/credentials/:name': credential,
+  'POST /environments/:environment/credentials': made,
+  'PUT /environments/:environment/credentials/:name': z.strictObject({ version: count }),
+  'POST /environments/:environment/credentials/:name/reveal': z.strictObject({ field: z.string(), value: z.string() }),
+  'POST /environments/:environment/credentials/:name/suspend': done,
+  'POST /environments/:environment/credentials/:name/resume': done,
+  'DELETE /environments/:environment/credentials/:name': done,
+  'GET /agents': z.array(agent),
+  'GET /environments/:environment/agents/:name': agent,
+  'POST /environments/:environment/agents': made,
+  'POST /environments/:environment/agents/:name/suspend': done,
+  'POST /environments/:environment/agents/:name/resume': done,
+  'DELETE /environments/:environment/agents/:name': done,
+  'GET /grants': z.array(grant),
+  'GET /grants/:id': grant,
+  'POST /environments/:environment/grants': made,
+  'DELETE /grants/:id': done,
+  'GET /sessions': z.array(session),
+  'POST /environments/:environment/sessions': issued,
+  'POST /sessions/:id/extend': done,
+  'POST /sessions/:id/suspend': done,
+  'POST /sessions/:id/resume': done,
+  'DELETE /sessions/:id': done,
+  'POST /environments/:environment/runs': issued,
+  'POST /occurrences': z.strictObject({
+    found: z.array(z.boolean()).describe('Whether each text holds a secret of the vault.'),
+    holders: z
+      .array(z.string().nullable())
+      .describe('The credential of the environment named whose secret each text is.'),
+  }),
+  /** A stream of JSON lines, one entry each. */
+  'GET /journal': entry,
+  'GET /journal/verification': verification,
+  'POST /shutdown': done,
+} as const
+
+type Frozen<T> = T extends readonly (infer Item)[]
+  ? readonly Frozen<Item>[]
+  : T extends object
+    ? { readonly [Member in keyof T]: Frozen<T[Member]> }
+    : T
+
+export type RouteName = keyof typeof answers
+export type Answers = { readonly [R in RouteName]: Frozen<z.output<(typeof answers)[R]>> }
+
+export type StatusView = Frozen<z.output<typeof status>>
+export type EnvironmentView = Frozen<z.output<typeof environment>>
+export type ServiceView = Frozen<z.output<typeof service>>
+export type CredentialView = Frozen<z.output<typeof credential>>
+export type AgentView = Frozen<z.output<typeof agent>>
+export type GrantView = Frozen<z.output<typeof grant>>
+export type SessionView = Frozen<z.output<typeof session>>
+export type IssuedView = Frozen<z.output<typeof issued>>
+export type HeldView = Frozen<z.output<typeof held>>

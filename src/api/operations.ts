@@ -1,0 +1,70 @@
+import type { RouteName } from './answers.ts'
+
+/** What the OpenAPI document says of a route. */
+export interface OperationText {
+  /** `operationId`: what generated clients call it. It stays as it is. */
+  readonly id: string
+  readonly summary: string
+}
+
+export const operationTexts: { readonly [R in RouteName]: OperationText } = {
+  'GET /status': { id: 'showStatus', summary: 'What the server of this home is doing' },
+  'GET /environments': { id: 'listEnvironments', summary: 'Every environment, with what it holds' },
+  'GET /services': { id: 'listServices', summary: 'Every service, those of the operator included' },
+  'GET /services/:service': { id: 'showService', summary: 'Where a credential of this service goes' },
+  'POST /services': { id: 'addService', summary: 'Add a service of one’s own from YAML' },
+  'DELETE /services/:service': { id: 'removeService', summary: 'Remove a service of one’s own' },
+  'GET /credentials': { id: 'listCredentials', summary: 'Credentials, without their secrets' },
+  'GET /environments/:environment/credentials/:name': {
+    id: 'showCredential',
+    summary: 'A credential, without its secrets',
+  },
+  'POST /environments/:environment/credentials': { id: 'addCredential', summary: 'Put a key into the vault' },
+  'PUT /environments/:environment/credentials/:name': {
+    id: 'setCredential',
+    summary: 'Give it a new value; the old version is revoked here',
+  },
+  'POST /environments/:environment/credentials/:name/reveal': {
+    id: 'revealCredential',
+    summary: 'Show a secret to a person; the journal says so',
+  },
+  'POST /environments/:environment/credentials/:name/suspend': {
+    id: 'suspendCredential',
+    summary: 'Stop every use of it within a second',
+  },
+  'POST /environments/:environment/credentials/:name/resume': { id: 'resumeCredential', summary: 'Allow it again' },
+  'DELETE /environments/:environment/credentials/:name': {
+    id: 'removeCredential',
+    summary: 'Remove it, with `cascade` also the grants that point to it',
+  },
+  'GET /agents': { id: 'listAgents', summary: 'Every agent' },
+  'GET /environments/:environment/agents/:name': { id: 'showAgent', summary: 'An agent' },
+  'POST /environments/:environment/agents': { id: 'addAgent', summary: 'Make an agent' },
+  'POST /environments/:environment/agents/:name/suspend': {
+    id: 'suspendAgent',
+    summary: 'Stop everything that it does within a second',
+  },
+  'POST /environments/:environment/agents/:name/resume': { id: 'resumeAgent', summary: 'Allow it again' },
+  'DELETE /environments/:environment/agents/:name': {
+    id: 'removeAgent',
+    summary: 'Remove it, its grants and its sessions',
+  },
+  'GET /grants': { id: 'listGrants', summary: 'Which agent may do what with which credential' },
+  'GET /grants/:id': { id: 'showGrant', summary: 'A grant' },
+  'POST /environments/:environment/grants': { id: 'addGrant', summary: 'Allow an agent operations with a credential' },
+  'DELETE /grants/:id': { id: 'removeGrant', summary: 'Take it back; what is open under it ends' },
+  'GET /sessions': { id: 'listSessions', summary: 'Sessions, without their tokens' },
+  'POST /environments/:environment/sessions': { id: 'issueSession', summary: 'Issue a session to an agent' },
+  'POST /sessions/:id/extend': { id: 'extendSession', summary: 'Let it live so much longer from now on' },
+  'POST /sessions/:id/suspend': { id: 'suspendSession', summary: 'Stop it until it is resumed' },
+  'POST /sessions/:id/resume': { id: 'resumeSession', summary: 'Allow it again' },
+  'DELETE /sessions/:id': { id: 'revokeSession', summary: 'End it for good, with all that is open in it' },
+  'POST /environments/:environment/runs': {
+    id: 'startRun',
+    summary: 'Issue a session for a program that is about to start, and make its agent where there is none',
+  },
+  'POST /occurrences': { id: 'findOccurrences', summary: 'Which of these texts hold a secret of the vault' },
+  'GET /journal': { id: 'streamJournal', summary: 'Entries of the journal, as JSON lines' },
+  'GET /journal/verification': { id: 'verifyJournal', summary: 'Whether the journal is whole' },
+  'POST /shutdown': { id: 'stopServer', summary: 'Stop the server once the answer is out' },
+}
