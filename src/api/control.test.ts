@@ -5,9 +5,10 @@ import type { ControlParts } from './parts.ts'
 import { inputs, MAX_BODY_BYTES } from './schema.ts'
 
 /** Nothing of Keyward may be touched by a request that is not well-formed. */
-function untouchable(): ControlParts {
+function untouchable(but: Partial<ControlParts> = {}): ControlParts {
   return new Proxy(Object.create(null), {
     get: (_, member) => {
+      if (Object.hasOwn(but, member)) return Reflect.get(but, member)
       throw new Error(`touched ${String(member)}`)
     },
   })
@@ -108,4 +109,52 @@ test('an unexpected error is told by its reference alone', async () => {
   expect(problem).toMatchObject({ status: 500, code: 'internal' })
   expect(problem.text).not.toContain('touched')
   expect(errorsSeen).toHaveLength(1)
+})
+
+describe('a list', () => {
+  const names = ['delta', 'alpha', 'charlie', 'bravo', 'echo']
+  const facts = { environment: 'dev', owner: null, state: 'active', createdAt: 1 } as const
+  const refuse = (): never => {
+    throw new Error('a list changes nothing')
+  }
+  const agents = {
+    add: refuse,
+    suspend: refuse,
+    resume: refuse,
+    remove: refuse,
+    find: refuse,
+    get: refuse,
+    list: () => names.map((name) => ({ id: `id-${name}`, record: { ...facts, name } })),
+  }
+  const listed = createControlApi(untouchable({ agents }), { actor: 'operator:test' })
+  const idsOf = async (response: Response): Promise<string[]> => {
+    const items: { id: string }[] = JSON.parse(await response.text())
+    return items.map(({ id }) => id)
+  }
+
+  test('comes whole where nobody asks for pages', async () => {
+    const response = await listed.request('http://keyward/agents')
+    expect(await idsOf(response)).toHaveLength(names.length)
+    expect(response.headers.get('link')).toBeNull()
+  })
+
+  test('comes in pages that lead from one to the next, filters included', async () => {
+    const seen: string[] = []
+    for (let next: string | null = '/agents?limit=2'; next !== null;) {
+      const response: Response = await listed.request(`http://keyward${next}`)
+      seen.push(...(await idsOf(response)))
+      const link: string | null = response.headers.get('link')
+      next = link === null ? null : (/^<(\/agents\?[^>]+)>; rel="next"$/.exec(link)?.[1] ?? 'not a link')
+      if (next !== null) expect(next).toContain('limit=2')
+    }
+    expect(seen).toEqual(['id-alpha', 'id-bravo', 'id-charlie', 'id-delta', 'id-echo'])
+  })
+
+  test.each(['limit=0', 'limit=1001', 'limit=-1', 'limit=two', 'limit=1&limit=2', 'after=', 'after=!!'])(
+    'refuses %s',
+    async (query) => {
+      const response = await listed.request(`http://keyward/agents?${query}`)
+      expect(await problemOf(response)).toMatchObject({ status: 400, code: 'usage' })
+    },
+  )
 })

@@ -11,7 +11,7 @@ import { journalRoutes, streamJournal } from './routes/journal.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statusRoutes } from './routes/status.ts'
-import { openApiDocument, OPENAPI_PATH } from './openapi.ts'
+import { PAGE_MAXIMUM_ITEMS, pageOf } from './paging.ts'
 import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
 import type { RouteName } from './answers.ts'
 import type { InputRead } from './schema.ts'
@@ -52,7 +52,11 @@ export function createControlApi(
     const [method = 'GET', path = '/'] = route.split(' ')
     app.on(method, path, (context) => answer(route, context, parts, options.actor))
   }
-  app.get(OPENAPI_PATH, () => Response.json(openApiDocument(parts.version)))
+  // Loaded when somebody asks for it, and not at every start.
+  app.get('/openapi.json', async () => {
+    const { openApiDocument } = await import('./openapi.ts')
+    return Response.json(openApiDocument(parts.version))
+  })
   app.get('/journal', async (context) => {
     const input = await readInput('GET /journal', context)
     return streamJournal(parts, input, context.req.raw.signal)
@@ -84,7 +88,20 @@ async function answer<R extends PlainRoute>(
     throw new KeywardError('not_found', 'There is no such environment.')
   }
   const result = await handlers[route](parts, { path, input, actor })
-  return Response.json(result, { headers: { 'cache-control': 'no-store' } })
+  const headers = { 'cache-control': 'no-store' }
+  if (!Array.isArray(result) || !isPaged(input)) return Response.json(result, { headers })
+  const { items, next } = pageOf(result, Number(input.limit ?? PAGE_MAXIMUM_ITEMS), input.after ?? null)
+  return Response.json(items, { headers: next === null ? headers : { ...headers, link: nextLink(context, next) } })
+}
+
+function isPaged(input: object): input is { readonly limit?: string; readonly after?: string } {
+  return 'limit' in input || 'after' in input
+}
+
+/** The same list behind the page that was given (RFC 8288). */
+function nextLink(context: Context, cursor: string): string {
+  const query = new URLSearchParams({ ...context.req.query(), after: cursor })
+  return `<${context.req.path}?${query.toString()}>; rel="next"`
 }
 
 /** The environment that a list is asked for. */
@@ -104,10 +121,17 @@ function readPath(context: Context): Asked<RouteName>['path'] {
 }
 
 async function readInput<R extends RouteName>(route: R, context: Context): Promise<InputRead<R>> {
-  const raw: unknown = context.req.method === 'GET' ? context.req.query() : await readBody(context)
+  const raw: unknown = context.req.method === 'GET' ? readQuery(context) : await readBody(context)
   const parsed = readers[route].safeParse(raw)
   if (!parsed.success) throw new KeywardError('usage', explainIssues(parsed.error))
   return parsed.data
+}
+
+/** A name that comes twice could be read as either. */
+function readQuery(context: Context): Record<string, string> {
+  if (Object.values(context.req.queries()).some((values) => values.length > 1))
+    throw new KeywardError('usage', 'A parameter of the query comes twice.')
+  return context.req.query()
 }
 
 async function readBody(context: Context): Promise<unknown> {

@@ -20,9 +20,6 @@ const problem = z
   })
   .describe('Why it was refused, and what to do next.')
 
-/** Where the document is served, and the only route that it does not describe. */
-export const OPENAPI_PATH = '/openapi.json'
-
 /**
  * The control API as an OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1), made from the schemas that
  * the server itself reads with and the types that its routes are held to.

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import type { RouteName } from './answers.ts'
+import { page } from './paging.ts'
 
 /**
  * What goes into the control API, route by route, checked strictly: an unknown member is an error. What comes
@@ -44,15 +45,16 @@ const whole = (most: number) =>
     .transform(Number)
     .pipe(z.int().max(most))
 const nothing = z.strictObject({})
-const inEnvironment = z.strictObject({ environment: name.optional() })
+const list = z.strictObject(page)
+const inEnvironment = list.extend({ environment: name.optional() })
 
 /** What each path parameter may be. */
 export const parameters = { environment: name, name, id, service: name } as const
 
 export const inputs = {
   'GET /status': nothing,
-  'GET /environments': nothing,
-  'GET /services': nothing,
+  'GET /environments': list,
+  'GET /services': list,
   'GET /services/:service': nothing,
   'POST /services': z.strictObject({
     /** The YAML text of the service. */
@@ -85,7 +87,7 @@ export const inputs = {
   'POST /environments/:environment/agents/:name/suspend': nothing,
   'POST /environments/:environment/agents/:name/resume': nothing,
   'DELETE /environments/:environment/agents/:name': nothing,
-  'GET /grants': z.strictObject({ environment: name.optional(), agent: name.optional(), credential: name.optional() }),
+  'GET /grants': inEnvironment.extend({ agent: name.optional(), credential: name.optional() }),
   'POST /environments/:environment/grants': z.strictObject({
     agent: name,
     credential: name,
@@ -103,7 +105,7 @@ export const inputs = {
   }),
   'GET /grants/:id': nothing,
   'DELETE /grants/:id': nothing,
-  'GET /sessions': z.strictObject({ environment: name.optional(), agent: name.optional() }),
+  'GET /sessions': inEnvironment.extend({ agent: name.optional() }),
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,
     ttlSeconds: ttlSeconds.optional(),
