@@ -151,6 +151,8 @@ export interface StatusView {
   readonly version: string
   readonly processId: number
   readonly home: string
+  /** Where the records are: a path, or the URL of a database without its password. */
+  readonly store: string
   readonly gateway: string
   readonly startedAt: number
   readonly ephemeral: boolean
