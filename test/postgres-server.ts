@@ -42,8 +42,11 @@ export interface PostgresServer {
   close(): Promise<void>
 }
 
-/** `settings`: lines of postgresql.conf beside those below. Without fsync, unless they say otherwise. */
-export async function startPostgres(settings: readonly string[] = []): Promise<PostgresServer> {
+/** `settings`: lines of postgresql.conf beside those below. Without fsync, so a crash of the machine is not tried. `tls`: PEM texts. */
+export async function startPostgres(
+  settings: readonly string[] = [],
+  tls: { readonly cert: string; readonly key: string } | null = null,
+): Promise<PostgresServer> {
   if (postgresPrograms === null) throw new Error('There is no PostgreSQL here.')
   const programs = postgresPrograms
   // It refuses to run as root.
@@ -70,6 +73,13 @@ export async function startPostgres(settings: readonly string[] = []): Promise<P
     'max_connections = 40',
     ...settings,
   ]
+  if (tls !== null) {
+    for (const [name, text] of [['server.crt', tls.cert] as const, ['server.key', tls.key] as const]) {
+      writeFileSync(join(data, name), text, { mode: 0o600 })
+      if (identity.uid !== undefined) chownSync(join(data, name), identity.uid, identity.gid)
+    }
+    lines.push('ssl = on')
+  }
   writeFileSync(join(data, 'postgresql.auto.conf'), `${lines.join('\n')}\n`)
   let server: ReturnType<typeof spawn> | null = null
   let databases = 0

@@ -2,7 +2,7 @@ import { isIP } from 'node:net'
 import { KeywardError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 
-const MAX_URL_CHARACTERS = 4096
+export const DATABASE_URL_CHARACTERS_MAXIMUM = 4096
 const DEFAULT_PORT = 5432
 
 /** A PostgreSQL database, as KEYWARD_DATABASE_URL names it. Printing it in any way shows no password. */
@@ -26,7 +26,7 @@ export interface PostgresAddress {
  * which never repeats a part of the text: a mistyped URL may have its password anywhere.
  */
 export function readPostgresUrl(text: string): PostgresAddress {
-  const url = text.length <= MAX_URL_CHARACTERS && URL.canParse(text) ? new URL(text) : null
+  const url = text.length <= DATABASE_URL_CHARACTERS_MAXIMUM && URL.canParse(text) ? new URL(text) : null
   if (url === null || !/^postgres(?:ql)?:$/.test(url.protocol) || url.hash !== '')
     throw invalid('must be written postgres://USER:PASSWORD@HOST:PORT/DATABASE, with odd characters percent-encoded')
   const host = decoded(url.hostname).replace(/^\[(.*)\]$/, '$1')

@@ -5,12 +5,20 @@ import { KeywardError } from '../core/errors.ts'
 import type { PostgresAddress } from './postgres-address.ts'
 
 /** One that keeps the hold on the database, one that reads and writes. */
-const MAX_CONNECTIONS = 2
-const CONNECT_TIMEOUT_MILLISECONDS = 5_000
-/** Kept by the server. */
-const STATEMENT_TIMEOUT_MILLISECONDS = 10_000
-/** Kept here, for a server that is gone without a word; later than its own, which says more. */
-const ANSWER_TIMEOUT_MILLISECONDS = 12_000
+export const DATABASE_CONNECTIONS_MAXIMUM = 2
+
+export interface PostgresTimeouts {
+  readonly connectMilliseconds: number
+  /** For one statement, kept by the server; also for a lock that it waits for. */
+  readonly statementMilliseconds: number
+  /** For the answer to one statement, kept here for a server that is gone without a word; later than its own, which says more. */
+  readonly answerMilliseconds: number
+}
+export const postgresTimeouts: PostgresTimeouts = {
+  connectMilliseconds: 5_000,
+  statementMilliseconds: 10_000,
+  answerMilliseconds: 12_000,
+}
 const MAX_AUTHORITY_BYTES = 1024 * 1024
 /** So that the server notices within about ten seconds when this machine is gone, and frees what it held. */
 const serverKeepAlive = '-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3'
@@ -20,7 +28,7 @@ const serverKeepAlive = '-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -
  * waits for the server's disk whatever the database's own default is, and names are looked up among
  * the server's own alone.
  */
-export function openConnections(address: PostgresAddress): Pool {
+export function openConnections(address: PostgresAddress, timeouts: PostgresTimeouts): Pool {
   const { host, port, user, database, password, tls } = address
   const pool = new Pool({
     host,
@@ -29,13 +37,13 @@ export function openConnections(address: PostgresAddress): Pool {
     database,
     password: () => password.revealText(),
     ssl: tls === null ? false : { rejectUnauthorized: true, minVersion: 'TLSv1.2', ...authority(tls.authorityFile) },
-    max: MAX_CONNECTIONS,
-    connectionTimeoutMillis: CONNECT_TIMEOUT_MILLISECONDS,
+    max: DATABASE_CONNECTIONS_MAXIMUM,
+    connectionTimeoutMillis: timeouts.connectMilliseconds,
     idleTimeoutMillis: 0,
-    statement_timeout: STATEMENT_TIMEOUT_MILLISECONDS,
-    lock_timeout: STATEMENT_TIMEOUT_MILLISECONDS,
-    idle_in_transaction_session_timeout: STATEMENT_TIMEOUT_MILLISECONDS,
-    query_timeout: ANSWER_TIMEOUT_MILLISECONDS,
+    statement_timeout: timeouts.statementMilliseconds,
+    lock_timeout: timeouts.statementMilliseconds,
+    idle_in_transaction_session_timeout: timeouts.statementMilliseconds,
+    query_timeout: timeouts.answerMilliseconds,
     keepAlive: true,
     application_name: 'keyward',
     options: `-c synchronous_commit=on -c search_path=pg_catalog ${serverKeepAlive}`,

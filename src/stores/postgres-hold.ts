@@ -6,9 +6,9 @@ import { storeError } from './postgres-errors.ts'
 /** How often the hold is confirmed. */
 const RENEW_MILLISECONDS = 250
 /** How long a confirmation is good for (promise 8). */
-const LEASE_MILLISECONDS = 1_000
+export const LEASE_MILLISECONDS = 1_000
 /** How long a new process waits for the connection of one that has just died. */
-const TAKE_OVER_MILLISECONDS = 2_000
+export const TAKE_OVER_MILLISECONDS = 2_000
 /** Key of the advisory lock, unique within a database: "keyward" in ASCII. */
 const LOCK_KEY = 0x6b_65_79_77_61_72_64n
 

@@ -4,7 +4,8 @@ import { setTimeout as wait } from 'node:timers/promises'
 import type { Pool, PoolClient, QueryResultRow } from 'pg'
 import { KeywardError } from '../core/errors.ts'
 import type { PostgresAddress } from './postgres-address.ts'
-import { openConnections, withConnection } from './postgres-connections.ts'
+import { openConnections, postgresTimeouts, withConnection } from './postgres-connections.ts'
+import type { PostgresTimeouts } from './postgres-connections.ts'
 import { guarded, isOtherLayout, storeError } from './postgres-errors.ts'
 import { takeHold } from './postgres-hold.ts'
 import { storeSchema } from './store.ts'
@@ -41,8 +42,11 @@ interface Marker extends StoreIdentity {
  * second opener). Whoever opens it writes its own name into the marker, and a commit is made only while
  * that name stands there: a process that lost its hold without noticing changes nothing.
  */
-export async function openPostgresStore(address: PostgresAddress): Promise<Store> {
-  const pool = openConnections(address)
+export async function openPostgresStore(
+  address: PostgresAddress,
+  timeouts: PostgresTimeouts = postgresTimeouts,
+): Promise<Store> {
+  const pool = openConnections(address, timeouts)
   const holder = randomUUID()
   /** The epoch that this process knows; null before the store is initialised. */
   let known: number | null = null
