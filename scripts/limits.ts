@@ -79,6 +79,9 @@ import { FRAME_MAXIMUM_BYTES } from '../src/gateway/websocket/frames.ts'
 import { SUBPROTOCOLS_MAXIMUM_CHARACTERS, SUBPROTOCOLS_MAXIMUM_COUNT } from '../src/gateway/websocket/handshake.ts'
 import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/gateway/websocket/swap.ts'
 import { SIGNATURE_AGE_MAXIMUM_MILLISECONDS } from '../src/injectors/sigv4.ts'
+import { DATABASE_URL_CHARACTERS_MAXIMUM } from '../src/stores/postgres-address.ts'
+import { DATABASE_CONNECTIONS_MAXIMUM, postgresTimeouts } from '../src/stores/postgres-connections.ts'
+import { LEASE_MILLISECONDS, TAKE_OVER_MILLISECONDS } from '../src/stores/postgres-hold.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -236,6 +239,17 @@ export function limitsPage(): string {
       '`session_elsewhere`',
     ],
     ['live sessions; placeholders of one', `${maximumLiveSessions}; ${maximumPlaceholdersPerSession}`, '`overloaded`'],
+    [
+      'PostgreSQL: connections; until one is made; one statement; its answer',
+      `${DATABASE_CONNECTIONS_MAXIMUM}; ${seconds(postgresTimeouts.connectMilliseconds)}; ${seconds(postgresTimeouts.statementMilliseconds)}; ${seconds(postgresTimeouts.answerMilliseconds)}`,
+      '`store_unavailable`',
+    ],
+    [
+      'PostgreSQL: how long its last confirmation is good for; how long a start waits for another Keyward to end',
+      `${seconds(LEASE_MILLISECONDS)}; ${seconds(TAKE_OVER_MILLISECONDS)}`,
+      '`lease_lost`; `store_in_use`',
+    ],
+    ['characters of KEYWARD_DATABASE_URL', String(DATABASE_URL_CHARACTERS_MAXIMUM), '`config_invalid`'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
     [

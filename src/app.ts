@@ -38,7 +38,8 @@ import { noBudget } from './ledger/no-budget.ts'
 import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
-import { openSqliteStore } from './stores/sqlite.ts'
+import { openStore } from './stores/index.ts'
+import type { Store } from './stores/store.ts'
 import { createCredentials } from './vault/credentials.ts'
 import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
 import { checkEpoch, type Records } from './vault/records.ts'
@@ -63,7 +64,7 @@ export interface AppOptions {
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
-  /** For tests: whether this node may still act on the policy that it knows; always, unless given. */
+  /** For tests: whether this node may still act on the policy that it knows; as long as its store says so, unless given. */
   readonly lease?: { held(): boolean }
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
@@ -82,7 +83,7 @@ export async function openApp(options: AppOptions) {
   ownFolder(dirname(dirname(gatewaySocket)))
   ownFolder(dirname(gatewaySocket))
 
-  const store = await openSqliteStore(join(config.home, 'keyward.db'))
+  const store = await openStore(config)
   const { records, vault, created } = await openOrCreate(store, options, now)
   const journalDirectory = join(config.home, 'journal')
   const keys = vault.journalKey()
@@ -171,8 +172,8 @@ export async function openApp(options: AppOptions) {
           bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
         }),
   })
-  // One process, one store on this very disk: what memory holds is the policy.
-  const lease = options.lease ?? { held: () => true }
+  // What memory holds is the policy while nobody else can have changed the store.
+  const lease = options.lease ?? { held: () => store.isCurrent() }
   let stopping = false
   const readiness = (): Readiness => [
     ...(stopping ? (['server_stopping'] as const) : []),
@@ -318,7 +319,7 @@ function prepareHome(home: string): void {
 }
 
 async function openOrCreate(
-  store: Awaited<ReturnType<typeof openSqliteStore>>,
+  store: Store,
   options: AppOptions,
   now: () => number,
 ): Promise<{ records: Records; vault: Vault; created: boolean }> {

@@ -6,6 +6,7 @@ import { parseDocument } from 'yaml'
 import { z } from 'zod'
 import { KeywardError } from './core/errors.ts'
 import { isLoopback } from './gateway/egress.ts'
+import { readPostgresUrl, type PostgresAddress } from './stores/postgres-address.ts'
 
 /** Where a setting came from, weakest first: built in, keyward.yaml, KEYWARD_* variable, flag. */
 export type Origin = 'default' | 'file' | 'variable' | 'flag'
@@ -16,8 +17,10 @@ export interface Address {
 }
 
 export interface Config {
-  /** Absolute path of the folder that holds database, journal and sockets. */
+  /** Absolute path of the folder that holds journal and sockets, and the database where it is SQLite. */
   readonly home: string
+  /** The PostgreSQL database that holds the records; null: SQLite in the home. */
+  readonly database: PostgresAddress | null
   /** Absolute path of the root key file; never inside the home. */
   readonly rootKeyFile: string
   /** A file with the passphrase of a passphrase slot, for servers without a terminal; null: ask, or use the key file. */
@@ -79,6 +82,10 @@ export function readConfig(
     ['file', file.monitor],
     ['default', null],
   ])
+  const database = pick<string | null>([
+    ['variable', text(variables, 'KEYWARD_DATABASE_URL')],
+    ['default', null],
+  ])
   const rootKeyFile = pick<string>([
     ['variable', text(variables, 'KEYWARD_ROOT_KEY_FILE')],
     ['file', file.rootKeyFile],
@@ -110,6 +117,7 @@ export function readConfig(
 
   const settings: Settings = {
     home: { ...home, value: homePath },
+    database: { ...database, value: database.value === null ? null : readPostgresUrl(database.value) },
     rootKeyFile: { ...rootKeyFile, value: keyPath },
     passphraseFile: { ...passphraseFile, value: passphraseFile.value === null ? null : resolve(passphraseFile.value) },
     gateway: { ...gateway, value: gatewayAddress(gateway.value) },
@@ -121,6 +129,7 @@ export function readConfig(
     settings,
     config: {
       home: settings.home.value,
+      database: settings.database.value,
       rootKeyFile: settings.rootKeyFile.value,
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,

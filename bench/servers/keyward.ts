@@ -18,6 +18,7 @@ const factsFile = `${home}.facts.json`
 const app = await openApp({
   config: {
     home,
+    database: null,
     rootKeyFile: `${home}.root-key`,
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },

@@ -25,6 +25,7 @@ const status = z.strictObject({
   version: z.string(),
   processId: count,
   home: z.string(),
+  store: z.string().describe('Where the records are: a path, or the URL of a database without its password.'),
   gateway: z.string().describe('`host:port`'),
   monitor: z.string().nullable().describe('`host:port` where health and metrics are told, or null.'),
   startedAt: moment,

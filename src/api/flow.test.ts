@@ -86,7 +86,7 @@ beforeAll(async () => {
   const credentials = createCredentials({ records, vault, service: services.get, now, newId })
   const needles = createNeedleSource({ credentials, services, records })
   const parts = {
-    config: { home, node: 'test', ephemeral: false },
+    config: { home, database: null, node: 'test', ephemeral: false },
     version: '0.0.0',
     startedAt: now(),
     records,
@@ -288,6 +288,7 @@ test('the journal streams, follows and verifies', async () => {
 test('status tells, shutdown stops', async () => {
   expect(await client.call('GET /status', {}, {})).toMatchObject({
     gateway: '127.0.0.1:7071',
+    store: expect.stringMatching(/\/keyward\.db$/),
     environments: expect.any(Array),
   })
   await client.call('POST /shutdown', {}, {})

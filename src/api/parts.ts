@@ -3,6 +3,7 @@ import type { Grants } from '../identity/grants.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
+import type { StorePlace } from '../stores/index.ts'
 import type { Credentials } from '../vault/credentials.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
@@ -11,7 +12,7 @@ import type { InputRead } from './schema.ts'
 
 /** What the control API needs of a running Keyward; `App` in app.ts is one. */
 export interface ControlParts {
-  readonly config: { readonly home: string; readonly node: string; readonly ephemeral: boolean }
+  readonly config: StorePlace & { readonly node: string; readonly ephemeral: boolean }
   readonly version: string
   readonly startedAt: number
   readonly records: Records

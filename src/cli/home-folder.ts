@@ -1,7 +1,7 @@
 import { readdirSync } from 'node:fs'
 import { KeywardError } from '../core/errors.ts'
 
-/** What may lie in a home that has no database: not yet, or no more. */
+/** What may lie in a home that has neither a database nor the lock of one elsewhere: not yet, or no more. */
 const own: ReadonlySet<string> = new Set([
   'control.sock',
   'gateway',
@@ -17,7 +17,7 @@ const own: ReadonlySet<string> = new Set([
 /** A mistyped home must not fill somebody's folder, nor have them close it to others. Throws `config_invalid`. */
 export function refuseForeignHome(home: string): void {
   const names = namesIn(home)
-  if (names.includes('keyward.db') || names.every((name) => own.has(name))) return
+  if (names.includes('keyward.db') || names.includes('keyward.lock') || names.every((name) => own.has(name))) return
   throw new KeywardError('config_invalid', `home: ${home} is neither empty nor a home of Keyward.`)
 }
 

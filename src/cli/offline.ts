@@ -1,11 +1,10 @@
 import type { KeyObject } from 'node:crypto'
 import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import type { Config } from '../config.ts'
 import { KeywardError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
-import { openSqliteStore } from '../stores/sqlite.ts'
+import { databaseFile, openStore } from '../stores/index.ts'
 import { keptJournalHead } from '../vault/journal-head.ts'
 import type { JournalHead } from '../vault/journal-head.ts'
 import { passphraseRootKey, readRootKeyFile } from '../vault/root-key.ts'
@@ -13,9 +12,9 @@ import { openVault } from '../vault/vault.ts'
 
 /** What this home's journal is verified with, from its vault, without a server: the key that signed it, and the head that the store remembers. */
 export async function journalWitness(config: Config): Promise<{ publicKey: KeyObject; anchor?: JournalHead }> {
-  const path = join(config.home, 'keyward.db')
-  if (!existsSync(path)) throw new KeywardError('not_found', `${config.home} holds no vault.`)
-  const store = await openSqliteStore(path)
+  if (!existsSync(config.database === null ? databaseFile(config.home) : config.home))
+    throw new KeywardError('not_found', `${config.home} holds no vault.`)
+  const store = await openStore(config)
   try {
     const rootKey = await rootKeyOf(config)
     const { records, vault } = await openVault({ store, rootKey, now: Date.now, random: randomBytes })

@@ -241,6 +241,21 @@ export const storeCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'the store is current while it is open, and not afterwards',
+    async run(harness) {
+      const store = await harness.open(await harness.place())
+      try {
+        await store.initialise(identity)
+        assert.equal(store.isCurrent(), true)
+        await store.commit(batch(0, [row('a', '1', 1)]))
+        assert.equal(store.isCurrent(), true)
+      } finally {
+        await store.close()
+      }
+      assert.equal(store.isCurrent(), false)
+    },
+  },
+  {
     name: 'a place that holds something else is refused and left alone',
     async run(harness) {
       const place = await harness.place()

@@ -83,6 +83,7 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
 
   return {
     kind: 'sqlite',
+    isCurrent: () => database.isOpen,
     async identity() {
       return guarded(() => readMarker(database))
     },

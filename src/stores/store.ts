@@ -8,6 +8,11 @@ export const storeSchema = 1
  */
 export interface Store {
   readonly kind: string
+  /**
+   * Whether what was loaded and committed here is known to be all of it: nobody else can have written
+   * to the store up to a second ago (promise 8). False once the store is closed.
+   */
+  isCurrent(): boolean
   /** Schema version and store id, or null where the place is empty. Throws `store_foreign` when the place holds something that is not Keyward's, `store_newer` for a schema from the future. */
   identity(): Promise<StoreIdentity | null>
   /** Marks an empty place as Keyward's. Throws `store_conflict` if it is not empty. */
@@ -40,6 +45,7 @@ export interface StoredRow {
   readonly mac: Uint8Array
 }
 
+/** Names each row at most once. */
 export interface StoreBatch {
   readonly expectedEpoch: number
   readonly put: readonly StoredRow[]

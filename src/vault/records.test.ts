@@ -63,6 +63,7 @@ describe('a commit', () => {
     const rows: unknown[] = []
     const store: Store = {
       kind: 'test',
+      isCurrent: () => true,
       identity: async () => null,
       initialise: async () => undefined,
       epoch: async () => 0,

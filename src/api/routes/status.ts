@@ -1,5 +1,6 @@
 import process from 'node:process'
 import type { ControlParts, Handlers } from '../parts.ts'
+import { databaseFile } from '../../stores/index.ts'
 import type { EnvironmentView } from '../answers.ts'
 
 function environmentViews(parts: ControlParts): EnvironmentView[] {
@@ -24,6 +25,7 @@ export const statusRoutes: Handlers<'GET /status' | 'GET /environments' | 'POST 
     version: parts.version,
     processId: process.pid,
     home: parts.config.home,
+    store: parts.config.database?.shown ?? databaseFile(parts.config.home),
     gateway: parts.gatewayAddress,
     monitor: parts.monitorAddress,
     startedAt: parts.startedAt,

@@ -1,5 +1,5 @@
 import { readConfig } from '../../config.ts'
-import type { Address } from '../../config.ts'
+import type { Settings } from '../../config.ts'
 import type { Call, JsonOption } from '../io.ts'
 import { printJson, printTable } from '../print.ts'
 
@@ -10,7 +10,8 @@ export function show({ io, options }: Call<JsonOption>): void {
   printTable(io, ['setting', 'value', 'from'], rows, 'There is no setting.')
 }
 
-function written(value: string | number | boolean | null | Address): string {
+function written(value: Settings[keyof Settings]['value']): string {
   if (value === null) return '-'
-  return typeof value === 'object' ? `${value.host}:${value.port}` : String(value)
+  if (typeof value !== 'object') return String(value)
+  return 'shown' in value ? value.shown : `${value.host}:${value.port}`
 }

@@ -7,6 +7,7 @@ export async function status({ io, options }: Call<JsonOption>): Promise<void> {
   printPairs(io, [
     ['version', view.version],
     ['home', view.home],
+    ['store', view.store],
     ['gateway', `http://${view.gateway}`],
     ...(view.monitor === null ? [] : [['monitor', `http://${view.monitor}`] as const]),
     [

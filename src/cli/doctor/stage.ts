@@ -23,6 +23,7 @@ import type { Config } from '../../config.ts'
 import { defaultHidden, programFolders } from '../../containment/hidden.ts'
 import type { HiddenPaths } from '../../containment/hidden.ts'
 import { startTicksOf } from '../../identity/process.ts'
+import { databaseFile } from '../../stores/index.ts'
 import type { Io } from '../io.ts'
 import { logPath } from '../log-path.ts'
 import type { Places, ProcessPlace } from './inside/places.ts'
@@ -50,15 +51,16 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
     undo.push(() => rmSync(scratch, { recursive: true, force: true }))
     const work = join(scratch, 'work')
     mkdirSync(work, { mode: 0o700 })
-    const database = join(io.home, 'keyward.db')
-    symlinkSync(database, join(work, 'link'))
-    symlinkSync(io.home, join(work, 'directory-link'))
     const fileMark = randomBytes(16).toString('hex')
     removeLeftBehind(io.home, /^doctor-[0-9a-f]{12}$/)
     if (existsSync('/dev/shm')) removeLeftBehind('/dev/shm', /^keyward-doctor-[0-9a-f]{12}$/)
     const canaryFile = join(io.home, `doctor-${fileMark.slice(0, 12)}`)
     undo.push(() => rmSync(canaryFile, { force: true }))
     writeFileSync(canaryFile, fileMark, { mode: 0o600, flag: 'wx' })
+    // Where the database is not in the home, another file there stands for it.
+    const database = config.database === null ? databaseFile(io.home) : canaryFile
+    symlinkSync(database, join(work, 'link'))
+    symlinkSync(io.home, join(work, 'directory-link'))
     const login = join(scratch, 'login')
     writeFileSync(login, fileMark, { mode: 0o600 })
     const programs = join(scratch, 'programs')

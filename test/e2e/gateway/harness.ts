@@ -86,6 +86,7 @@ export interface Stage {
 export function configIn(folder: string): AppOptions['config'] {
   return {
     home: join(folder, 'home'),
+    database: null,
     rootKeyFile: join(folder, 'root', 'key'),
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },

@@ -193,6 +193,7 @@ async function wholeStore() {
   let commits = 0
   const store: Store = {
     kind: 'vector',
+    isCurrent: () => true,
     identity: async () => identity,
     initialise: async (given) => void (identity = given),
     epoch: async () => commits,

@@ -153,6 +153,7 @@ describe('a whole store', () => {
     const stored: StoredRow[] = rows.map((each) => ({ ...each, mac: Buffer.from(each.mac, 'hex') }))
     const store: Store = {
       kind: 'vector',
+      isCurrent: () => true,
       identity: async () => vector.identity,
       initialise: () => Promise.reject(new Error('read only')),
       epoch: async () => vector.epoch,

@@ -5,6 +5,7 @@ import { basename, dirname, join } from 'node:path'
 import process from 'node:process'
 import type { Config } from '../../../config.ts'
 import type { JournalReport } from '../../../journal/verify.ts'
+import { databaseFile } from '../../../stores/index.ts'
 import type { Io } from '../../io.ts'
 import { closed, notClosed } from '../finding.ts'
 import type { Finding } from '../finding.ts'
@@ -24,6 +25,7 @@ export async function checkMachine(
 ): Promise<Finding[]> {
   return [
     ...checkOwned(io, config),
+    tellStore(config),
     checkJournal(journal),
     checkClock(journal, Date.now()),
     await checkDisk(io.home),
@@ -33,13 +35,20 @@ export async function checkMachine(
   ]
 }
 
+/** Which of the two; that it is reached safely was settled when its URL was read. */
+function tellStore({ home, database }: Config): Finding {
+  if (database === null) return closed('store', 'machine', 'the records are in the home', databaseFile(home))
+  const way = database.tls === null ? 'on this machine, without TLS' : 'over TLS that must verify for its host'
+  return closed('store', 'machine', `the records are in PostgreSQL, reached ${way}`, database.shown)
+}
+
 /** Everything that only its owner may open, and the folders in which somebody else could put another thing in its place. */
 function checkOwned(io: Io, config: Config): Finding[] {
   const key = config.passphraseFile ?? config.rootKeyFile
   const own: [string, string, string][] = [
     ['home-mode', 'the home', io.home],
     ['key-mode', config.passphraseFile === null ? 'the root key' : 'the passphrase file', key],
-    ['database-mode', 'the database', join(io.home, 'keyward.db')],
+    ['database-mode', 'the database', databaseFile(io.home)],
     ['journal-mode', 'the journal', join(io.home, 'journal')],
     ['log-mode', 'the log', join(io.home, 'log')],
     ['control-mode', 'the control socket', io.controlSocket],

@@ -1,0 +1,488 @@
+import { writeFileSync } from 'node:fs'
+import { connect, createServer } from 'node:net'
+import type { Server, Socket } from 'node:net'
+import { join } from 'node:path'
+import process from 'node:process'
+import { performance } from 'node:perf_hooks'
+import { setTimeout as wait } from 'node:timers/promises'
+import { inspect } from 'node:util'
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest'
+import { createAuthority } from '../../test/fakes/authority.ts'
+import { startPostgres, withoutPostgres } from '../../test/postgres-server.ts'
+import type { PostgresServer } from '../../test/postgres-server.ts'
+import { storeCases } from './conformance.ts'
+import type { StoreHarness } from './conformance.ts'
+import { readPostgresUrl } from './postgres-address.ts'
+import { openPostgresStore } from './postgres.ts'
+import { storeSchema } from './store.ts'
+import type { Store, StoredRow } from './store.ts'
+
+const PATIENCE_MILLISECONDS = 10_000
+const identity = { storeId: 'tested', schema: storeSchema }
+const row = (id: string, seq = 1): StoredRow => ({ table: 'a', id, seq, body: '{}', mac: new Uint8Array(32) })
+const batch = (expectedEpoch: number, ...ids: readonly string[]) => ({
+  expectedEpoch,
+  put: ids.map((id) => row(id, expectedEpoch + 1)),
+  remove: [],
+})
+
+function open(url: string): Promise<Store> {
+  return openPostgresStore(readPostgresUrl(url))
+}
+
+async function becomes(wanted: boolean, store: Store): Promise<void> {
+  // Not by the wall clock, which a test sets.
+  const deadline = performance.now() + PATIENCE_MILLISECONDS
+  while (store.isCurrent() !== wanted) {
+    if (performance.now() > deadline) throw new Error(`the store did not become ${wanted ? 'current' : 'stale'}`)
+    await wait(20)
+  }
+}
+
+describe.skipIf(withoutPostgres)('on one server', () => {
+  let server: PostgresServer
+  beforeAll(async () => {
+    // Nothing is written before a commit asks for it.
+    server = await startPostgres(['wal_writer_delay = 10s', 'wal_writer_flush_after = 1GB'])
+  })
+  afterAll(() => server.close())
+
+  const harness: StoreHarness = {
+    place: () => server.database(),
+    open,
+    occupy: async (place) => void (await server.run('CREATE TABLE customers (name text)', place)),
+    setSchema: async (place, schema) => void (await server.run(`UPDATE keyward SET schema = ${schema}`, place)),
+  }
+
+  async function started(place: string): Promise<Store> {
+    const store = await open(place)
+    await store.initialise(identity)
+    return store
+  }
+
+  /** Ends the connections of a database, as an administrator would. */
+  function disconnect(place: string): Promise<unknown> {
+    return server.run(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+      place,
+    )
+  }
+
+  describe('conformance of the PostgreSQL store', () => {
+    test.each(storeCases)('$name', ({ run }) => run(harness))
+  })
+
+  describe('what counts as empty', () => {
+    test('what an extension brought does not count', async () => {
+      const place = await server.database()
+      await server.run('CREATE EXTENSION pg_stat_statements', place)
+      const store = await started(place)
+      await store.close()
+    })
+
+    test.each([
+      'CREATE VIEW customers AS SELECT 1 AS one',
+      'CREATE SEQUENCE numbers',
+      'CREATE SCHEMA shop; CREATE TABLE shop.customers (name text)',
+      'CREATE TABLE keyward (colour text)',
+      'CREATE VIEW keyward AS SELECT 1 AS one',
+    ])('%s: foreign, and left as it was', async (sql) => {
+      const place = await server.database()
+      await server.run(sql, place)
+      await expect(open(place)).rejects.toMatchObject({ code: 'store_foreign' })
+      const made = await server.run("SELECT relname FROM pg_class WHERE relname IN ('record', 'record_key')", place)
+      expect(made).toEqual([])
+    })
+
+    test('a marker without its row is unreadable', async () => {
+      const place = await server.database()
+      await (await started(place)).close()
+      await server.run('DELETE FROM keyward', place)
+      await expect(open(place)).rejects.toMatchObject({ code: 'store_unreadable' })
+    })
+  })
+
+  describe('one process at a time', () => {
+    test('a second opener is refused, before and after the first has begun, until the first has closed', async () => {
+      const place = await server.database()
+      const first = await open(place)
+      await expect(open(place)).rejects.toMatchObject({ code: 'store_in_use' })
+      await first.initialise(identity)
+      await expect(open(place)).rejects.toMatchObject({ code: 'store_in_use' })
+      await first.commit(batch(0, '1'))
+      await first.close()
+      const second = await open(place)
+      expect(await second.identity()).toEqual(identity)
+      await second.close()
+    })
+
+    test('one whose place was taken while its connections were broken commits nothing, and knows it', async () => {
+      const place = await server.database()
+      const first = await started(place)
+      await server.run("UPDATE keyward SET holder = 'another'", place)
+      await expect(first.commit(batch(0, '1'))).rejects.toMatchObject({ code: 'store_conflict' })
+      await becomes(false, first)
+      await wait(600)
+      expect(first.isCurrent()).toBe(false)
+      expect(await server.run('SELECT 1 FROM record', place)).toEqual([])
+      await first.close()
+    })
+
+    test('an epoch that moved without it makes it stale', async () => {
+      const place = await server.database()
+      const store = await started(place)
+      await server.run('UPDATE keyward SET epoch = 1', place)
+      await becomes(false, store)
+      await store.close()
+    })
+
+    test('its own commits leave it current, one after the other', async () => {
+      const store = await started(await server.database())
+      const until = Date.now() + 1_500
+      let epoch = 0
+      for (; Date.now() < until; epoch += 1) {
+        await store.commit(batch(epoch, '1'))
+        expect(store.isCurrent()).toBe(true)
+      }
+      expect(await store.epoch()).toBe(epoch)
+      await store.close()
+    })
+
+    test('connections that an administrator ends are made anew', async () => {
+      const place = await server.database()
+      const store = await started(place)
+      await store.commit(batch(0, '1'))
+      await disconnect(place)
+      await store.commit(batch(1, '2'))
+      // The lock is its own again: nobody else gets in.
+      await wait(600)
+      expect(store.isCurrent()).toBe(true)
+      await expect(open(place)).rejects.toMatchObject({ code: 'store_in_use' })
+      expect(await store.load()).toHaveLength(2)
+      await store.close()
+    })
+  })
+
+  describe('an answer that is lost', () => {
+    let gate: Gate
+    beforeAll(async () => {
+      gate = await openGate(server.port)
+    })
+    afterAll(() => gate.close())
+
+    async function through(place: string): Promise<Store> {
+      const url = new URL(place)
+      url.port = String(gate.port)
+      const store = await open(url.href)
+      await store.initialise(identity)
+      return store
+    }
+
+    test.each([['passes', 1] as const, ['stops', 0] as const])(
+      'the connection breaks at a commit that %s: the store says what is true',
+      async (way, made) => {
+        const place = await server.database()
+        const store = await through(place)
+        gate.cutAtCommit(way === 'passes')
+        const outcome = await store.commit(batch(0, '1')).then(
+          () => 'made',
+          (error: unknown) => error,
+        )
+        if (made === 1) expect(outcome).toBe('made')
+        else expect(outcome).toMatchObject({ code: 'store_unavailable' })
+        expect(await store.epoch()).toBe(made)
+        expect(await store.load()).toHaveLength(made)
+        await becomes(true, store)
+        await store.commit(batch(made, '2'))
+        await store.close()
+      },
+    )
+
+    test('a server that is gone without a word is given up, and stale within a second', async () => {
+      const place = await server.database()
+      const url = new URL(place)
+      url.port = String(gate.port)
+      const store = await openPostgresStore(readPostgresUrl(url.href), {
+        connectMilliseconds: 300,
+        statementMilliseconds: 10_000,
+        answerMilliseconds: 300,
+      })
+      await store.initialise(identity)
+      gate.freeze()
+      await expect(store.commit(batch(0, '1'))).rejects.toMatchObject({ code: 'store_unavailable' })
+      await becomes(false, store)
+      gate.thaw()
+      await becomes(true, store)
+      await store.commit(batch(0, '1'))
+      await store.close()
+    })
+
+    test('a clock that is set back does not lengthen what the last confirmation is good for, and a leap ends it', async () => {
+      const url = new URL(await server.database())
+      url.port = String(gate.port)
+      const store = await open(url.href)
+      await store.initialise(identity)
+      const now = Date.now()
+      const clock = vi.spyOn(Date, 'now')
+      try {
+        gate.freeze()
+        clock.mockReturnValue(now + 5_000)
+        expect(store.isCurrent()).toBe(false)
+        clock.mockReturnValue(now - 3_600_000)
+        await becomes(false, store)
+        gate.thaw()
+        await becomes(true, store)
+      } finally {
+        clock.mockRestore()
+      }
+      await store.close()
+    })
+  })
+
+  describe('what the server refuses', () => {
+    test('a lock that somebody holds is waited for as long as the bound says', async () => {
+      const place = await server.database()
+      const store = await openPostgresStore(readPostgresUrl(place), {
+        connectMilliseconds: 5_000,
+        statementMilliseconds: 300,
+        answerMilliseconds: 5_000,
+      })
+      await store.initialise(identity)
+      const blocking = server.run('BEGIN; LOCK TABLE record; SELECT pg_sleep(1.5); COMMIT', place)
+      await wait(300)
+      await expect(store.commit(batch(0, '1'))).rejects.toMatchObject({
+        code: 'store_unavailable',
+        detail: expect.stringMatching(/^It did not answer in time/),
+      })
+      await blocking
+      await store.commit(batch(0, '1'))
+      await store.close()
+    })
+
+    test('a database that can only be read', async () => {
+      const place = await server.database()
+      await (await started(place)).close()
+      await server.run(`ALTER DATABASE ${new URL(place).pathname.slice(1)} SET default_transaction_read_only = on`)
+      await expect(open(place)).rejects.toMatchObject({
+        code: 'store_unreadable',
+        detail: expect.stringMatching(/only be read/),
+      })
+    })
+
+    test('a user without the rights', async () => {
+      const place = await server.database()
+      await server.run("CREATE ROLE weak LOGIN PASSWORD 'weak-password-of-a-test'")
+      const weak = server.url(new URL(place).pathname.slice(1), { user: 'weak', password: 'weak-password-of-a-test' })
+      const store = await open(weak)
+      await expect(store.initialise(identity)).rejects.toMatchObject({
+        code: 'store_unreadable',
+        detail: expect.stringMatching(/permission/),
+      })
+      await store.close()
+      await (await started(place)).close()
+      await expect(open(weak)).rejects.toMatchObject({
+        code: 'store_unreadable',
+        detail: expect.stringMatching(/permission/),
+      })
+    })
+
+    test.each([
+      ['53100', 'store_unreadable', /disk is full/],
+      ['58030', 'store_unreadable', /disk fails/],
+      ['XX001', 'store_unreadable', /XX001/],
+      ['57P01', 'store_unavailable', /shut down/],
+    ])('SQLSTATE %s at a commit is %s, changes nothing, and quotes no row', async (state, code, detail) => {
+      const place = await server.database()
+      const store = await started(place)
+      await store.commit(batch(0, 'before'))
+      await server.run(
+        `CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS
+         $$ BEGIN RAISE EXCEPTION 'row %', NEW USING ERRCODE = '${state}', DETAIL = NEW::text; END $$;
+         CREATE TRIGGER fail BEFORE INSERT ON record FOR EACH ROW EXECUTE FUNCTION fail()`,
+        place,
+      )
+      const marked = { ...row('x'), body: '"text-of-a-row"' }
+      const refused: unknown = await store
+        .commit({ expectedEpoch: 1, put: [marked], remove: [{ table: 'a', id: 'before' }] })
+        .catch((error: unknown) => error)
+      expect(refused).toMatchObject({ code, detail: expect.stringMatching(detail) })
+      const hex = Buffer.from(marked.body).toString('hex')
+      for (const text of [hex, 'text-of-a-row']) expect(inspect(refused, { depth: 9 })).not.toContain(text)
+      await server.run('DROP TRIGGER fail ON record', place)
+      expect((await store.load()).map(({ id }) => id)).toEqual(['before'])
+      await store.commit(batch(1, 'after'))
+      await store.close()
+    })
+
+    test('login, database and address: told apart, and no password repeated', async () => {
+      const secret = 'wrong-password-of-a-test'
+      const cases = [
+        [server.url('postgres', { password: secret }), /refuses the password/],
+        [server.url('nowhere'), /no database of that name/],
+        [server.url('postgres', { password: secret, port: 1 }), /ECONNREFUSED/],
+      ] as const
+      for (const [url, detail] of cases) {
+        const refused: unknown = await open(url).catch((error: unknown) => error)
+        expect(refused).toMatchObject({ code: 'store_unavailable', detail: expect.stringMatching(detail) })
+        for (const text of [secret, server.password]) expect(inspect(refused, { depth: 9 })).not.toContain(text)
+      }
+    })
+
+    test('PG* variables and their password are not used', async () => {
+      const before = process.env['PGPASSWORD']
+      process.env['PGPASSWORD'] = server.password
+      try {
+        await expect(open(server.url('postgres', { password: '' }))).rejects.toMatchObject({
+          code: 'store_unavailable',
+        })
+      } finally {
+        if (before === undefined) delete process.env['PGPASSWORD']
+        else process.env['PGPASSWORD'] = before
+      }
+    })
+  })
+
+  test('an open store prints without the password', async () => {
+    const store = await started(await server.database())
+    expect(inspect(store, { depth: 12, showHidden: true })).not.toContain(server.password)
+    await store.close()
+  })
+
+  test('a server that names TLS nowhere is not spoken to where TLS is asked for', async () => {
+    await expect(open(server.url('postgres', { query: '?sslmode=verify-full' }))).rejects.toMatchObject({
+      code: 'store_unavailable',
+      detail: 'It offers no TLS; nothing was sent.',
+    })
+  })
+
+  // Last, because it takes the server away from under the others.
+  test('what was committed survives a crash of the server, whatever the database’s default is', async () => {
+    const place = await server.database()
+    await server.run(`ALTER DATABASE ${new URL(place).pathname.slice(1)} SET synchronous_commit = off`)
+    const store = await started(place)
+    await store.commit(batch(0, '1'))
+    await server.stop('immediate')
+    await expect(store.commit(batch(1, '2'))).rejects.toMatchObject({ code: 'store_unavailable' })
+    await becomes(false, store)
+    await server.start()
+    await becomes(true, store)
+    expect((await store.load()).map(({ id }) => id)).toEqual(['1'])
+    await store.commit(batch(1, '2'))
+    await store.close()
+  })
+})
+
+describe.skipIf(withoutPostgres)('a server with TLS', () => {
+  let server: PostgresServer
+  let authorityFile = ''
+  beforeAll(async () => {
+    const authority = await createAuthority()
+    server = await startPostgres([], await authority.issue(['127.0.0.1']))
+    authorityFile = join(server.folder, 'authority.pem')
+    writeFileSync(authorityFile, authority.certificate)
+  })
+  afterAll(() => server.close())
+
+  test('is used over TLS when its certificate verifies', async () => {
+    const store = await open(server.url('postgres', { query: `?sslmode=verify-full&sslrootcert=${authorityFile}` }))
+    const used = await server.run(
+      "SELECT ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE application_name = 'keyward'",
+    )
+    expect(used.length).toBeGreaterThan(0)
+    expect(used.every(({ ssl }) => ssl === true)).toBe(true)
+    await store.close()
+  })
+
+  test('is refused without its authority, for another name, and whatever the process allows otherwise', async () => {
+    const before = process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+    process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = '0'
+    try {
+      await expect(open(server.url('postgres', { query: '?sslmode=verify-full' }))).rejects.toMatchObject({
+        code: 'store_unavailable',
+        detail: expect.stringMatching(/certificate does not verify/),
+      })
+      const other = server
+        .url('postgres', { query: `?sslmode=verify-full&sslrootcert=${authorityFile}` })
+        .replace('127.0.0.1', 'localhost')
+      await expect(open(other)).rejects.toMatchObject({
+        code: 'store_unavailable',
+        detail: expect.stringMatching(/ERR_TLS_CERT_ALTNAME_INVALID/),
+      })
+    } finally {
+      if (before === undefined) delete process.env['NODE_TLS_REJECT_UNAUTHORIZED']
+      else process.env['NODE_TLS_REJECT_UNAUTHORIZED'] = before
+    }
+  })
+
+  test('an authority that cannot be read is said to be that', async () => {
+    const url = server.url('postgres', { query: `?sslmode=verify-full&sslrootcert=${authorityFile}.gone` })
+    await expect(open(url)).rejects.toMatchObject({ code: 'config_invalid' })
+  })
+})
+
+/** Type, length and text of the statement, as the protocol writes a simple query. */
+const commitMessage = 'Q\0\0\0\u000bCOMMIT\0'
+
+/** A way to the server that can break at a commit, or stop moving. */
+interface Gate {
+  readonly port: number
+  /** The next COMMIT ends its connection, after it has reached the server or before. */
+  cutAtCommit(passes: boolean): void
+  freeze(): void
+  thaw(): void
+  close(): void
+}
+
+async function openGate(serverPort: number): Promise<Gate> {
+  let cut: { readonly passes: boolean } | null = null
+  let frozen = false
+  const pairs = new Set<readonly [Socket, Socket]>()
+  const gate: Server = createServer((near) => {
+    const far = connect(serverPort, '127.0.0.1')
+    const pair = [near, far] as const
+    pairs.add(pair)
+    let answers = true
+    for (const socket of pair) {
+      if (frozen) socket.pause()
+      socket.on('error', () => undefined)
+      socket.on('close', () => {
+        pairs.delete(pair)
+        near.destroy()
+        far.destroy()
+      })
+    }
+    near.on('data', (chunk: Buffer) => {
+      const now = chunk.includes(commitMessage) ? cut : null
+      if (now === null) {
+        far.write(chunk)
+        return
+      }
+      cut = null
+      answers = false
+      if (now.passes) far.write(chunk)
+      else near.destroy()
+    })
+    far.on('data', (chunk: Buffer) => {
+      if (answers) near.write(chunk)
+      else near.destroy()
+    })
+  })
+  await new Promise<void>((done) => gate.listen(0, '127.0.0.1', done))
+  const address = gate.address()
+  return {
+    port: typeof address === 'object' && address !== null ? address.port : 0,
+    cutAtCommit: (passes) => (cut = { passes }),
+    freeze() {
+      frozen = true
+      for (const pair of pairs) for (const socket of pair) socket.pause()
+    },
+    thaw() {
+      frozen = false
+      for (const pair of pairs) for (const socket of pair) socket.resume()
+    },
+    close() {
+      gate.close()
+      for (const pair of pairs) for (const socket of pair) socket.destroy()
+    },
+  }
+}

@@ -1,0 +1,208 @@
+import { randomBytes } from 'node:crypto'
+import { existsSync } from 'node:fs'
+import { createServer, type Server as Upstream } from 'node:http'
+import { join } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { filesUnder, openHouse, serviceYaml } from '../harness.ts'
+import type { House, Outcome, Server } from '../harness.ts'
+import { startPostgres, withoutPostgres } from '../postgres-server.ts'
+import type { PostgresServer } from '../postgres-server.ts'
+
+/** How long a state is waited for that comes by itself. */
+const PATIENCE_MILLISECONDS = 20_000
+
+/**
+ * A whole Keyward on a real PostgreSQL: what SQLite's tests ask of the store, and what only a server can
+ * do: refuse, vanish, come back, and be shared with a second Keyward.
+ */
+describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
+  let postgres: PostgresServer
+  let house: House
+  let server: Server
+  let upstream: Upstream
+  const key = `store-${randomBytes(24).toString('hex')}`
+  const password = `pw@/:%?#${randomBytes(12).toString('hex')}`
+  const reached: string[] = []
+  let placeholder = ''
+  let url = ''
+  const variables = (at = url): { KEYWARD_DATABASE_URL: string } => ({ KEYWARD_DATABASE_URL: at })
+
+  beforeAll(async () => {
+    postgres = await startPostgres()
+    await postgres.run(`CREATE ROLE keyward LOGIN PASSWORD '${password}'`)
+    await postgres.run('CREATE DATABASE keyward OWNER keyward')
+    url = postgres.url('keyward', { user: 'keyward', password: encodeURIComponent(password) })
+    upstream = createServer((incoming, response) => {
+      if (incoming.headers.authorization === `Bearer ${key}`) reached.push(incoming.url ?? '')
+      response.end('done')
+    })
+    await new Promise<void>((done) => upstream.listen(0, '127.0.0.1', done))
+    const address = upstream.address()
+    house = openHouse()
+    server = await house.up({ variables: variables() })
+    house.write('one.yaml', serviceYaml('one', typeof address === 'object' && address !== null ? address.port : 0))
+    await house.expectDone(['service', 'add', 'one.yaml'])
+    await house.expectDone(['credential', 'add', 'first', '--service', 'one', '--stdin'], { input: key })
+    await house.expectDone(['agent', 'add', 'ada'])
+    await house.expectDone(['grant', 'add', '--agent', 'ada', '--credential', 'first', '--allow', '*'])
+    const issued: { credentials: { fields: { text: string }[] }[] } = JSON.parse(
+      await house.expectDone(['session', 'issue', '--agent', 'ada', '--ttl', '12h', '--json']),
+    )
+    placeholder = issued.credentials[0]?.fields[0]?.text ?? ''
+  })
+
+  afterAll(async () => {
+    await house.close()
+    upstream.close()
+    upstream.closeAllConnections()
+    await postgres.close()
+  })
+
+  /** Status and text of one request with the placeholder. */
+  async function ask(path: string): Promise<{ status: number; text: string }> {
+    const answer = await fetch(`http://127.0.0.1:${server.port}/s/one${path}`, {
+      headers: { authorization: `Bearer ${placeholder}` },
+    })
+    return { status: answer.status, text: await answer.text() }
+  }
+
+  /** Asks until it is answered by `status`; gives the last answer. */
+  async function askUntil(status: number, path: string): Promise<{ status: number; text: string }> {
+    const deadline = Date.now() + PATIENCE_MILLISECONDS
+    for (;;) {
+      const answer = await ask(path)
+      if (answer.status === status || Date.now() > deadline) return answer
+      await wait(100)
+    }
+  }
+
+  function expectRefusal({ code, out, err }: Outcome, title: string): void {
+    expect({ code, out }, err).toEqual({ code: 1, out: '' })
+    expect(err).toContain(title)
+    expect(err).toMatch(/^next: \S/m)
+    expect(err).not.toContain(password)
+  }
+
+  test('a request is carried, and status names the database without its password', async () => {
+    expect(await askUntil(200, '/a')).toEqual({ status: 200, text: 'done' })
+    expect(reached).toEqual(['/a'])
+    expect(existsSync(join(house.home, 'keyward.db'))).toBe(false)
+    const shown = `postgres://keyward@127.0.0.1:${postgres.port}/keyward`
+    expect(await house.expectDone(['status'])).toContain(shown)
+    for (const more of [[], ['--json']]) {
+      const settings = await house.expectDone(['config', 'show', ...more], { variables: variables() })
+      expect(settings).toContain(shown)
+      expect(settings).not.toContain(encodeURIComponent(password))
+    }
+  })
+
+  test('what was stored is sealed', async () => {
+    const rows = await postgres.run("SELECT encode(body, 'escape') AS body FROM record", postgres.url('keyward'))
+    expect(rows.length).toBeGreaterThan(10)
+    expect(JSON.stringify(rows)).not.toContain(key)
+    expect(JSON.stringify(rows)).not.toContain(placeholder)
+  })
+
+  test('after a stop and after a kill it goes on where it was', async () => {
+    await server.stop()
+    server = await house.up({ variables: variables() })
+    expect(await askUntil(200, '/b')).toEqual({ status: 200, text: 'done' })
+    await house.expectDone(['agent', 'add', 'bob'])
+    await server.kill('SIGKILL')
+    server = await house.up({ variables: variables() })
+    expect(await askUntil(200, '/c')).toEqual({ status: 200, text: 'done' })
+    expect(await house.expectDone(['agent', 'list'])).toContain('bob')
+    expect(reached).toEqual(['/a', '/b', '/c'])
+  })
+
+  test('a second Keyward is refused, on this home and on another, and the first goes on', async () => {
+    expectRefusal(await house.keyward(['up'], { variables: variables() }), 'Another Keyward serves this home.')
+    const elsewhere = join(house.userHome, 'elsewhere')
+    const second = { variables: { ...variables(), KEYWARD_HOME: elsewhere } }
+    expectRefusal(await house.keyward(['up'], second), 'Another Keyward serves this database.')
+    expect(await askUntil(200, '/d')).toEqual({ status: 200, text: 'done' })
+    await house.expectDone(['agent', 'suspend', 'bob'])
+  })
+
+  test('while the database is gone no credential leaves and no change is taken; when it is back, both do', async () => {
+    await postgres.stop('immediate')
+    const refused = await askUntil(503, '/gone')
+    expect(refused.status).toBe(503)
+    expect(JSON.parse(refused.text)).toMatchObject({ code: 'lease_lost' })
+    const before = reached.length
+    expect((await ask('/gone')).status).toBe(503)
+    expect(reached.length).toBe(before)
+    expectRefusal(await house.keyward(['agent', 'resume', 'bob']), 'The database server does not answer')
+    await postgres.start()
+    expect(await askUntil(200, '/back')).toEqual({ status: 200, text: 'done' })
+    await house.expectDone(['agent', 'resume', 'bob'])
+  })
+
+  test('a home that is served on PostgreSQL is not begun anew without it', async () => {
+    await server.stop()
+    const { code, err } = await house.keyward(['up'])
+    expect({ code, err }).toEqual({ code: 2, err: expect.stringContaining('set KEYWARD_DATABASE_URL') })
+    expect(existsSync(join(house.home, 'keyward.db'))).toBe(false)
+    expect((await house.keyward(['journal', 'verify'], { variables: variables() })).code).toBe(0)
+  })
+
+  test.each([
+    ['edited', "UPDATE record SET body = body || ' ' WHERE tbl = 'grant'"],
+    ['deleted', "DELETE FROM record WHERE tbl = 'agent'"],
+    ['added', "INSERT INTO record SELECT tbl, id || 'x', seq, body, mac FROM record WHERE tbl = 'grant' LIMIT 1"],
+    ['replayed', "UPDATE record SET seq = seq - 1 WHERE tbl = 'agent'"],
+    ['counted back', 'UPDATE keyward SET epoch = epoch - 1'],
+  ])('a row that was %s is refused by name', async (_what, sql) => {
+    const at = postgres.url('keyward')
+    await postgres.run('CREATE TABLE public.kept_record AS TABLE record; CREATE TABLE public.kept AS TABLE keyward', at)
+    await postgres.run(sql, at)
+    expectRefusal(
+      await house.keyward(['up'], { variables: variables() }),
+      'A record was changed behind Keyward’s back.',
+    )
+    await postgres.run(
+      'DELETE FROM record; INSERT INTO record TABLE kept_record; DELETE FROM keyward; INSERT INTO keyward TABLE kept; DROP TABLE kept_record, kept',
+      at,
+    )
+  })
+
+  test('the whole database put back to an earlier day is refused', async () => {
+    const at = postgres.url('keyward')
+    await postgres.run('CREATE TABLE public.kept_record AS TABLE record; CREATE TABLE public.kept AS TABLE keyward', at)
+    server = await house.up({ variables: variables() })
+    await house.expectDone(['agent', 'suspend', 'bob'])
+    await server.stop()
+    await postgres.run(
+      'DELETE FROM record; INSERT INTO record TABLE kept_record; UPDATE keyward SET epoch = kept.epoch FROM kept',
+      at,
+    )
+    expectRefusal(await house.keyward(['up'], { variables: variables() }), 'The store is older than the journal says.')
+  })
+
+  test('a wrong password, a database of somebody else and a server that is gone are told apart', async () => {
+    const other = { KEYWARD_HOME: join(house.userHome, 'other') }
+    const wrong = postgres.url('keyward', { user: 'keyward', password: 'not-this-one' })
+    const refused = await house.keyward(['up'], { variables: { ...variables(wrong), ...other } })
+    expectRefusal(refused, 'It refuses the password.')
+    expect(refused.err).not.toContain('not-this-one')
+    const foreign = await postgres.database()
+    await postgres.run('CREATE TABLE notes (text text)', foreign)
+    expectRefusal(
+      await house.keyward(['up'], { variables: { ...variables(foreign), ...other } }),
+      'belongs to something else',
+    )
+    await postgres.stop()
+    expectRefusal(await house.keyward(['up'], { variables: { ...variables(), ...other } }), 'ECONNREFUSED')
+  })
+
+  test('the password of the database stands in nothing that any of this wrote', () => {
+    const written = [
+      ...house.outputs.map(({ command, bytes }) => ({ path: command, bytes })),
+      ...filesUnder(house.folder),
+    ]
+    expect(written.length).toBeGreaterThan(20)
+    for (const form of [password, encodeURIComponent(password), Buffer.from(password).toString('base64')])
+      expect(written.filter(({ bytes }) => bytes.includes(form)).map(({ path }) => path)).toEqual([])
+  })
+})
