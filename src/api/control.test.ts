@@ -158,3 +158,51 @@ describe('a list', () => {
     },
   )
 })
+
+describe('an idempotency key', () => {
+  const refuse = (): never => {
+    throw new Error('only added here')
+  }
+  const added: string[] = []
+  const agents = {
+    suspend: refuse,
+    resume: refuse,
+    remove: refuse,
+    find: refuse,
+    get: refuse,
+    list: refuse,
+    add: async ({ name }: { name: string }) => {
+      added.push(name)
+      return { id: `id${added.length}` }
+    },
+  }
+  const environments = new Map([['dev', { name: 'dev', egress: 'deny', createdAt: 1 }]])
+  const records = new Proxy(Object.create(null), {
+    get: (_, member) => (member === 'get' ? (_table: string, id: string) => environments.get(id) : refuse()),
+  })
+  const repeating = createControlApi(untouchable({ agents, records }), { actor: 'operator:test' })
+  const post = (path: string, body: object, key: string): Promise<Response> =>
+    Promise.resolve(
+      repeating.request(`http://keyward/environments/dev/${path}`, {
+        method: 'POST',
+        body: JSON.stringify(body),
+        headers: { 'content-type': 'application/json', 'idempotency-key': key },
+      }),
+    )
+
+  test('makes a change once and answers it each time', async () => {
+    const first = await post('agents', { name: 'one' }, 'key-1')
+    const second = await post('agents', { name: 'one' }, 'key-1')
+    expect([first.status, await first.text()]).toEqual([200, '{"id":"id1"}'])
+    expect([second.status, await second.text()]).toEqual([200, '{"id":"id1"}'])
+    expect(added).toEqual(['one'])
+    const other = await problemOf(await post('agents', { name: 'two' }, 'key-1'))
+    expect(other).toMatchObject({ status: 422, code: 'idempotency_reused' })
+    expect(added).toEqual(['one'])
+  })
+
+  test('is not taken where the answer is given once', async () => {
+    const problem = await problemOf(await post('sessions', { agent: 'one' }, 'key-2'))
+    expect(problem).toMatchObject({ status: 400, code: 'usage' })
+  })
+})

@@ -15,6 +15,7 @@ import { PAGE_MAXIMUM_ITEMS, pageOf } from './paging.ts'
 import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
 import type { RouteName } from './answers.ts'
 import type { InputRead } from './schema.ts'
+import { createIdempotency, isRepeatable, type Idempotency, type Repeatable } from './idempotency.ts'
 import { explainIssues } from './issues.ts'
 
 /** Every route but the stream, which answers in its own way. */
@@ -41,6 +42,7 @@ export function createControlApi(
   options: { actor: string; onError?: (reference: string, error: unknown) => void },
 ): Hono {
   const app = new Hono()
+  const idempotency = createIdempotency({ now: () => performance.now() })
   app.use(
     bodyLimit({
       maxSize: MAX_BODY_BYTES,
@@ -50,7 +52,7 @@ export function createControlApi(
   const plainNames: PlainRoute[] = Object.keys(handlers).filter(isPlainRoute)
   for (const route of plainNames) {
     const [method = 'GET', path = '/'] = route.split(' ')
-    app.on(method, path, (context) => answer(route, context, parts, options.actor))
+    app.on(method, path, (context) => answer(route, context, parts, options.actor, idempotency))
   }
   // Loaded when somebody asks for it, and not at every start.
   app.get('/openapi.json', async () => {
@@ -80,6 +82,7 @@ async function answer<R extends PlainRoute>(
   context: Context,
   parts: ControlParts,
   actor: string,
+  idempotency: Idempotency,
 ): Promise<Response> {
   const path = readPath(context)
   const input = await readInput(route, context)
@@ -87,11 +90,26 @@ async function answer<R extends PlainRoute>(
   if (environment !== null && parts.records.get('environment', environment) === undefined) {
     throw new KeywardError('not_found', 'There is no such environment.')
   }
-  const result = await handlers[route](parts, { path, input, actor })
+  const work = async () => handlers[route](parts, { path, input, actor })
+  const key = route.startsWith('GET ') ? undefined : context.req.header('idempotency-key')
+  if (key !== undefined) return answerOnce(key, { route, path: context.req.path, input }, idempotency, work)
+  const result = await work()
   const headers = { 'cache-control': 'no-store' }
   if (!Array.isArray(result) || !isPaged(input)) return Response.json(result, { headers })
   const { items, next } = pageOf(result, Number(input.limit ?? PAGE_MAXIMUM_ITEMS), input.after ?? null)
   return Response.json(items, { headers: next === null ? headers : { ...headers, link: nextLink(context, next) } })
+}
+
+async function answerOnce(
+  key: string,
+  asked: Repeatable,
+  idempotency: Idempotency,
+  work: () => Promise<unknown>,
+): Promise<Response> {
+  if (!isRepeatable(asked.route))
+    throw new KeywardError('usage', 'Idempotency-Key: not here, for the answer is given once.')
+  const text = await idempotency.once(key, asked, async () => JSON.stringify(await work()))
+  return new Response(text, { headers: { 'content-type': 'application/json', 'cache-control': 'no-store' } })
 }
 
 function isPaged(input: object): input is { readonly limit?: string; readonly after?: string } {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { errors } from '../core/errors.ts'
 import { answers, namedAnswers, type RouteName } from './answers.ts'
 import { operationTexts } from './operations.ts'
+import { IDEMPOTENCY_KEY, isRepeatable } from './idempotency.ts'
 import { inputs, parameters } from './schema.ts'
 
 type JsonSchema = z.core.JSONSchema.BaseSchema
@@ -64,7 +65,10 @@ function isRouteName(route: string): route is RouteName {
 function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: string }>) {
   const { id, summary } = operationTexts[route]
   const reads = route.startsWith('GET ')
-  const asked = [...pathParameters(route), ...(reads ? queryParameters(route) : [])]
+  const asked = [
+    ...pathParameters(route),
+    ...(reads ? queryParameters(route) : isRepeatable(route) ? [idempotencyKey] : []),
+  ]
   return {
     operationId: id,
     summary,
@@ -81,6 +85,15 @@ function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: strin
       },
     },
   }
+}
+
+const idempotencyKey = {
+  name: 'Idempotency-Key',
+  in: 'header',
+  required: false,
+  description:
+    'Sent again with the same key, the change is made once, for as long as the server runs and an hour at most.',
+  schema: { type: 'string', pattern: IDEMPOTENCY_KEY.source },
 }
 
 function mediaTypeOf(route: RouteName): string {

@@ -102,6 +102,8 @@ export const errors = {
   file_invalid: { status: 400, exit: 2, title: 'The file is not valid.', next: 'Correct the named place.' },
   not_found: { status: 404, exit: 1, title: 'There is nothing of that name.', next: 'List what exists with the `list` command of the same noun.' },
   already_exists: { status: 409, exit: 1, title: 'The name is taken in this environment.', next: 'Choose another name, or change the existing one with `set`.' },
+  idempotency_reused: { status: 422, exit: 1, title: 'The idempotency key was used for another request.', next: 'Make a new key for each request, and send it again only with the same one.' },
+  idempotency_running: { status: 409, exit: 1, title: 'A request with this idempotency key is under way.', next: 'Wait for its answer, or ask again later.' },
   still_in_use: { status: 409, exit: 1, title: 'Something else still refers to it.', next: 'Remove what refers to it first.' },
   secret_reused: { status: 409, exit: 1, title: 'The same secret already stands in another environment.', next: 'Make a key of its own for each environment at the vendor.' },
   secret_invalid: { status: 400, exit: 1, title: 'The value cannot be a secret of this service.', next: 'Give it without line breaks or control characters, and not empty.' },
