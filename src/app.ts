@@ -12,6 +12,7 @@ import { scrubText } from './core/scrub.ts'
 import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
+import { createApprovals } from './gateway/approval/approvals.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
@@ -62,6 +63,8 @@ export interface AppOptions {
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
+  /** How long a request is held while a person is asked; a minute, unless given. */
+  readonly approvalWaitMilliseconds?: number
   /** For tests: whether this node may still act on the policy that it knows; always, unless given. */
   readonly lease?: { held(): boolean }
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
@@ -158,6 +161,13 @@ export async function openApp(options: AppOptions) {
     now,
     randomBytes,
   })
+  const approvals = createApprovals({
+    now,
+    newId,
+    inflight,
+    journal,
+    ...(options.approvalWaitMilliseconds === undefined ? {} : { waitMilliseconds: options.approvalWaitMilliseconds }),
+  })
   const resolve = options.resolve ?? resolveHost
   const codec = options.codec ?? 'own'
   const dialler = createDialler({
@@ -187,6 +197,7 @@ export async function openApp(options: AppOptions) {
       dialler,
       inflight,
       misplaced: createMisplaced({ sessions, journal, now }),
+      approvals,
       holds: createHolds({ ledger: noBudget, now }),
       wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
@@ -233,6 +244,7 @@ export async function openApp(options: AppOptions) {
     journal,
     journalDirectory,
     inflight,
+    approvals,
     gatewayAddress: gateway.address,
     gatewaySocket,
     caCertificate: authority.certificate,

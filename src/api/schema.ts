@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import type { SessionBinding } from '../core/records.ts'
+import type { Approve, SessionBinding } from '../core/records.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import type { JournalEntry } from '../journal/entry.ts'
@@ -98,6 +98,7 @@ export const inputs = {
       .strictObject({ count: z.int().min(1).max(1_000_000_000), perSeconds: z.int().min(1).max(31_536_000) })
       .optional(),
     concurrent: z.int().min(1).max(1_000_000).optional(),
+    approve: z.enum(['never', 'destructive', 'always']).optional(),
     expiresInSeconds: z
       .int()
       .min(1)
@@ -106,6 +107,10 @@ export const inputs = {
   }),
   'GET /grants/:id': nothing,
   'DELETE /grants/:id': nothing,
+  'GET /approvals': inEnvironment,
+  'GET /approvals/:id': nothing,
+  'POST /approvals/:id/accept': nothing,
+  'POST /approvals/:id/refuse': nothing,
   'GET /sessions': z.strictObject({ environment: name.optional(), agent: name.optional() }),
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,
@@ -220,8 +225,52 @@ export interface GrantView {
   readonly deny: readonly string[]
   readonly rate: { readonly count: number; readonly perSeconds: number } | null
   readonly concurrent: number | null
+  readonly approve: Approve
   readonly expiresAt: number | null
   readonly createdAt: number
+}
+
+/** One request about which a person is asked. Texts of the agent's have everything written out that a terminal would obey or hide. */
+export interface ApprovalSummary {
+  readonly id: string
+  readonly state: 'pending' | 'accepted' | 'refused'
+  /** Whether its request waits for the answer; otherwise the agent has to send it again. */
+  readonly held: boolean
+  readonly agent: string
+  readonly environment: string
+  readonly session: string
+  readonly credential: string
+  readonly service: string
+  readonly operation: string | null
+  readonly destructive: boolean
+  readonly method: string
+  readonly origin: string
+  /** Begins as the target does; the whole is in the view. */
+  readonly target: string
+  readonly askedAt: number
+  /** From then on it can be neither answered nor used. */
+  readonly expiresAt: number
+  readonly answeredBy: string | null
+}
+
+export interface ApprovalView extends Omit<ApprovalSummary, 'target'> {
+  /** The grant that asks, and its rule. */
+  readonly grant: string
+  readonly rule: string
+  readonly opensWebSocket: boolean
+  /** SHA-256 of the request and a nonce: what the answer is for. */
+  readonly hash: string
+  readonly target: { readonly text: string; readonly cut: boolean }
+  /** Names only. */
+  readonly headers: readonly string[]
+  readonly body: {
+    readonly bytes: number
+    readonly sha256: string
+    readonly type: string | null
+    readonly text: string
+    /** Whether `text` leaves something out. */
+    readonly cut: boolean
+  }
 }
 
 export interface SessionView {
@@ -298,6 +347,10 @@ export interface Answers {
   'GET /grants/:id': GrantView
   'POST /environments/:environment/grants': Made
   'DELETE /grants/:id': Done
+  'GET /approvals': readonly ApprovalSummary[]
+  'GET /approvals/:id': ApprovalView
+  'POST /approvals/:id/accept': Done
+  'POST /approvals/:id/refuse': Done
   'GET /sessions': readonly SessionView[]
   'POST /environments/:environment/sessions': IssuedView
   'POST /sessions/:id/extend': Done
