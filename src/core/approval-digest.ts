@@ -28,7 +28,8 @@ export function digestOfRequest(request: ApprovedRequest): string {
   put(hash, DOMAIN)
   for (const part of [request.sessionId, request.agentId, request.credentialId, request.service, request.grants])
     put(hash, part)
-  for (const part of [head.scheme, head.host, String(head.port), head.target, head.method, request.upgrade]) put(hash, part)
+  for (const part of [head.scheme, head.host, String(head.port), head.target, head.method, request.upgrade])
+    put(hash, part)
   put(hash, String(head.headers.length))
   for (const [name, value] of head.headers) {
     put(hash, name)

@@ -1,5 +1,13 @@
 import type { Calls } from './call-pattern.ts'
-import { findAsk, findDeny, isWider, type Asked, type CompiledGrant, type Decision, type DecisionRequest } from './policy.ts'
+import {
+  findAsk,
+  findDeny,
+  isWider,
+  type Asked,
+  type CompiledGrant,
+  type Decision,
+  type DecisionRequest,
+} from './policy.ts'
 import { viewPath } from './path-index.ts'
 import { pathOf } from './request.ts'
 

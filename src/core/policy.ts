@@ -190,7 +190,11 @@ export function findAsk(
     if (asks === null || (found !== null && found.grant < id)) continue
     const view = viewPath(method, path, 'wide')
     const wideName = operations.nameOf(view, 'wide')
-    if (asks.which === 'destructive' && !destructive && !(wideName !== null && operations.destructive(wideName, method)))
+    if (
+      asks.which === 'destructive' &&
+      !destructive &&
+      !(wideName !== null && operations.destructive(wideName, method))
+    )
       continue
     const rule = asks.rules.find(view, operation) ?? (asks.rules.usesNames ? asks.rules.find(null, wideName) : null)
     if (rule !== null) found = { grant: id, rule }

@@ -34,14 +34,18 @@ class SingleMessage implements BodySink {
     if (this.#isOver) return
     if (this.#length < PREFIX_BYTES) this.#prefix.set(chunk.subarray(0, PREFIX_BYTES - this.#length), this.#length)
     this.#length += chunk.byteLength
-    if (this.#length >= PREFIX_BYTES && this.#length > PREFIX_BYTES + this.#prefix.readUInt32BE(1)) return this.#refuse()
+    if (this.#length >= PREFIX_BYTES && this.#length > PREFIX_BYTES + this.#prefix.readUInt32BE(1))
+      return this.#refuse()
     this.#timer.refresh()
     this.#sink.data(chunk)
   }
 
   end(): void {
     if (this.#isOver) return
-    if (this.#length > 0 && (this.#length < PREFIX_BYTES || this.#length !== PREFIX_BYTES + this.#prefix.readUInt32BE(1)))
+    if (
+      this.#length > 0 &&
+      (this.#length < PREFIX_BYTES || this.#length !== PREFIX_BYTES + this.#prefix.readUInt32BE(1))
+    )
       return this.#refuse()
     this.#finish()
     this.#sink.end([])
