@@ -11,6 +11,7 @@ import { scrubText } from './core/scrub.ts'
 import { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
+import { createApprovals } from './gateway/approval/approvals.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
 import { endWhatChanged } from './gateway/end-what-changed.ts'
@@ -64,6 +65,8 @@ export interface AppOptions {
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
+  /** How long a request is held while a person is asked; a minute, unless given. */
+  readonly approvalWaitMilliseconds?: number
   /** For tests: whether this node may still act on the policy that it knows; as long as its store says so, unless given. */
   readonly lease?: { held(): boolean }
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
@@ -199,6 +202,13 @@ export async function openApp(options: AppOptions) {
         })
   const kept = config.strictJournal ? strictly(journal) : journal
   const recorded = metrics === null ? kept : metrics.counted(kept)
+  const approvals = createApprovals({
+    now,
+    newId,
+    inflight,
+    journal: recorded,
+    ...(options.approvalWaitMilliseconds === undefined ? {} : { waitMilliseconds: options.approvalWaitMilliseconds }),
+  })
   const gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
@@ -216,6 +226,7 @@ export async function openApp(options: AppOptions) {
       dialler,
       inflight,
       misplaced: createMisplaced({ sessions, journal: recorded, now }),
+      approvals,
       holds: createHolds({ ledger: noBudget, now }),
       wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
@@ -272,6 +283,7 @@ export async function openApp(options: AppOptions) {
     journal,
     journalDirectory,
     inflight,
+    approvals,
     gatewayAddress: gateway.address,
     gatewaySocket,
     monitorAddress: monitor?.address ?? null,

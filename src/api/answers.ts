@@ -85,8 +85,45 @@ const grant = z.strictObject({
   deny: texts,
   rate: z.strictObject({ count, perSeconds: count }).nullable(),
   concurrent: count.nullable(),
+  approve: z.enum(['never', 'destructive', 'always']),
   expiresAt: moment.nullable(),
   createdAt: moment,
+})
+
+const excerpt = z.strictObject({ text: z.string(), cut: z.boolean().describe('Whether `text` leaves something out.') })
+
+const approvalSummary = z
+  .strictObject({
+    id: z.string(),
+    state: z.enum(['pending', 'accepted', 'refused']),
+    held: z.boolean().describe('Whether its request waits for the answer; otherwise the agent has to send it again.'),
+    agent: z.string(),
+    environment: z.string(),
+    session: z.string(),
+    credential: z.string(),
+    service: z.string(),
+    operation: z.string().nullable(),
+    destructive: z.boolean(),
+    method: z.string(),
+    origin: z.string(),
+    target: z.string().describe('Begins as the target does; the whole is in the approval itself.'),
+    askedAt: moment,
+    expiresAt: moment.describe('From then on it can be neither answered nor used.'),
+    answeredBy: z.string().nullable(),
+  })
+  .describe(
+    'One request about which a person is asked. Texts of the agent’s have everything written out that a terminal would obey or hide.',
+  )
+
+const approval = z.strictObject({
+  ...approvalSummary.shape,
+  grant: z.string().describe('The grant that asks.'),
+  rule: z.string(),
+  opensWebSocket: z.boolean(),
+  hash: z.string().describe('SHA-256 of the request and a nonce: what the answer is for.'),
+  target: excerpt,
+  headers: texts.describe('Names only.'),
+  body: z.strictObject({ bytes: count, sha256: z.string(), type: z.string().nullable(), ...excerpt.shape }),
 })
 
 const session = z.strictObject({
@@ -170,6 +207,8 @@ export const namedAnswers = {
   Credential: credential,
   Agent: agent,
   Grant: grant,
+  ApprovalSummary: approvalSummary,
+  Approval: approval,
   Session: session,
   HeldCredential: held,
   IssuedSession: issued,
@@ -204,6 +243,10 @@ export const answers = {
   'GET /grants/:id': grant,
   'POST /environments/:environment/grants': made,
   'DELETE /grants/:id': done,
+  'GET /approvals': z.array(approvalSummary),
+  'GET /approvals/:id': approval,
+  'POST /approvals/:id/accept': done,
+  'POST /approvals/:id/refuse': done,
   'GET /sessions': z.array(session),
   'POST /environments/:environment/sessions': issued,
   'POST /sessions/:id/extend': done,
@@ -238,6 +281,8 @@ export type ServiceView = Frozen<z.output<typeof service>>
 export type CredentialView = Frozen<z.output<typeof credential>>
 export type AgentView = Frozen<z.output<typeof agent>>
 export type GrantView = Frozen<z.output<typeof grant>>
+export type ApprovalSummary = Frozen<z.output<typeof approvalSummary>>
+export type ApprovalView = Frozen<z.output<typeof approval>>
 export type SessionView = Frozen<z.output<typeof session>>
 export type IssuedView = Frozen<z.output<typeof issued>>
 export type HeldView = Frozen<z.output<typeof held>>

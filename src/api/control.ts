@@ -5,6 +5,7 @@ import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { KeywardError, problemOf } from '../core/errors.ts'
 import type { Asked, ControlParts, Handlers } from './parts.ts'
+import { approvalRoutes } from './routes/approvals.ts'
 import { agentRoutes, grantRoutes } from './routes/agents.ts'
 import { credentialRoutes } from './routes/credentials.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
@@ -27,6 +28,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...credentialRoutes,
   ...agentRoutes,
   ...grantRoutes,
+  ...approvalRoutes,
   ...sessionRoutes,
   ...journalRoutes,
 }
@@ -49,6 +51,12 @@ export function createControlApi(
       onError: () => answerProblem(new KeywardError('request_too_large', `At most ${MAX_BODY_BYTES} bytes.`)),
     }),
   )
+  app.use(async (context, next) => {
+    // Nothing here takes one. Whoever sends one is not the person at the socket but an agent that was led to it.
+    if (context.req.header('authorization') !== undefined || context.req.header('proxy-authorization') !== undefined)
+      return answerProblem(new KeywardError('token_invalid', 'The control API takes no token.'))
+    await next()
+  })
   const plainNames: PlainRoute[] = Object.keys(handlers).filter(isPlainRoute)
   for (const route of plainNames) {
     const [method = 'GET', path = '/'] = route.split(' ')

@@ -1,4 +1,6 @@
 import { scrubText } from '../core/scrub.ts'
+import { createApprovals } from '../gateway/approval/approvals.ts'
+import { createInflight } from '../gateway/inflight.ts'
 import { createNeedleSource } from '../gateway/needle-source.ts'
 import { createHash, randomBytes } from 'node:crypto'
 import { mkdtempSync, rmSync } from 'node:fs'
@@ -94,6 +96,7 @@ beforeAll(async () => {
     credentials,
     agents: createAgents({ records, now, newId }),
     grants,
+    approvals: createApprovals({ now, newId, inflight: createInflight(), journal }),
     sessions: createSessions({
       records,
       tokenKey: vault.macKey('token'),

@@ -53,6 +53,13 @@ export const operationTexts: { readonly [R in RouteName]: OperationText } = {
   'GET /grants/:id': { id: 'showGrant', summary: 'A grant' },
   'POST /environments/:environment/grants': { id: 'addGrant', summary: 'Allow an agent operations with a credential' },
   'DELETE /grants/:id': { id: 'removeGrant', summary: 'Take it back; what is open under it ends' },
+  'GET /approvals': { id: 'listApprovals', summary: 'Requests about which a person is asked' },
+  'GET /approvals/:id': {
+    id: 'showApproval',
+    summary: 'A request about which a person is asked, and what it would do',
+  },
+  'POST /approvals/:id/accept': { id: 'acceptApproval', summary: 'Let this very request go out once' },
+  'POST /approvals/:id/refuse': { id: 'refuseApproval', summary: 'Let it not go out' },
   'GET /sessions': { id: 'listSessions', summary: 'Sessions, without their tokens' },
   'POST /environments/:environment/sessions': { id: 'issueSession', summary: 'Issue a session to an agent' },
   'POST /sessions/:id/extend': { id: 'extendSession', summary: 'Let it live so much longer from now on' },

@@ -1,4 +1,5 @@
 import type { Agents } from '../identity/agents.ts'
+import type { Approvals } from '../gateway/approval/approvals.ts'
 import type { Grants } from '../identity/grants.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -21,6 +22,7 @@ export interface ControlParts {
   readonly agents: Agents
   readonly grants: Grants
   readonly sessions: Sessions
+  readonly approvals: Pick<Approvals, 'list' | 'get' | 'answer'>
   readonly services: ServiceDirectory
   readonly journal: Journal
   /** Holds one folder of segments for each node. */

@@ -97,6 +97,7 @@ export const inputs = {
       .strictObject({ count: z.int().min(1).max(1_000_000_000), perSeconds: z.int().min(1).max(31_536_000) })
       .optional(),
     concurrent: z.int().min(1).max(1_000_000).optional(),
+    approve: z.enum(['never', 'destructive', 'always']).optional(),
     expiresInSeconds: z
       .int()
       .min(1)
@@ -105,6 +106,10 @@ export const inputs = {
   }),
   'GET /grants/:id': nothing,
   'DELETE /grants/:id': nothing,
+  'GET /approvals': inEnvironment,
+  'GET /approvals/:id': nothing,
+  'POST /approvals/:id/accept': nothing,
+  'POST /approvals/:id/refuse': nothing,
   'GET /sessions': inEnvironment.extend({ agent: name.optional() }),
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,

@@ -1,6 +1,13 @@
 import { Command } from 'commander'
 import type { Stage } from './grammar/declare.ts'
-import { declareAgent, declareCredential, declareGrant, declareService, declareSession } from './grammar/records.ts'
+import {
+  declareAgent,
+  declareApproval,
+  declareCredential,
+  declareGrant,
+  declareService,
+  declareSession,
+} from './grammar/records.ts'
 import { declareJournal, declareOwn, declareServer, declareWork } from './grammar/work.ts'
 
 /** The whole command tree. Completion and `docs/guide/commands.md` are made from it. */
@@ -17,6 +24,7 @@ export function createProgram(stage: Stage, version: string): Command {
   declareAgent(program, stage)
   declareGrant(program, stage)
   declareSession(program, stage)
+  declareApproval(program, stage)
   declareJournal(program, stage)
   declareOwn(program, stage)
   settle(program, stage)

@@ -1,5 +1,13 @@
 import type { Calls } from './call-pattern.ts'
-import { findDeny, isWider, type CompiledGrant, type Decision, type DecisionRequest } from './policy.ts'
+import {
+  findAsk,
+  findDeny,
+  isWider,
+  type Asked,
+  type CompiledGrant,
+  type Decision,
+  type DecisionRequest,
+} from './policy.ts'
 import { viewPath } from './path-index.ts'
 import { pathOf } from './request.ts'
 
@@ -51,8 +59,31 @@ export function decideCalls(request: DecisionRequest, calls: Calls): CallsDecisi
     rule: shortened([...new Set(used.flatMap(([, rules]) => rules.map(({ rule }) => rule)))].toSorted().join(', ')),
     limits: used[0]?.[0].limits ?? {},
     shares,
+    ...asking(findAsk(method, path, operation, grants, destructive) ?? findAskedCall(calls, grants)),
     destructive,
   }
+}
+
+function asking(ask: Asked | null): { ask?: Asked } {
+  return ask === null ? {} : { ask }
+}
+
+/** The asking rule of the grant with the lowest id that asks of one of the calls. */
+function findAskedCall({ made }: Calls, grants: readonly CompiledGrant[]): Asked | null {
+  let found: Asked | null = null
+  for (const { id, asks, operations } of grants) {
+    if (asks === null || (found !== null && found.grant < id)) continue
+    for (const call of made.keys()) {
+      if (asks.which === 'destructive' && !operations.destructiveCall(call)) continue
+      const rule =
+        asks.rules.findCall(call, operations.nameOfCall(call, 'exact')) ??
+        (asks.rules.usesNames ? asks.rules.findCall(call, operations.nameOfCall(call, 'wide')) : null)
+      if (rule === null) continue
+      found = { grant: id, rule }
+      break
+    }
+  }
+  return found
 }
 
 /** The denying rule of the grant with the lowest id. */

@@ -55,6 +55,13 @@ export const errors = {
   concurrency_exceeded: { status: 429, exit: 1, title: 'As many requests as the grant allows are in flight.', next: 'Wait for one of them to end.' },
   environment_mismatch: { status: 403, exit: 1, title: 'Agent and credential belong to different environments.', next: 'Use a credential of the agent’s own environment.' },
   lease_lost: { status: 503, exit: 1, title: 'This node cannot confirm the current policy.', next: 'Check the store; the node serves again when it can reach it.' },
+  approval_required: { status: 403, exit: 1, title: 'A person has to approve this request before it goes out.', next: 'Ask the operator to look at `keyward approval list` and to accept it, then send exactly the same request again within ten minutes of the first time.' },
+  approval_refused: { status: 403, exit: 1, title: 'A person refused this request.', next: 'Do not repeat it; ask the operator why.' },
+  approval_void: { status: 409, exit: 1, title: 'What was approved holds no longer: it was used, is too old, or the policy was changed meanwhile.', next: 'Send the request again: a person is asked anew.' },
+  approval_streamed: { status: 400, exit: 1, title: 'A stream cannot be shown to a person before it is sent, and here a person has to be asked.', next: 'Send one whole message, or let the operator allow the stream without asking.' },
+  approvals_full: { status: 429, exit: 1, title: 'As many requests wait for a person as may.', next: 'Wait until the operator has answered those that wait.' },
+  approval_answered: { status: 409, exit: 1, title: 'The approval has its answer already.', next: '`keyward approval list` shows what is open.' },
+  approval_expired: { status: 409, exit: 1, title: 'The approval is too old to be answered.', next: 'The agent has to send its request again.' },
   // What it looks like
   request_malformed: { status: 400, exit: 1, title: 'The request is ambiguous or malformed.', next: 'Send the canonical form.' },
   path_not_canonical: { status: 400, exit: 1, title: 'The path has more than one reading.', next: 'Send it without dot segments, empty segments, encoded separators, semicolons or needless percent escapes.' },

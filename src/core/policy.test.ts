@@ -114,7 +114,8 @@ test('destructive: as the operation says, every DELETE, and unknown requests tha
   expect(told('POST /elsewhere')).toBe(true)
   expect(told('GET /elsewhere')).toBe(false)
   expect(told('HEAD /elsewhere', [])).toBe(false)
-  expect(told('OPTIONS /elsewhere')).toBe(true)
+  expect(told('OPTIONS /elsewhere')).toBe(false)
+  expect(told('PROPFIND /elsewhere')).toBe(true)
   expect(ask('POST /a', []).destructive).toBe(true)
 })
 

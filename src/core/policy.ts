@@ -3,9 +3,9 @@ import { KeywardError } from './errors.ts'
 import type { ErrorCode } from './errors.ts'
 import type { NamedOperation } from './operation-pattern.ts'
 import { viewPath } from './path-index.ts'
-import type { GrantRecord } from './records.ts'
+import type { Approve, GrantRecord } from './records.ts'
 import { pathOf } from './request.ts'
-import { compileRules, tableOf } from './rule-set.ts'
+import { compileRules, isSafe, tableOf } from './rule-set.ts'
 import type { OperationTable, RuleSet } from './rule-set.ts'
 
 export { callSealedBy, mayHandOut, operationOf, sealedBy } from './rule-set.ts'
@@ -18,9 +18,17 @@ export interface CompiledGrant {
   readonly allow: RuleSet
   readonly deny: RuleSet
   readonly limits: GrantLimits
+  /** Of which requests a person is asked first; null: of none. */
+  readonly asks: Asking | null
   readonly expiresAt: number | null
   /** The operations of the credential's service. */
   readonly operations: OperationTable
+}
+
+/** What the grant allows, read as widely as a deny: what a person is to be asked of must not be had by another spelling. */
+export interface Asking {
+  readonly rules: RuleSet
+  readonly which: Exclude<Approve, 'never'>
 }
 
 /** Most patterns of one grant, allow and deny together. */
@@ -29,7 +37,7 @@ export const maximumPatternsPerGrant = 1000
 /** Throws KeywardError `usage` on an empty `allow`, a malformed pattern (naming it), too many patterns, or impossible limits. */
 export function compileGrant(
   id: string,
-  record: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'expiresAt'>,
+  record: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'expiresAt'>,
   operations: readonly NamedOperation[],
 ): CompiledGrant {
   if (record.allow.length === 0) {
@@ -47,6 +55,7 @@ export function compileGrant(
     allow: compileRules(record.allow, 'exact'),
     deny: compileRules(record.deny, 'wide'),
     limits: record.limits,
+    asks: record.approve === undefined ? null : { rules: compileRules(record.allow, 'wide'), which: record.approve },
     expiresAt: record.expiresAt,
     operations: tableOf(operations),
   }
@@ -71,6 +80,11 @@ export interface DecisionRequest {
   readonly now: number
 }
 
+export interface Asked {
+  readonly grant: string
+  readonly rule: string
+}
+
 /** `rule` is the pattern that decided, as the grant has it; `grant` the id of that grant. */
 export type Decision =
   | {
@@ -80,6 +94,8 @@ export type Decision =
       readonly limits: GrantLimits
       /** Where the request is several calls: what it takes of the limits of every grant that allows one of them. */
       readonly shares?: readonly Share[]
+      /** Where a person is to be asked first: the grant and the rule that say so. */
+      readonly ask?: Asked
       readonly destructive: boolean
     }
   | {
@@ -97,13 +113,13 @@ export type Decision =
  * Default deny; a deny of any grant wins; the order of grants and patterns makes no difference. An
  * expired grant allows nothing any more, but what it denies stays denied until it is removed: time
  * never widens. Where several grants allow, the one with the widest limits counts, so that a further
- * grant never narrows. The procedure, step by step, is in docs/formats/policy.md.
+ * grant never narrows what is allowed. Where any of them asks a person, expired or not, a person is asked. The procedure, step by step, is in docs/formats/policy.md.
  */
 export function decide(request: DecisionRequest): Decision {
   const { method, operation, grants, now } = request
   const first = grants[0]
   if (first === undefined) {
-    return { allow: false, code: 'grant_missing', destructive: method !== 'GET' && method !== 'HEAD' }
+    return { allow: false, code: 'grant_missing', destructive: !isSafe(method) }
   }
   const path = pathOf(request.target)
   const destructive = first.operations.destructive(operation, method)
@@ -128,7 +144,11 @@ export function decide(request: DecisionRequest): Decision {
     }
   }
   if (allowing !== null) {
-    return { allow: true, grant: allowing.id, rule: allowingRule, limits: allowing.limits, destructive }
+    const { id, limits } = allowing
+    const ask = findAsk(method, path, operation, grants, destructive)
+    return ask === null
+      ? { allow: true, grant: id, rule: allowingRule, limits, destructive }
+      : { allow: true, grant: id, rule: allowingRule, limits, ask, destructive }
   }
   if (expired !== null) {
     return { allow: false, code: 'grant_expired', grant: expired.id, rule: expiredRule, destructive }
@@ -153,6 +173,31 @@ export function findDeny(
     // operation must not lose that operation's deny by another letter case.
     if (rule === null && grant.deny.usesNames) rule = grant.deny.find(null, grant.operations.nameOf(view, 'wide'))
     if (rule !== null) found = { grant: grant.id, rule }
+  }
+  return found
+}
+
+/** The asking rule of the grant with the lowest id. `destructive`: whether what is asked for is, as far as its exact spelling tells. */
+export function findAsk(
+  method: string,
+  path: string,
+  operation: string | null,
+  grants: readonly CompiledGrant[],
+  destructive: boolean,
+): Asked | null {
+  let found: Asked | null = null
+  for (const { id, asks, operations } of grants) {
+    if (asks === null || (found !== null && found.grant < id)) continue
+    const view = viewPath(method, path, 'wide')
+    const wideName = operations.nameOf(view, 'wide')
+    if (
+      asks.which === 'destructive' &&
+      !destructive &&
+      !(wideName !== null && operations.destructive(wideName, method))
+    )
+      continue
+    const rule = asks.rules.find(view, operation) ?? (asks.rules.usesNames ? asks.rules.find(null, wideName) : null)
+    if (rule !== null) found = { grant: id, rule }
   }
   return found
 }

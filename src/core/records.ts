@@ -64,6 +64,9 @@ export interface AgentRecord {
   readonly createdAt: number
 }
 
+/** Of which requests that a grant allows a person is asked first. */
+export type Approve = 'never' | 'destructive' | 'always'
+
 /** The canonical form of a grant: flags, YAML and API compile to it. */
 export interface GrantRecord {
   readonly agentId: string
@@ -75,6 +78,8 @@ export interface GrantRecord {
     readonly rate?: { readonly count: number; readonly perSeconds: number }
     readonly concurrent?: number
   }
+  /** Absent: never. */
+  readonly approve?: Exclude<Approve, 'never'>
   readonly expiresAt: number | null
   readonly createdAt: number
 }

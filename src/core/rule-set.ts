@@ -95,7 +95,7 @@ export interface OperationTable {
   nameOf(view: PathView | null, reading: Reading): string | null
   /** The same for one call of a body. */
   nameOfCall(call: string, reading: Reading): string | null
-  /** Whether the request counts as destructive: as its operation says; a DELETE and, where no operation is known, everything but GET and HEAD do. */
+  /** Whether the request counts as destructive: as its operation says; a DELETE and, where no operation is known, everything but GET, HEAD and OPTIONS do. */
   destructive(operation: string | null, method: string): boolean
   /** The same for one call: as its operation says; where that does not say and none but a wildcard names it, everything but a query and a subscription is. */
   destructiveCall(call: string): boolean
@@ -147,10 +147,15 @@ export function compileOperations(operations: readonly NamedOperation[]): Operat
     },
     destructive(operation, method) {
       const row = operation === null ? undefined : rows.get(operation)
-      if (row === undefined) return method !== 'GET' && method !== 'HEAD'
+      if (row === undefined) return !isSafe(method)
       return row.destructive ?? method === 'DELETE'
     },
   }
+}
+
+/** RFC 9110 section 9.2.1, of the methods that are forwarded. */
+export function isSafe(method: string): boolean {
+  return method === 'GET' || method === 'HEAD' || method === 'OPTIONS'
 }
 
 const tables = new WeakMap<readonly NamedOperation[], OperationTable>()

@@ -1,17 +1,17 @@
-import type { ErrorCode } from '../core/errors.ts'
-import { decide, mayHandOut, operationOf, sealedBy, type CompiledGrant, type Decision } from '../core/policy.ts'
+import { mayHandOut } from '../core/policy.ts'
 import { pathOf } from '../core/request.ts'
 import { injectCredential } from '../injectors/placement.ts'
 import type { FieldValues } from '../injectors/injector.ts'
 import type { Credentials, OpenVersion } from '../vault/credentials.ts'
 import type { Arrival } from './arrival.ts'
 import type { Holds, TakenHold } from './hold.ts'
+import type { Approval } from './approval/approvals.ts'
+import { askPerson, type AskPorts } from './approval/ask.ts'
 import { bodyWithoutMethod } from './body-method.ts'
-import { namesMethod } from './form-method.ts'
 import { SESSION_INFLIGHT_MAXIMUM } from './inflight.ts'
+import { changedSince, judge, refusedNow, type Judgement, type JudgePorts } from './judge.ts'
 import type { Located, Unlisted } from './locate.ts'
 import { locateArrival, type ArrivalPorts } from './locate-arrival.ts'
-import { judgeCalls } from './meaning/judge.ts'
 import { readMeaning, type MeaningPorts } from './meaning/read.ts'
 import { isRefusal, refusalFrom, sendRefusal, type Refusal } from './refusal.ts'
 import { refuse } from './refuse.ts'
@@ -19,17 +19,15 @@ import { recordIntent, recordOutcome } from './record.ts'
 import { nothingSent, relay, type RelayEnd } from './relay.ts'
 import { gather, type Gathered, type RequestBody, type UpstreamBody } from './body.ts'
 import type { Reply } from './reply.ts'
-import { WEBSOCKET, WEBSOCKET_METHOD } from './websocket/handshake.ts'
+import { WEBSOCKET } from './websocket/handshake.ts'
 import { passUnlisted, type UnlistedPorts } from './unlisted.ts'
 import { relayUpgrade } from './websocket/relay-upgrade.ts'
 import type { FrameSwap } from './websocket/swap.ts'
 
 /** What the exchange needs from the rest of the house; every one of them is a keeper, a driver or a socket behind a contract. */
-export interface ExchangePorts extends ArrivalPorts, MeaningPorts, UnlistedPorts {
+export interface ExchangePorts extends ArrivalPorts, MeaningPorts, UnlistedPorts, JudgePorts, AskPorts {
   readonly credentials: Credentials
   readonly holds: Holds
-  /** Whether this node may still act on the policy that it knows. */
-  readonly lease: { held(): boolean }
 }
 
 /**
@@ -69,7 +67,7 @@ async function pass(
     await (place.kind === 'unlisted'
       ? passUnlisted(arrival, place, body, reply, ports, startedAt)
       : place.service.speaks === undefined
-        ? passListed(arrival, place, body, reply, ports, startedAt)
+        ? passListed(arrival, place, body, reply, ports, startedAt, null)
         : passSpoken(arrival, place, body, reply, ports, startedAt))
   } finally {
     leave()
@@ -89,12 +87,33 @@ async function passSpoken(
   if (read === 'gone') return
   if (isRefusal(read)) return refuse(arrival, place, read, reply, ports)
   try {
-    await passListed(arrival, read, body, reply, ports, startedAt)
+    await passListed(arrival, read, body, reply, ports, startedAt, null)
   } finally {
     read.body?.leave()
   }
 }
 
+/** Where a person has to be asked, that is done before anything is held, and what is then sent is judged anew. */
+async function passAsked(
+  arrival: Arrival,
+  place: Located,
+  judged: Judgement,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
+  const asked = await askPerson(arrival, place, judged, body, reply, ports)
+  if (asked === 'gone') return
+  if (isRefusal(asked)) return refuse(arrival, place, asked, reply, ports)
+  try {
+    await passListed(arrival, asked.place, body, reply, ports, startedAt, asked.approval)
+  } finally {
+    asked.leave()
+  }
+}
+
+/** `approval`: a person's, for this very request. */
 async function passListed(
   arrival: Arrival,
   place: Located,
@@ -102,10 +121,13 @@ async function passListed(
   reply: Reply,
   ports: ExchangePorts,
   startedAt: number,
+  approval: Approval | null,
 ): Promise<void> {
   const judged = judge(arrival, place, ports)
   if (isRefusal(judged)) return refuse(arrival, place, judged, reply, ports)
   const { decision, operation, grants } = judged
+  if (decision.ask !== undefined && approval === null)
+    return passAsked(arrival, place, judged, body, reply, ports, startedAt)
 
   const id = ports.newId()
   const question = {
@@ -121,13 +143,16 @@ async function passListed(
       : ports.holds.takeAll(decision.shares, question)
   if (isRefusal(hold)) return refuse(arrival, place, hold, reply, ports)
   try {
-    await perform({ arrival, place, body, reply, ports, startedAt, id, hold, decision, operation, grants })
+    // From here to the intent nothing is waited for: an approval is used up by one request, which names it there.
+    if (approval !== null && !approval.take())
+      return refuse(arrival, place, { refusal: 'approval_void', facts: { approval: approval.id } }, reply, ports)
+    await perform({ arrival, place, body, reply, ports, startedAt, id, hold, approval, decision, operation, grants })
   } finally {
     hold.settle(null)
   }
 }
 
-interface Performance {
+interface Performance extends Judgement {
   readonly arrival: Arrival
   readonly place: Located
   readonly body: RequestBody
@@ -136,10 +161,7 @@ interface Performance {
   readonly startedAt: number
   readonly id: string
   readonly hold: TakenHold
-  readonly decision: Extract<Decision, { allow: true }>
-  readonly operation: string | null
-  /** What was decided on; another list means that something changed. */
-  readonly grants: readonly CompiledGrant[]
+  readonly approval: Approval | null
 }
 
 async function perform(p: Performance): Promise<void> {
@@ -154,11 +176,11 @@ async function perform(p: Performance): Promise<void> {
   }
   const gathered = withoutMethod(p, await gathering)
   // Journal and body took their time; what was true before may have been revoked since.
-  const changed = changedSince(p)
+  const refused = changed(p)
   let end: RelayEnd
-  if (changed !== null) {
-    sendRefusal(reply, changed)
-    end = { ...nothingSent, outcome: 'refused', code: changed.refusal }
+  if (refused !== null) {
+    sendRefusal(reply, refused)
+    end = { ...nothingSent, outcome: 'refused', code: refused.refusal }
   } else if (gathered === 'gone') {
     end = { ...nothingSent, outcome: 'aborted', code: null }
   } else if (isRefusal(gathered)) {
@@ -179,7 +201,7 @@ function withoutMethod(p: Performance, gathered: Gathered): Gathered {
 
 function writeIntent(p: Performance, version: OpenVersion): Promise<void> {
   const { grant, rule } = p.decision
-  const decided = { grant, rule, operation: p.operation, version: version.number }
+  const decided = { approval: p.approval?.id, grant, rule, operation: p.operation, version: version.number }
   return recordIntent(p.id, p.arrival, p.place, decided, p.ports)
 }
 
@@ -190,10 +212,10 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     const version = ports.credentials.current(place.credentialId)
     if (version.number !== intended.number) {
       await writeIntent(p, version)
-      const changed = changedSince(p)
-      if (changed !== null) {
-        sendRefusal(reply, changed)
-        return { ...nothingSent, outcome: 'refused', code: changed.refusal }
+      const refused = changed(p)
+      if (refused !== null) {
+        sendRefusal(reply, refused)
+        return { ...nothingSent, outcome: 'refused', code: refused.refusal }
       }
     }
     const values = textOf(version)
@@ -221,7 +243,7 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
       needles: () => ports.needles.of(credentialId, place.presented),
       swap: swapFor(p, values),
       notice: ports.misplaced.watch(p.id, place, 'message'),
-      check: () => codeOf(judge(p.arrival, place, ports)),
+      check: () => refusedNow(p.arrival, place, p.approval, ports)?.refusal ?? null,
       watch: (end) => ports.inflight.add({ ...entry, version: version.number, end }),
     })
   } catch (error) {
@@ -236,8 +258,9 @@ function sentBody(bytes: Uint8Array): Uint8Array | null {
   return bytes.length === 0 ? null : bytes
 }
 
-function codeOf(judged: Judged): ErrorCode | null {
-  return isRefusal(judged) ? judged.refusal : null
+/** Why what was decided holds no longer, or null. */
+function changed({ arrival, place, grants, approval, ports }: Performance): Refusal | null {
+  return changedSince(arrival, place, grants, approval, ports)
 }
 
 /** Which placeholders in messages stand for what: those of this session and credential, in the places that the service declares. */
@@ -252,70 +275,9 @@ function swapFor(p: Performance, values: FieldValues): FrameSwap | null {
       if (owner === null || isRefusal(owner)) return null
       const own = owner.sessionId === place.caller.sessionId && owner.credentialId === place.credentialId
       // What was true when the connection was opened may have been taken away since.
-      return own && owner.field === field && changedSince(p) === null ? (values[field] ?? null) : null
+      return own && owner.field === field && changed(p) === null ? (values[field] ?? null) : null
     },
   }
-}
-
-function judge(arrival: Arrival, place: Located, ports: ExchangePorts): Judged {
-  const { head, caller } = place
-  const changed = stillAllowed(place, ports)
-  if (changed !== null) return changed
-  if (namesMethod(head.target)) return { refusal: 'method_refused', detail: 'The query would change the method.' }
-  const grants = ports.grants.of(caller.agentId, place.credentialId)
-  if (place.meaning !== undefined) {
-    const judged = judgeCalls(place, place.meaning, grants, ports.now())
-    return isRefusal(judged) ? judged : { ...judged, grants }
-  }
-  const asked = askedFor(head.method, place, grants, ports)
-  if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
-  return askedFor(WEBSOCKET_METHOD, place, grants, ports)
-}
-
-type Judged =
-  | { decision: Extract<Decision, { allow: true }>; operation: string | null; grants: readonly CompiledGrant[] }
-  | Refusal
-
-/** What was said to the request as one of this method. */
-function askedFor(
-  method: string,
-  { service, head }: Located,
-  grants: readonly CompiledGrant[],
-  ports: ExchangePorts,
-): Judged {
-  const path = pathOf(head.target)
-  const operation = operationOf(service.operations, method, path)
-  const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, method, path)
-  if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
-  const decision = decide({ method, target: head.target, operation, grants, now: ports.now() })
-  if (!decision.allow)
-    return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
-  return { decision, operation, grants }
-}
-
-/** Whether something says no, rather than nothing says yes. */
-function isDenied(judged: Judged): boolean {
-  return isRefusal(judged) && judged.refusal !== 'operation_not_allowed' && judged.refusal !== 'grant_expired'
-}
-
-/** Why what was decided holds no longer, or null. */
-function changedSince({ arrival, place, ports, grants }: Performance): Refusal | null {
-  if (ports.grants.of(place.caller.agentId, place.credentialId) === grants) return stillAllowed(place, ports)
-  const again = judge(arrival, place, ports)
-  return isRefusal(again) ? again : null
-}
-
-/** Session, agent, credential, service and lease, as they are at this instant. */
-function stillAllowed(place: Located, ports: ExchangePorts): Refusal | null {
-  if (!ports.lease.held()) return { refusal: 'lease_lost' }
-  const caller = ports.sessions.live(place.caller.sessionId)
-  if (isRefusal(caller)) return caller
-  const credential = ports.records.get('credential', place.credentialId)
-  if (credential === undefined) return { refusal: 'credential_missing' }
-  if (credential.environment !== place.caller.environment) return { refusal: 'environment_mismatch' }
-  if (credential.state === 'suspended') return { refusal: 'credential_suspended' }
-  if (ports.services.get(place.service.id) !== place.service) return { refusal: 'service_changed' }
-  return null
 }
 
 function textOf(version: OpenVersion): FieldValues {

@@ -60,6 +60,8 @@ export function recordIntent(
   arrival: Arrival,
   place: Located,
   decided: {
+    /** By which a person let it pass. */
+    readonly approval: string | undefined
     readonly grant: string
     readonly rule: string
     readonly operation: string | null
@@ -68,10 +70,11 @@ export function recordIntent(
   ports: Pick<RecordPorts, 'journal' | 'needles' | 'records' | 'peers'>,
 ): Promise<void> {
   const { caller, head, service } = place
-  const { grant, rule, operation, version } = decided
+  const { approval, grant, rule, operation, version } = decided
   const { bound, process, program } = ports.peers.factsOf(caller, arrival.remote)
   return ports.journal.append({
     agent: caller.agent,
+    approval,
     bound,
     credential: credentialOf(place, ports) ?? undefined,
     decision: 'allow',

@@ -10,6 +10,8 @@ export interface Refusal {
   readonly detail?: string
   readonly rule?: string
   readonly retryAfterSeconds?: number
+  /** The id of the approval that this is about. */
+  readonly approval?: string
   /** Who was refused, once that is known: the journal names them, the answer does not. */
   readonly caller?: Caller
   /** What the journal is told beside that, and the answer is not. */
@@ -42,7 +44,8 @@ export function sendRefusal(reply: Reply, refusal: Refusal): void {
     return
   }
   const problem = problemOf(refusal.refusal, refusal.detail, refusal.rule)
-  const body = Buffer.from(`${JSON.stringify(problem)}\n`)
+  const { approval } = refusal
+  const body = Buffer.from(`${JSON.stringify(approval === undefined ? problem : { ...problem, approval })}\n`)
   const headers: HeaderPair[] = [
     ['content-type', 'application/problem+json'],
     ['content-length', String(body.byteLength)],

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { canonicalJson } from '../core/canonical-json.ts'
 import type { CallLanguage } from '../core/call-pattern.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { NamedOperation } from '../core/operation-pattern.ts'
@@ -25,6 +27,8 @@ export interface Grants {
   list(filter?: { agentId?: string; credentialId?: string }): readonly FoundGrant[]
   /** Compiled once and kept until one of them, or a service, changes. Two map look-ups. */
   of(agentId: string, credentialId: string): readonly CompiledGrant[]
+  /** SHA-256 of these grants as they are on record: another as soon as one of them is. */
+  revisionOf(agentId: string, credentialId: string): string
   /** Credentials that the agent has any grant for, by id. */
   credentialsOf(agentId: string): readonly string[]
 }
@@ -187,6 +191,13 @@ export function createGrants({
       return compiled
     },
 
+    revisionOf(agentId, credentialId) {
+      const ids = [...(byAgent.get(agentId)?.get(credentialId)?.ids ?? [])].toSorted()
+      const revision = createHash('sha256')
+      for (const id of ids) revision.update(canonicalJson([id, { ...need(id) }])).update('\n')
+      return revision.digest('hex')
+    },
+
     credentialsOf: (agentId) => [...(byAgent.get(agentId)?.keys() ?? [])].toSorted(),
   }
 }
@@ -212,6 +223,7 @@ function checkGrant(grant: Omit<GrantRecord, 'createdAt'>, now: number): GrantRe
       ...(rate === undefined ? {} : { rate: checkRate(rate) }),
       ...(concurrent === undefined ? {} : { concurrent }),
     },
+    ...(grant.approve === undefined ? {} : { approve: grant.approve }),
     expiresAt: grant.expiresAt,
     createdAt: now,
   }
@@ -263,6 +275,7 @@ function describe(
     deny: record.deny,
     rate: rate === undefined ? null : formatRate(rate),
     concurrent: concurrent ?? null,
+    approve: record.approve ?? 'never',
     expiresAt: record.expiresAt,
   }
 }

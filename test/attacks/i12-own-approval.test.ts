@@ -1,7 +1,6 @@
 import { expect } from 'vitest'
-import { inputs } from '../../src/api/schema.ts'
 import { codeOf } from '../e2e/gateway/requests.ts'
-import { attack, fronts, open } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 
 const places = usePlaces()
@@ -29,8 +28,4 @@ attack('I12', 'an agent cannot allow itself what it was refused', fronts, async 
     expect(answer.body.toString()).not.toMatch(/https?:\/\/(?!docs\.)|kws_|token=/)
   }
   expect(places.upstream.received().length).toBe(before)
-  // There is no route that an agent could reach for it either: what exists is on the operator's socket (I9, I10).
-  expect(Object.keys(inputs).filter((route) => route.includes('approv'))).toEqual([])
 })
-
-open('I12', 'a person approves one request; the approver is never the agent')

@@ -1,5 +1,5 @@
 import { expect } from 'vitest'
-import { attack, fronts, open } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 
 const places = usePlaces()
@@ -14,5 +14,3 @@ attack('I13', 'what is written down and judged is what arrives', fronts, async (
   const { event } = await places.stage.journaled({ kind: 'intent', agent: where.agent })
   expect(event).toMatchObject({ method: 'POST', path: '/orders/7', rule: 'POST /orders/{id}' })
 })
-
-open('I13', 'an approval holds for one request: its body, once, for ten minutes')

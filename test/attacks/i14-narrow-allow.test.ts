@@ -1,6 +1,6 @@
 import { expect } from 'vitest'
 import { codeOf } from '../e2e/gateway/requests.ts'
-import { attack, fronts, open } from './attack.ts'
+import { attack, fronts } from './attack.ts'
 import { usePlaces } from './place.ts'
 
 const places = usePlaces()
@@ -28,5 +28,3 @@ attack(
     expect((await places.ask(front, where, { target: '/repos/me/mine/issues' })).status).toBe(200)
   },
 )
-
-open('I14', 'a narrow allow beside a grant that asks a person')

@@ -28,6 +28,8 @@ export interface Ended {
 export interface OrdinaryRun {
   readonly secret: string
   readonly home: string
+  /** The program that `keyward` is. */
+  readonly entry: string
   /** The user's own folder, in which the agent works. */
   readonly work: string
   readonly user: { readonly uid?: number; readonly gid?: number }
@@ -103,6 +105,7 @@ export async function openOrdinaryRun(): Promise<OrdinaryRun> {
   return {
     secret,
     home: environment.KEYWARD_HOME,
+    entry,
     work,
     user,
     received,

@@ -28,6 +28,7 @@ function grantView(parts: ControlParts, id: string, record: GrantRecord): GrantV
     deny: record.deny,
     rate: record.limits.rate ?? null,
     concurrent: record.limits.concurrent ?? null,
+    approve: record.approve ?? 'never',
     expiresAt: record.expiresAt,
     createdAt: record.createdAt,
   }
@@ -99,6 +100,7 @@ export const grantRoutes: Handlers<
           ...(input.rate === undefined ? {} : { rate: input.rate }),
           ...(input.concurrent === undefined ? {} : { concurrent: input.concurrent }),
         },
+        ...(input.approve === undefined || input.approve === 'never' ? {} : { approve: input.approve }),
         expiresAt: input.expiresInSeconds === undefined ? null : parts.now() + input.expiresInSeconds * 1000,
       },
       actor,

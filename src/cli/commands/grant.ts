@@ -1,4 +1,5 @@
 import type { GrantView } from '../../api/answers.ts'
+import type { Approve } from '../../core/records.ts'
 import { parseCount, parseDuration, parseRate } from '../measures.ts'
 import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'
@@ -11,6 +12,7 @@ interface AddOptions extends EnvironmentOption, JsonOption {
   readonly deny?: readonly string[]
   readonly rate?: string
   readonly concurrent?: string
+  readonly approve?: Approve
   readonly expires?: string
 }
 
@@ -25,6 +27,7 @@ export async function add({ io, options }: Call<AddOptions>): Promise<void> {
       ...(options.deny === undefined ? {} : { deny: [...options.deny] }),
       ...(options.rate === undefined ? {} : { rate: parseRate(options.rate) }),
       ...(options.concurrent === undefined ? {} : { concurrent: parseCount(options.concurrent) }),
+      ...(options.approve === undefined ? {} : { approve: options.approve }),
       ...(options.expires === undefined ? {} : { expiresInSeconds: parseDuration(options.expires) }),
     },
   )
@@ -55,11 +58,12 @@ export async function list({
     one.allow.join(' '),
     one.deny.join(' ') || '-',
     limits(one),
+    one.approve,
     moment(one.expiresAt),
   ])
   printTable(
     io,
-    ['id', 'environment', 'agent', 'credential', 'allow', 'deny', 'limits', 'expires'],
+    ['id', 'environment', 'agent', 'credential', 'allow', 'deny', 'limits', 'approve', 'expires'],
     rows,
     'There is no grant yet.',
   )
@@ -76,6 +80,7 @@ export async function show({ io, args, options }: Call<JsonOption>): Promise<voi
     ['allow', grant.allow.join(', ')],
     ['deny', grant.deny.join(', ') || '-'],
     ['limits', limits(grant)],
+    ['approve', grant.approve],
     ['since', moment(grant.createdAt)],
     ['expires', moment(grant.expiresAt)],
   ])

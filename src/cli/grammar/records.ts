@@ -173,6 +173,11 @@ export function declareGrant(program: Command, stage: Stage): void {
     environmentOption(),
     new Option('--rate <rate>', 'requests in a span: 60/min'),
     new Option('--concurrent <count>', 'requests at the same time'),
+    new Option('--approve <which>', 'of which requests a person is asked first').choices([
+      'never',
+      'destructive',
+      'always',
+    ]),
     new Option('--expires <duration>', 'end of the grant: 30d'),
     jsonOption(),
   )
@@ -228,4 +233,29 @@ export function declareSession(program: Command, stage: Stage): void {
     stage,
     async () => (await load()).revoke,
   )
+}
+
+export function declareApproval(program: Command, stage: Stage): void {
+  const noun = program.command('approval').description('requests of agents about which a person is asked')
+  const load = () => import('../commands/approval.ts')
+  perform(
+    withOptions(
+      noun.command('list').description('list those of the last ten minutes that were not used'),
+      anyEnvironmentOption(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).list,
+  )
+  perform(
+    withOptions(noun.command('show <id>').description('show what would be sent'), jsonOption()),
+    stage,
+    async () => (await load()).show,
+  )
+  perform(
+    noun.command('accept <id>').description('let this very request go out, once'),
+    stage,
+    async () => (await load()).accept,
+  )
+  perform(noun.command('refuse <id>').description('refuse it'), stage, async () => (await load()).refuse)
 }

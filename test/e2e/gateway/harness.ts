@@ -44,6 +44,7 @@ export interface HeldOptions {
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
   readonly limits?: GrantRecord['limits']
+  readonly approve?: 'destructive' | 'always'
   readonly expiresAt?: number
 }
 
@@ -223,6 +224,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
           allow: wanted.allow ?? ['*'],
           deny: wanted.deny ?? [],
           limits: wanted.limits ?? {},
+          ...(wanted.approve === undefined ? {} : { approve: wanted.approve }),
           expiresAt: wanted.expiresAt ?? null,
         },
         actor,
