@@ -34,12 +34,10 @@ test('the form is that of docs/formats/approval.md', () => {
       }),
     )
   const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex')
-  const written = put([
-    ...['keyward approval 1', 's1', 'a1', 'c1', 'revision-of-service', 'revision-of-grants'],
-    ...['https', 'api.example.test', '443', '/orders?dry=no', 'POST', ''],
-    ...['2', 'host', 'api.example.test', 'content-type', 'application/json'],
-    sha256('{"amount":1}'),
-  ])
+  const policy = ['s1', 'a1', 'c1', 'revision-of-service', 'revision-of-grants']
+  const line = ['https', 'api.example.test', '443', '/orders?dry=no', 'POST', '']
+  const headers = ['2', 'host', 'api.example.test', 'content-type', 'application/json']
+  const written = put(['keyward approval 1', ...policy, ...line, ...headers, sha256('{"amount":1}')])
   expect(digestOfRequest(one)).toBe(sha256(written))
   expect(digestOfApproval(sha256(written), 'nonce')).toBe(sha256(put(['keyward approval 1', sha256(written), 'nonce'])))
 })
