@@ -10,6 +10,17 @@ import { UNPACKED_ALWAYS_BYTES, UNPACKED_RATIO_MAXIMUM } from '../src/core/packe
 import { WATCHED_REPORTS_MAXIMUM } from '../src/core/placeholder-watch.ts'
 import { RARE_FORMS_VALUES_MAXIMUM } from '../src/core/squeezed-index.ts'
 import { GAP_MAXIMUM_BYTES, PLACE_MAXIMUM_BYTES } from '../src/core/squeezed-view.ts'
+import {
+  APPROVAL_BODIES_MAXIMUM_BYTES,
+  APPROVAL_BODIES_SESSION_MAXIMUM_BYTES,
+  APPROVAL_LIFE_MILLISECONDS,
+  APPROVAL_WAIT_MILLISECONDS,
+  APPROVALS_AGENT_MAXIMUM,
+  APPROVALS_MAXIMUM,
+  APPROVALS_SESSION_MAXIMUM,
+} from '../src/gateway/approval/approvals.ts'
+import { APPROVAL_EXCERPT_CHARACTERS } from '../src/gateway/approval/facts.ts'
+import { GRPC_END_MILLISECONDS } from '../src/gateway/approval/single-message.ts'
 import { WHOLE_BODY_BYTES } from '../src/gateway/answer.ts'
 import { LAYERS_MAXIMUM } from '../src/gateway/codings.ts'
 import { BODY_TIMEOUT_MILLISECONDS, CONNECTIONS_MAXIMUM, HEADERS_TIMEOUT_MILLISECONDS } from '../src/gateway/dial.ts'
@@ -105,6 +116,32 @@ export function limitsPage(): string {
       'time for a body that is read whole, of whatever length',
       seconds(WHOLE_REQUEST_MILLISECONDS),
       '`request_timeout`',
+    ],
+    ['time that a request is held while a person is asked', seconds(APPROVAL_WAIT_MILLISECONDS), '`approval_required`'],
+    [
+      'time in which a question about a request can be answered, and the answer used',
+      seconds(APPROVAL_LIFE_MILLISECONDS),
+      '`approval_expired`; a person is asked anew',
+    ],
+    [
+      'requests about which a person is asked or was, and that did not go out: of one session; of one agent; of all',
+      `${APPROVALS_SESSION_MAXIMUM}; ${APPROVALS_AGENT_MAXIMUM}; ${APPROVALS_MAXIMUM}`,
+      '`approvals_full`',
+    ],
+    [
+      'bodies of requests that are held meanwhile: of one session; of all',
+      `${kibibytes(APPROVAL_BODIES_SESSION_MAXIMUM_BYTES)}; ${kibibytes(APPROVAL_BODIES_MAXIMUM_BYTES)}`,
+      '`approvals_full`',
+    ],
+    [
+      'characters of a body, a target and the names of operations that a person is shown',
+      String(APPROVAL_EXCERPT_CHARACTERS),
+      'shown in part',
+    ],
+    [
+      'time from the message of a gRPC call to its end, where a person is asked',
+      seconds(GRPC_END_MILLISECONDS),
+      '`approval_streamed`',
     ],
     ['age of a signature, either way', seconds(SIGNATURE_AGE_MAXIMUM_MILLISECONDS), '`signature_expired`'],
     ['length of any other body, either way', 'none: it streams', ''],

@@ -17,6 +17,7 @@ interface Given {
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
   readonly rate?: number
+  readonly approve?: 'destructive' | 'always'
   readonly expiresAt?: number
 }
 
@@ -26,13 +27,14 @@ const calls = (made: readonly string[], touched: readonly string[] = []) => ({
 })
 
 function ask(given: readonly Given[], made: readonly string[], touched: readonly string[] = []) {
-  const grants = given.map(({ id = 'g1', allow = ['RPC x'], deny = [], rate, expiresAt = null }) =>
+  const grants = given.map(({ id = 'g1', allow = ['RPC x'], deny = [], rate, approve, expiresAt = null }) =>
     compileGrant(
       id,
       {
         allow: [...allow],
         deny: [...deny],
         limits: rate === undefined ? {} : { rate: { count: rate, perSeconds: 60 } },
+        ...(approve === undefined ? {} : { approve }),
         expiresAt,
       },
       operations,
@@ -192,4 +194,26 @@ test('a batch passes if and only if each of its calls passes alone', () => {
       },
     ),
   )
+})
+
+test('a person is asked of the whole request where a grant asks of one of its calls', () => {
+  const asked = (given: readonly Given[], made: readonly string[]) => {
+    const decision = ask(given, made)
+    return decision.allow ? (decision.ask ?? null) : decision.code
+  }
+  const all: Given = { id: 'g2', allow: ['*'] }
+  const read = 'GRAPHQL query viewer'
+  const wipe = 'GRAPHQL mutation volumeDelete'
+  expect(asked([all], [read, wipe])).toBeNull()
+  expect(asked([{ ...all, approve: 'destructive' }], [read])).toBeNull()
+  expect(asked([{ ...all, approve: 'destructive' }], [read, wipe])).toEqual({ grant: 'g2', rule: '*' })
+  expect(asked([{ ...all, approve: 'destructive' }], ['GRAPHQL mutation volumeCreate'])).toBeNull()
+  expect(asked([{ ...all, approve: 'destructive' }], ['GRAPHQL mutation somethingNew'])).not.toBeNull()
+  expect(asked([{ ...all, approve: 'destructive' }], ['RPC tools/call unknown'])).not.toBeNull()
+  const narrow: Given = { id: 'g1', allow: ['volumes.delete'], approve: 'always' }
+  expect(asked([all, narrow], [read])).toBeNull()
+  expect(asked([all, narrow], [read, wipe])).toEqual({ grant: 'g1', rule: 'volumes.delete' })
+  expect(asked([all, narrow], ['GRAPHQL mutation volume_delete'])).toEqual({ grant: 'g1', rule: 'volumes.delete' })
+  // A grant that asks of the request as such.
+  expect(asked([all, { id: 'g1', allow: ['POST /graphql'], approve: 'always' }], [read])).toMatchObject({ grant: 'g1' })
 })

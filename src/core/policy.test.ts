@@ -14,7 +14,7 @@ const operations: readonly NamedOperation[] = [
   { name: 'repos.any', match: '* /repos/**' },
 ]
 
-type Grant = Partial<Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'expiresAt'>> & { id?: string }
+type Grant = Partial<Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'expiresAt'>> & { id?: string }
 
 const now = 1_000
 
@@ -117,6 +117,30 @@ test('destructive: as the operation says, every DELETE, and unknown requests tha
   expect(told('OPTIONS /elsewhere')).toBe(false)
   expect(told('PROPFIND /elsewhere')).toBe(true)
   expect(ask('POST /a', []).destructive).toBe(true)
+})
+
+test('a person is asked where any grant that fits asks, expired or not, in any spelling', () => {
+  const asked = (request: string, grants: readonly Grant[]) => {
+    const decision = ask(request, grants)
+    return decision.allow ? (decision.ask ?? null) : decision.code
+  }
+  const always: Grant = { id: 'a', allow: ['issues.create'], approve: 'always' }
+  expect(asked('POST /repos/a/b/issues', [{}])).toBeNull()
+  expect(asked('POST /repos/a/b/issues', [{ id: 'b' }, always])).toEqual({ grant: 'a', rule: 'issues.create' })
+  expect(asked('POST /Repos/a/b/issues/', [{ id: 'b' }, always])).toEqual({ grant: 'a', rule: 'issues.create' })
+  expect(asked('GET /repos/a/b/issues', [{ id: 'b' }, always])).toBeNull()
+  expect(asked('POST /repos/a/b/issues', [{ id: 'b' }, { ...always, expiresAt: now - 1 }])).toMatchObject({
+    grant: 'a',
+  })
+  expect(asked('POST /repos/a/b/issues', [{ ...always, expiresAt: now - 1 }])).toBe('grant_expired')
+  expect(asked('POST /repos/a/b/issues', [{ ...always, deny: ['issues.*'] }])).toBe('operation_denied')
+  const destructive: Grant = { id: 'd', approve: 'destructive' }
+  expect(asked('POST /repos/a/b/issues', [destructive])).toBeNull()
+  for (const request of ['POST /repos/a/b/wipe', 'DELETE /repos/a/b', 'POST /elsewhere', 'POST /Repos/a/b/issues'])
+    expect(asked(request, [destructive, { id: 'e' }]), request).toEqual({ grant: 'd', rule: '*' })
+  // The lowest id, in whatever order they stand.
+  expect(asked('POST /elsewhere', [{ id: 'z', approve: 'always' }, destructive])).toMatchObject({ grant: 'd' })
+  expect(asked('POST /elsewhere', [destructive, { id: 'z', approve: 'always' }])).toMatchObject({ grant: 'd' })
 })
 
 test('a target that is not a path is refused', () => {

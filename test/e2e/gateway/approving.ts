@@ -1,15 +1,14 @@
-import { eventually, type Stage } from '../e2e/gateway/harness.ts'
-import type { Answer } from '../e2e/gateway/wire.ts'
-import type { AskedApproval } from '../../src/gateway/approval/approvals.ts'
-import type { Placed } from './place.ts'
+import { eventually, type Stage } from './harness.ts'
+import type { Answer } from './wire.ts'
+import type { AskedApproval } from '../../../src/gateway/approval/approvals.ts'
 
 /** The approvals of one agent, oldest first. */
-export function approvalsOf(stage: Stage, { agent }: Placed): readonly AskedApproval[] {
+export function approvalsOf(stage: Stage, { agent }: { readonly agent: string }): readonly AskedApproval[] {
   return stage.app.approvals.list().filter(({ facts }) => facts.agent === agent)
 }
 
 /** The only approval of this agent that waits, once there is one. */
-export async function waiting(stage: Stage, where: Placed): Promise<AskedApproval> {
+export async function waiting(stage: Stage, where: { readonly agent: string }): Promise<AskedApproval> {
   const held = () => approvalsOf(stage, where).filter((one) => one.held && one.state === 'pending')
   await eventually(() => held().length > 0)
   const [one, ...others] = held()
@@ -20,7 +19,7 @@ export async function waiting(stage: Stage, where: Placed): Promise<AskedApprova
 /** What the person does, once the question is there. */
 export async function answerWhenAsked(
   stage: Stage,
-  where: Placed,
+  where: { readonly agent: string },
   answer: 'accept' | 'refuse' = 'accept',
 ): Promise<AskedApproval> {
   const asked = await waiting(stage, where)
