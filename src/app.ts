@@ -30,7 +30,7 @@ import { createGrants } from './identity/grants.ts'
 import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
-import { isProcessAlive } from './identity/process.ts'
+import { isElsewhere, isProcessAlive } from './identity/process.ts'
 import { signingFields } from './injectors/placement.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
@@ -40,8 +40,9 @@ import { services as builtIn } from './services/index.ts'
 import { openStore } from './stores/index.ts'
 import type { Store } from './stores/store.ts'
 import { createCredentials } from './vault/credentials.ts'
+import { followStore } from './vault/follow.ts'
 import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
-import { checkEpoch, type Change, type Records } from './vault/records.ts'
+import { checkEpoch, keptCommit, type Change, type Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
 
@@ -63,7 +64,7 @@ export interface AppOptions {
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
-  /** For tests: whether this node may still act on the policy that it knows; as long as its store says so, unless given. */
+  /** For tests: whether this node may still act on the policy that it knows; as long as it follows its store, unless given. */
   readonly lease?: { held(): boolean }
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
@@ -96,13 +97,27 @@ export async function openApp(options: AppOptions) {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(
-    async (error: unknown) => {
-      await journal.close()
-      await records.close()
-      throw error
-    },
-  )
+  await anchorToJournal(records, journal, {
+    directory: join(journalDirectory, config.node),
+    node: config.node,
+    isShared: store.node !== null,
+  }).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
+
+  const following = await followStore({
+    store,
+    records,
+    onError,
+    // So that this node, too, finds out when the store is put back.
+    onFollowed: (epoch) => journal.note({ kind: 'followed', epoch }),
+  }).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
@@ -122,7 +137,8 @@ export async function openApp(options: AppOptions) {
     randomBytes,
     now,
     newId,
-    isAlive: isProcessAlive,
+    node: store.node,
+    isAlive: (binding) => isElsewhere(binding, store.node) || isProcessAlive(binding),
     credentialsOf: grants.credentialsOf,
     secretFieldsOf: (credentialId) => secretFields(credentialId),
     shapeOf: (credentialId) => shapeOf(credentialId),
@@ -193,12 +209,16 @@ export async function openApp(options: AppOptions) {
       refusalLimits: createRefusalLimits({ now }),
       needles,
       peers: createPeerGate({
-        check: createPeerCheck({ platform: process.platform, proc: PROC, tells: () => tellsHolders(PROC) }),
+        check: createPeerCheck({
+          platform: process.platform,
+          proc: PROC,
+          node: store.node,
+          tells: () => tellsHolders(PROC),
+        }),
         needles,
       }),
       journal: config.strictJournal ? strictly(journal) : journal,
-      // What memory holds is the policy while nobody else can have changed the store.
-      lease: options.lease ?? { held: () => store.isCurrent() },
+      lease: options.lease ?? following,
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
       now,
       newId,
@@ -241,6 +261,7 @@ export async function openApp(options: AppOptions) {
     holdsSecret: (text: string) => scrubText(needles.of('', null), text).hits > 0,
     async close() {
       clearInterval(sweeper)
+      following.close()
       sessions.close()
       await gateway.close()
       await dialler.close()
@@ -322,12 +343,17 @@ async function existingRootKey(options: AppOptions): Promise<RootKey> {
 }
 
 /** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
-async function anchorToJournal(records: Records, journal: Journal, directory: string, node: string): Promise<void> {
+async function anchorToJournal(
+  records: Records,
+  journal: Journal,
+  { directory, node, isShared }: { directory: string; node: string; isShared: boolean },
+): Promise<void> {
   const kept = keptJournalHead(records, node)
   if (kept !== null && journal.size < kept.size) {
     throw new KeywardError('journal_damaged', `It has ${journal.size} entries; the store remembers ${kept.size}.`)
   }
-  checkEpoch({ storeEpoch: records.epoch, ...(await lastEpochs(directory)) })
+  const others = isShared ? { lastCommit: keptCommit(records, node) ?? 0 } : {}
+  checkEpoch({ storeEpoch: records.epoch, ...others, ...(await lastEpochs(directory)) })
   records.attach({
     intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
