@@ -92,7 +92,9 @@ import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/ga
 import { SIGNATURE_AGE_MAXIMUM_MILLISECONDS } from '../src/injectors/sigv4.ts'
 import { DATABASE_URL_CHARACTERS_MAXIMUM } from '../src/stores/postgres-address.ts'
 import { DATABASE_CONNECTIONS_MAXIMUM, postgresTimeouts } from '../src/stores/postgres-connections.ts'
-import { LEASE_MILLISECONDS, TAKE_OVER_MILLISECONDS } from '../src/stores/postgres-hold.ts'
+import { TAKE_OVER_MILLISECONDS } from '../src/stores/postgres-hold.ts'
+import { FOLLOW_MILLISECONDS, LEASE_MILLISECONDS } from '../src/vault/follow.ts'
+import { COMMIT_ATTEMPTS_MAXIMUM } from '../src/vault/records.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -282,9 +284,19 @@ export function limitsPage(): string {
       '`store_unavailable`',
     ],
     [
-      'PostgreSQL: how long its last confirmation is good for; how long a start waits for another Keyward to end',
-      `${seconds(LEASE_MILLISECONDS)}; ${seconds(TAKE_OVER_MILLISECONDS)}`,
-      '`lease_lost`; `store_in_use`',
+      'PostgreSQL: how often other nodes’ changes are taken in; how long that is good for',
+      `every ${seconds(FOLLOW_MILLISECONDS)}; ${seconds(LEASE_MILLISECONDS)}`,
+      '`lease_lost`',
+    ],
+    [
+      'PostgreSQL: how long a start waits for a node of its name to end',
+      seconds(TAKE_OVER_MILLISECONDS),
+      '`store_in_use`',
+    ],
+    [
+      'PostgreSQL: times that a change is worked out again because others were first',
+      String(COMMIT_ATTEMPTS_MAXIMUM),
+      '`store_conflict`',
     ],
     ['characters of KEYWARD_DATABASE_URL', String(DATABASE_URL_CHARACTERS_MAXIMUM), '`config_invalid`'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],

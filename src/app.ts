@@ -1,6 +1,5 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, statSync } from 'node:fs'
-import { readFile } from 'node:fs/promises'
+import { mkdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { ownFolder } from './api/server.ts'
@@ -8,7 +7,7 @@ import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
 import { scrubText } from './core/scrub.ts'
-import { Secret } from './core/secret.ts'
+import type { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { detectors } from './detectors/index.ts'
 import { createApprovals } from './gateway/approval/approvals.ts'
@@ -31,7 +30,7 @@ import { createGrants } from './identity/grants.ts'
 import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
-import { isProcessAlive } from './identity/process.ts'
+import { isElsewhere, isProcessAlive } from './identity/process.ts'
 import { signingFields } from './injectors/placement.ts'
 import { openJournal, type Journal } from './journal/journal.ts'
 import { lastEpochs } from './journal/epochs.ts'
@@ -42,10 +41,10 @@ import { services as builtIn } from './services/index.ts'
 import { openStore } from './stores/index.ts'
 import type { Store } from './stores/store.ts'
 import { createCredentials } from './vault/credentials.ts'
+import { followStore } from './vault/follow.ts'
 import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
-import { checkEpoch, type Records } from './vault/records.ts'
-import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
-import { createVault, openVault, type Vault } from './vault/vault.ts'
+import { checkEpoch, keptCommit, type Records } from './vault/records.ts'
+import { openOrCreateVault } from './vault/open-or-create.ts'
 
 /** Where the kernel shows processes and sockets. */
 const PROC = '/proc'
@@ -67,7 +66,7 @@ export interface AppOptions {
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
   /** How long a request is held while a person is asked; a minute, unless given. */
   readonly approvalWaitMilliseconds?: number
-  /** For tests: whether this node may still act on the policy that it knows; as long as its store says so, unless given. */
+  /** For tests: whether this node may still act on the policy that it knows; as long as it follows its store, unless given. */
   readonly lease?: { held(): boolean }
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
@@ -87,7 +86,12 @@ export async function openApp(options: AppOptions) {
   ownFolder(dirname(gatewaySocket))
 
   const store = await openStore(config)
-  const { records, vault, created } = await openOrCreate(store, options, now)
+  const { records, vault, created } = await openOrCreateVault({
+    store,
+    source: { ...config, askPassphrase: options.askPassphrase },
+    now,
+    random: randomBytes,
+  })
   const journalDirectory = join(config.home, 'journal')
   const keys = vault.journalKey()
   const journal = await openJournal({
@@ -100,13 +104,27 @@ export async function openApp(options: AppOptions) {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(
-    async (error: unknown) => {
-      await journal.close()
-      await records.close()
-      throw error
-    },
-  )
+  await anchorToJournal(records, journal, {
+    directory: join(journalDirectory, config.node),
+    node: config.node,
+    isShared: store.node !== null,
+  }).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
+
+  const following = await followStore({
+    store,
+    records,
+    onError,
+    // So that this node, too, finds out when the store is put back.
+    onFollowed: (epoch) => journal.note({ kind: 'followed', epoch }),
+  }).catch(async (error: unknown) => {
+    await journal.close()
+    await records.close()
+    throw error
+  })
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
@@ -126,7 +144,8 @@ export async function openApp(options: AppOptions) {
     randomBytes,
     now,
     newId,
-    isAlive: isProcessAlive,
+    node: store.node,
+    isAlive: (binding) => isElsewhere(binding, store.node) || isProcessAlive(binding),
     credentialsOf: grants.credentialsOf,
     secretFieldsOf: (credentialId) => secretFields(credentialId),
     shapeOf: (credentialId) => shapeOf(credentialId),
@@ -175,8 +194,7 @@ export async function openApp(options: AppOptions) {
           bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
         }),
   })
-  // What memory holds is the policy while nobody else can have changed the store.
-  const lease = options.lease ?? { held: () => store.isCurrent() }
+  const lease = options.lease ?? following
   let stopping = false
   const readiness = (): Readiness => [
     ...(stopping ? (['server_stopping'] as const) : []),
@@ -232,7 +250,12 @@ export async function openApp(options: AppOptions) {
       refusalLimits: createRefusalLimits({ now }),
       needles,
       peers: createPeerGate({
-        check: createPeerCheck({ platform: process.platform, proc: PROC, tells: () => tellsHolders(PROC) }),
+        check: createPeerCheck({
+          platform: process.platform,
+          proc: PROC,
+          node: store.node,
+          tells: () => tellsHolders(PROC),
+        }),
         needles,
       }),
       journal: recorded,
@@ -295,6 +318,7 @@ export async function openApp(options: AppOptions) {
       stopping = true
       clearInterval(sweeper)
       await gateway.close(graceMilliseconds)
+      following.close()
       sessions.close()
       await monitor?.close()
       await dialler.close()
@@ -330,58 +354,18 @@ function prepareHome(home: string): void {
   }
 }
 
-async function openOrCreate(
-  store: Store,
-  options: AppOptions,
-  now: () => number,
-): Promise<{ records: Records; vault: Vault; created: boolean }> {
-  try {
-    const identity = await store.identity()
-    if (identity !== null) {
-      const rootKey = await existingRootKey(options)
-      return { ...(await openVault({ store, rootKey, now, random: randomBytes })), created: false }
-    }
-    const rootKey =
-      options.config.passphraseFile === null
-        ? await firstRootKey(options.config.rootKeyFile)
-        : await existingRootKey(options)
-    return { ...(await createVault({ store, rootKey, now, random: randomBytes })), created: true }
-  } catch (error) {
-    await store.close()
-    throw error
-  }
-}
-
-/** A key file that is already there is used: the operator may have put it there first. */
-async function firstRootKey(path: string): Promise<RootKey> {
-  if (existsSync(path)) return readRootKeyFile(path)
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  return createRootKeyFile(path, randomBytes)
-}
-
-async function existingRootKey(options: AppOptions): Promise<RootKey> {
-  const { passphraseFile, rootKeyFile } = options.config
-  if (passphraseFile !== null) {
-    const bytes = await readFile(passphraseFile).catch((error: unknown) => {
-      throw new KeywardError('root_key_missing', 'The passphrase file cannot be read.', { cause: error })
-    })
-    const end = bytes.at(-1) === 0x0a ? bytes.byteLength - 1 : bytes.byteLength
-    const passphrase = new Secret('passphrase', bytes.subarray(0, end))
-    bytes.fill(0)
-    return passphraseRootKey(passphrase)
-  }
-  if (!existsSync(rootKeyFile) && options.askPassphrase !== null)
-    return passphraseRootKey(await options.askPassphrase())
-  return readRootKeyFile(rootKeyFile)
-}
-
 /** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
-async function anchorToJournal(records: Records, journal: Journal, directory: string, node: string): Promise<void> {
+async function anchorToJournal(
+  records: Records,
+  journal: Journal,
+  { directory, node, isShared }: { directory: string; node: string; isShared: boolean },
+): Promise<void> {
   const kept = keptJournalHead(records, node)
   if (kept !== null && journal.size < kept.size) {
     throw new KeywardError('journal_damaged', `It has ${journal.size} entries; the store remembers ${kept.size}.`)
   }
-  checkEpoch({ storeEpoch: records.epoch, ...(await lastEpochs(directory)) })
+  const others = isShared ? { lastCommit: keptCommit(records, node) ?? 0 } : {}
+  checkEpoch({ storeEpoch: records.epoch, ...others, ...(await lastEpochs(directory)) })
   records.attach({
     intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),

@@ -13,7 +13,7 @@ import type { InputRead } from './schema.ts'
 
 /** What the control API needs of a running Keyward; `App` in app.ts is one. */
 export interface ControlParts {
-  readonly config: StorePlace & { readonly node: string; readonly ephemeral: boolean }
+  readonly config: StorePlace & { readonly ephemeral: boolean }
   readonly version: string
   readonly startedAt: number
   readonly records: Records

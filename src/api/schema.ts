@@ -141,7 +141,7 @@ export const inputs = {
     last: whole(MAX_JOURNAL_LINES).optional(),
     follow: z.enum(['yes', 'no']).optional(),
     kind: z
-      .enum(['intent', 'outcome', 'refusal', 'control', 'applied', 'egress', 'start', 'stop', 'finding'])
+      .enum(['intent', 'outcome', 'refusal', 'control', 'applied', 'followed', 'egress', 'start', 'stop', 'finding'])
       .optional(),
     /** `newest` searches backwards from the end; otherwise the last entries come, oldest first. */
     order: z.literal('newest').optional(),

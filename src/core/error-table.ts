@@ -93,7 +93,7 @@ export const errors = {
   store_rolled_back: { status: 500, exit: 1, title: 'The store is older than the journal says.', next: 'Restore honestly, or find out who replaced it.' },
   store_unreadable: { status: 500, exit: 1, title: 'The database cannot be read or written.', next: 'Check its permissions and its disk; if it is damaged, restore from a backup.' },
   store_unavailable: { status: 503, exit: 1, title: 'The database server does not answer as it should.', next: 'Check that it runs and that KEYWARD_DATABASE_URL names it, with the right user and password.' },
-  store_in_use: { status: 409, exit: 1, title: 'Another Keyward serves this database.', next: 'Stop that one first: one Keyward at a time serves a database.' },
+  store_in_use: { status: 409, exit: 1, title: 'Another node of this name uses the database.', next: 'Give each node a name of its own (KEYWARD_NODE), or stop the other one first.' },
   root_key_missing: { status: 500, exit: 1, title: 'The root key is not there.', next: 'Put the key file back where it was, or unlock with the passphrase.' },
   root_key_unsafe: { status: 500, exit: 1, title: 'The root key file can be read by others.', next: 'Make it readable for its owner alone: chmod 600.' },
   root_key_wrong: { status: 500, exit: 1, title: 'The root key does not open this vault.', next: 'Use the key that belongs to this home.' },

@@ -109,7 +109,8 @@ export interface PlaceholderRecord {
 /** What the session is tied to; `unbound` is shown as such. */
 export type SessionBinding =
   | { readonly kind: 'unbound' }
-  | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string }
+  /** `node`: on whose machine, where several nodes share a store. */
+  | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string; readonly node?: string }
   /** An IP address in its canonical spelling. */
   | { readonly kind: 'address'; readonly address: string }
 

@@ -2,7 +2,7 @@ import { readFileSync, readlinkSync } from 'node:fs'
 import { basename } from 'node:path'
 import { isIP, isIPv4, SocketAddress } from 'node:net'
 import type { SessionBinding } from '../core/records.ts'
-import { isSameProcess, readStat, type ProcessStat } from './process.ts'
+import { isElsewhere, isSameProcess, readStat, type ProcessStat } from './process.ts'
 import {
   findClientSocket,
   lookBounds,
@@ -66,6 +66,8 @@ export interface PeerParts {
   /** Where the kernel's process files are. */
   readonly proc: string
   readonly bounds?: LookBounds
+  /** The name of this node, where others share the store: a session may be bound to a process of theirs. */
+  readonly node?: string | null
   /** Whether this machine tells who holds a connection; asked before the first look. */
   readonly tells?: () => Promise<boolean>
 }
@@ -75,7 +77,7 @@ export interface PeerParts {
  * one that a session is bound to. Any holder in the tree counts: a connection may have been handed to a
  * child. Why orphans are told apart by the run's containment: docs/decisions/0011.
  */
-export function createPeerCheck({ platform, proc, bounds = lookBounds, tells }: PeerParts): PeerCheck {
+export function createPeerCheck({ platform, proc, bounds = lookBounds, node = null, tells }: PeerParts): PeerCheck {
   const tables = [sharedLook(() => readTcpTable(proc, 'tcp')), sharedLook(() => readTcpTable(proc, 'tcp6'))] as const
   const everywhere = sharedLook(() => ownersEverywhere(proc, bounds))
   const trees = new Map<number, { readonly look: () => Promise<Owners>; waiting: number }>()
@@ -133,6 +135,7 @@ export function createPeerCheck({ platform, proc, bounds = lookBounds, tells }: 
         const same = canonicalAddress(peer.address) === binding.address
         return same ? { verdict: 'inside', holder: null } : outside('address', null, null)
       }
+      if (isElsewhere(binding, node)) return outside('process', null, null)
       if (peer.address === '') return outside('socket', null, null)
       const address = canonicalAddress(peer.address)
       if (address === null || !(address === '::1' || (isIPv4(address) && address.startsWith('127.'))))

@@ -24,6 +24,11 @@ export function startTicksOf(processId: number): string | null {
   return answersSignals(processId) ? unknownStartTicks : null
 }
 
+/** Whether a session is bound to a process of another node than `node` (null: of a store that is not shared). */
+export function isElsewhere(binding: SessionBinding, node: string | null): boolean {
+  return binding.kind === 'process' && (binding.node ?? null) !== node
+}
+
 /** Whether the process that a session is bound to still runs. A session that is bound to none lives until it expires. */
 export function isProcessAlive(binding: SessionBinding): boolean {
   return binding.kind !== 'process' || isSameProcess(binding, startTicksOf(binding.processId))

@@ -91,6 +91,8 @@ export interface SessionParts {
   readonly randomBytes: (size: number) => Uint8Array
   readonly now: () => number
   readonly newId: () => string
+  /** The name of this node, where others share the store. */
+  readonly node?: string | null
   readonly credentialsOf: (agentId: string) => readonly string[]
   readonly secretFieldsOf: (credentialId: string) => readonly string[]
   readonly shapeOf: (credentialId: string, field: string) => PlaceholderShape
@@ -233,7 +235,7 @@ export function createSessions(parts: SessionParts): Sessions {
   return {
     async issue({ agentId, ttlSeconds, egress, binding }, actor) {
       checkTtl(ttlSeconds)
-      const bound = checkBinding(binding)
+      const bound = boundHere(checkBinding(binding), parts.node ?? null)
       const id = newId()
       const issued: IssuedSession[] = []
       const agentName = records.get('agent', agentId)?.name ?? agentId
@@ -343,6 +345,11 @@ export function createSessions(parts: SessionParts): Sessions {
 
     close: () => index.close(),
   }
+}
+
+/** A process number says nothing on another node's machine. */
+function boundHere(binding: SessionBinding, node: string | null): SessionBinding {
+  return binding.kind === 'process' && node !== null ? { ...binding, node } : binding
 }
 
 const unreferencedTimer: Timer = (afterMilliseconds, run) => {

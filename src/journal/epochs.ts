@@ -6,15 +6,18 @@ export interface LastEpochs {
   readonly lastIntent: number | null
 }
 
-/** A `start` or `stop` entry carries the epoch at which the store stood then, so that the search ends at the newest of them. */
+/** What another node has committed (`followed`) counts as applied: it was in the store. A `start` or `stop` entry carries the epoch at which the store stood then, so that the search ends at the newest of them. */
 export async function lastEpochs(directory: string): Promise<LastEpochs> {
   let lastApplied: number | null = null
   let lastIntent: number | null = null
-  for await (const { event } of searchJournal({ directory, kind: ['applied', 'control', 'start', 'stop'] })) {
+  for await (const { event } of searchJournal({
+    directory,
+    kind: ['applied', 'followed', 'control', 'start', 'stop'],
+  })) {
     const { epoch } = event
     if (typeof epoch !== 'number') continue
     if (event.kind !== 'control') lastApplied ??= epoch
-    if (event.kind !== 'applied') lastIntent ??= epoch
+    if (event.kind !== 'applied' && event.kind !== 'followed') lastIntent ??= epoch
     if (lastApplied !== null && lastIntent !== null) break
   }
   return { lastApplied, lastIntent }

@@ -3,7 +3,17 @@ import type { Json } from '../core/canonical-json.ts'
 
 /** What happened: `kind` and any members that plain JSON can carry. */
 export interface JournalEvent {
-  readonly kind: 'intent' | 'outcome' | 'refusal' | 'control' | 'applied' | 'egress' | 'start' | 'stop' | 'finding'
+  readonly kind:
+    | 'intent'
+    | 'outcome'
+    | 'refusal'
+    | 'control'
+    | 'applied'
+    | 'followed'
+    | 'egress'
+    | 'start'
+    | 'stop'
+    | 'finding'
   readonly [member: string]: Json | undefined
 }
 
@@ -12,6 +22,7 @@ export const MAX_EVENT_LENGTH = 256 * 1024
 const MAX_DEPTH = 32
 const kinds: ReadonlySet<unknown> = new Set<JournalEvent['kind']>([
   'applied',
+  'followed',
   'control',
   'egress',
   'finding',

@@ -125,7 +125,7 @@ describe.skipIf(withoutPostgres)('SQLite and PostgreSQL', () => {
         const url = readPostgresUrl(await server.database())
         const [sqlite, postgres] = [
           await play(() => openSqliteStore(path), operations),
-          await play(() => openPostgresStore(url), operations),
+          await play(() => openPostgresStore(url, 'drawn'), operations),
         ]
         for (const one of sqlite) if (typeof one === 'string') outcomes.add(one)
         expect(postgres).toEqual(sqlite)

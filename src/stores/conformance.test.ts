@@ -24,8 +24,8 @@ const faults = [
   'initialises twice',
   'takes over a foreign place',
   'opens a later schema',
-  'is current after it was closed',
-  'is not current while it is open',
+  'gives old rows as changes',
+  'leaves out a change',
 ] as const
 type Fault = (typeof faults)[number]
 
@@ -77,10 +77,9 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
     if (fault === 'cuts the sequence to 32 bits') return { table, id, seq: seq | 0, body, mac }
     return { table, id, seq, body, mac }
   }
-  let isOpen = fault !== 'is not current while it is open'
   return {
     kind: 'memory',
-    isCurrent: () => isOpen,
+    node: null,
     async identity() {
       if (disk.foreign && fault !== 'takes over a foreign place') throw new KeywardError('store_foreign')
       if (disk.identity !== null && disk.identity.schema > storeSchema && fault !== 'opens a later schema') {
@@ -113,9 +112,13 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
       const isIdle = fault === 'does not move the epoch for an empty batch' && put.length + remove.length === 0
       if (!isIdle) disk.epoch += 1
     },
-    async close() {
-      if (fault !== 'is current after it was closed') isOpen = false
+    async changesSince(epoch) {
+      const changed = [...disk.rows.values()].filter(
+        ({ seq }) => seq > epoch || (fault === 'gives old rows as changes' && seq === epoch),
+      )
+      return fault === 'leaves out a change' ? changed.slice(1) : changed
     },
+    async close() {},
   }
 }
 

@@ -241,18 +241,22 @@ export const storeCases: readonly StoreCase[] = [
     },
   },
   {
-    name: 'the store is current while it is open, and not afterwards',
+    name: 'changes are the rows written after an epoch, each as it is now',
     async run(harness) {
-      const store = await harness.open(await harness.place())
-      try {
-        await store.initialise(identity)
-        assert.equal(store.isCurrent(), true)
-        await store.commit(batch(0, [row('a', '1', 1)]))
-        assert.equal(store.isCurrent(), true)
-      } finally {
-        await store.close()
-      }
-      assert.equal(store.isCurrent(), false)
+      const place = await harness.place()
+      const [one, two, three] = [row('a', '1', 1), row('a', '2', 2), row('b', '1', 3)]
+      const again = { ...row('a', '1', 3), body: '{"again":true}' }
+      await started(harness, place, async (store) => {
+        assert.deepEqual(await store.changesSince(0), [])
+        await store.commit(batch(0, [one]))
+        await store.commit(batch(1, [two]))
+        assert.deepEqual((await store.changesSince(1)).map(comparable), [two].map(comparable))
+        await store.commit(batch(2, [again, three], [two]))
+        const changed = (await store.changesSince(1)).map(comparable).toSorted()
+        assert.deepEqual(changed, [again, three].map(comparable).toSorted())
+        assert.deepEqual(await store.changesSince(3), [])
+      })
+      await using(harness, place, async (store) => assert.equal((await store.changesSince(2)).length, 2))
     },
   },
   {

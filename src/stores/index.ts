@@ -9,6 +9,8 @@ import type { Store } from './store.ts'
 /** Where a home's records are: in a PostgreSQL database, or (null) in SQLite in the home itself. */
 export interface StorePlace {
   readonly home: string
+  /** Name of this node, which no other has that uses the same database. */
+  readonly node: string
   readonly database: PostgresAddress | null
 }
 
@@ -18,10 +20,10 @@ export function databaseFile(home: string): string {
 }
 
 /**
- * Opens the store of a home for this process alone. Throws `home_in_use`, `store_in_use`, or what
+ * Opens the store of a home; the home is for this process alone. Throws `home_in_use`, `store_in_use`, or what
  * the driver throws; `config_invalid` where a home with a database of its own is given another.
  */
-export async function openStore({ home, database }: StorePlace): Promise<Store> {
+export async function openStore({ home, node, database }: StorePlace): Promise<Store> {
   const lock = join(home, 'keyward.lock')
   if (database === null) {
     // A fresh vault beside the journal of another one would open neither of the two.
@@ -39,7 +41,7 @@ export async function openStore({ home, database }: StorePlace): Promise<Store> 
   try {
     // Loaded here, because a home with SQLite starts sooner without it.
     const { openPostgresStore } = await import('./postgres.ts')
-    const store = await openPostgresStore(database)
+    const store = await openPostgresStore(database, node)
     return { ...store, close: () => store.close().finally(unlock) }
   } catch (error) {
     unlock()

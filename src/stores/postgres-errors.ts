@@ -45,6 +45,11 @@ export function storeError(error: unknown): unknown {
   return new KeywardError('store_unreadable', unreadable.get(code) ?? `The database answers SQLSTATE ${code}.`)
 }
 
+/** Whether somebody else made the same table at the same time. */
+export function isMadeMeanwhile(error: unknown): boolean {
+  return error instanceof DatabaseError && (error.code === '42P07' || error.code === '23505')
+}
+
 /** Whether the server said that a column or table is not as Keyward makes it. */
 export function isOtherLayout(error: unknown): boolean {
   return error instanceof DatabaseError && (error.code === '42703' || error.code === '42P01' || error.code === '42809')

@@ -1,96 +1,66 @@
-import { performance } from 'node:perf_hooks'
+import { createHash } from 'node:crypto'
 import type { Pool, PoolClient } from 'pg'
 import { KeywardError } from '../core/errors.ts'
 import { storeError } from './postgres-errors.ts'
 
-/** How often the hold is confirmed. */
-const RENEW_MILLISECONDS = 250
-/** How long a confirmation is good for (promise 8). */
-export const LEASE_MILLISECONDS = 1_000
 /** How long a new process waits for the connection of one that has just died. */
 export const TAKE_OVER_MILLISECONDS = 2_000
-/** Key of the advisory lock, unique within a database: "keyward" in ASCII. */
-const LOCK_KEY = 0x6b_65_79_77_61_72_64n
+/** First half of the advisory lock's key, which is unique within a database: "keyw" in ASCII. */
+const LOCK_CLASS = 0x6b_65_79_77
 
-/** What only one process at a time has of a database. */
+/** A name in a database that only one process has at a time. */
 export interface Hold {
-  /** Whether the database confirmed, not more than a second ago, that nobody else can have written to it. */
-  held(): boolean
+  /**
+   * Runs `work` on the connection that has the name: what it finds, it finds while nobody else has it.
+   * A connection on which anything fails is closed; the next call makes another and takes the name
+   * again. Throws `store_in_use` where somebody else has it by then.
+   */
+  ask<T>(work: (client: PoolClient) => Promise<T>): Promise<T>
   release(): void
 }
 
-/**
- * Takes the database for this process, by an advisory lock that the server frees with the connection.
- * Throws `store_in_use` where another process has it. `confirm` asks over the given connection whether
- * the store is still the one that this process knows; while it says no, or the server is out of reach,
- * the hold counts as lost. A connection that breaks is made anew, and the lock taken again.
- */
-export async function takeHold(pool: Pool, confirm: (client: PoolClient) => Promise<boolean>): Promise<Hold> {
-  let client: PoolClient | null = await lockedConnection(pool)
-  let confirmedAt = clocks()
-  let busy = false
+/** Takes `name` by an advisory lock, which the server frees with the connection. Throws `store_in_use`. */
+export async function takeHold(pool: Pool, name: string): Promise<Hold> {
+  const key = createHash('sha256').update(name).digest().readInt32BE(0)
+  let client: Promise<PoolClient> | null = lockedConnection(pool, key)
+  await client
   let released = false
 
-  async function renew(): Promise<void> {
-    const asked = clocks()
-    try {
-      client ??= await lockedConnection(pool)
-      if (await confirm(client)) confirmedAt = asked
-    } catch {
-      client?.release(true)
-      client = null
-    }
-    if (released) drop()
+  async function drop(which: Promise<PoolClient> | null): Promise<void> {
+    if (client === which) client = null
+    const dropped = await which?.catch(() => null)
+    dropped?.release(true)
   }
-
-  function drop(): void {
-    client?.release(true)
-    client = null
-  }
-
-  const timer = setInterval(() => {
-    if (busy) return
-    busy = true
-    void renew().finally(() => (busy = false))
-  }, RENEW_MILLISECONDS)
-  timer.unref()
 
   return {
-    held() {
-      const now = clocks()
-      // A machine that slept shows it on one clock, a clock that was set on the other.
-      return (
-        !released &&
-        now.monotonic - confirmedAt.monotonic < LEASE_MILLISECONDS &&
-        now.wall - confirmedAt.wall < LEASE_MILLISECONDS
-      )
+    async ask(work) {
+      if (released) throw new KeywardError('store_unavailable', 'The store is closed.')
+      const mine = (client ??= lockedConnection(pool, key))
+      try {
+        return await work(await mine)
+      } catch (error) {
+        if (client === mine) await drop(mine)
+        throw storeError(error)
+      }
     },
     release() {
       released = true
-      clearInterval(timer)
-      if (!busy) drop()
+      void drop(client)
     },
   }
 }
 
-async function lockedConnection(pool: Pool): Promise<PoolClient> {
-  const client = await pool.connect().catch((error: unknown) => {
-    throw storeError(error)
-  })
+async function lockedConnection(pool: Pool, key: number): Promise<PoolClient> {
+  const client = await pool.connect()
   client.on('error', () => undefined)
   try {
     await client.query(
-      `BEGIN; SET LOCAL lock_timeout = ${TAKE_OVER_MILLISECONDS}; SELECT pg_advisory_lock(${LOCK_KEY}); COMMIT`,
+      `BEGIN; SET LOCAL lock_timeout = ${TAKE_OVER_MILLISECONDS}; SELECT pg_advisory_lock(${LOCK_CLASS}, ${key}); COMMIT`,
     )
     return client
   } catch (error) {
     client.release(true)
-    const found = storeError(error)
-    const waited = error instanceof Error && 'code' in error && error.code === '55P03'
-    throw waited ? new KeywardError('store_in_use') : found
+    if (error instanceof Error && 'code' in error && error.code === '55P03') throw new KeywardError('store_in_use')
+    throw error
   }
-}
-
-function clocks(): { readonly monotonic: number; readonly wall: number } {
-  return { monotonic: performance.now(), wall: Date.now() }
 }

@@ -1,12 +1,13 @@
 import { isUtf8 } from 'node:buffer'
 import { randomUUID } from 'node:crypto'
+import { performance } from 'node:perf_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import type { Pool, PoolClient, QueryResultRow } from 'pg'
 import { KeywardError } from '../core/errors.ts'
 import type { PostgresAddress } from './postgres-address.ts'
 import { openConnections, postgresTimeouts, withConnection } from './postgres-connections.ts'
 import type { PostgresTimeouts } from './postgres-connections.ts'
-import { guarded, isOtherLayout, storeError } from './postgres-errors.ts'
+import { guarded, isMadeMeanwhile, isOtherLayout, storeError } from './postgres-errors.ts'
 import { takeHold } from './postgres-hold.ts'
 import { storeSchema } from './store.ts'
 import type { Store, StoreBatch, StoredRow, StoreIdentity } from './store.ts'
@@ -25,41 +26,27 @@ const DOUBT_RETRY_MILLISECONDS = 250
 const layouts: readonly string[] = [
   `CREATE TABLE public.keyward (
      one integer PRIMARY KEY CHECK (one = 1),
-     store_id text NOT NULL, schema integer NOT NULL, epoch bigint NOT NULL, holder text NOT NULL
+     store_id text NOT NULL, schema integer NOT NULL, epoch bigint NOT NULL, last_commit text NOT NULL
    );
    CREATE TABLE public.record (
      tbl bytea NOT NULL, id bytea NOT NULL, seq bigint NOT NULL, body bytea NOT NULL, mac bytea NOT NULL
    );
-   CREATE UNIQUE INDEX record_key ON public.record (tbl, sha256(id));`,
+   CREATE UNIQUE INDEX record_key ON public.record (tbl, sha256(id));
+   CREATE INDEX record_seq ON public.record (seq);`,
 ]
 
-interface Marker extends StoreIdentity {
-  readonly epoch: number
-}
-
 /**
- * A store in one PostgreSQL database, held by this process alone while it is open (`store_in_use` for a
- * second opener). Whoever opens it writes its own name into the marker, and a commit is made only while
- * that name stands there: a process that lost its hold without noticing changes nothing.
+ * A store in one PostgreSQL database, which several nodes may have open, each under a name of its own
+ * (`store_in_use` for a second one of the same name). Commits go by the epoch alone; `epoch` and
+ * `commit` first make sure of the name.
  */
 export async function openPostgresStore(
   address: PostgresAddress,
+  node: string,
   timeouts: PostgresTimeouts = postgresTimeouts,
 ): Promise<Store> {
   const pool = openConnections(address, timeouts)
-  const holder = randomUUID()
-  /** The epoch that this process knows; null before the store is initialised. */
-  let known: number | null = null
-  let committing = 0
-
-  async function isAsKnown(client: PoolClient): Promise<boolean> {
-    const before = known
-    if (before === null) return (await client.query('SELECT')).rowCount === 1
-    const now = await heldEpoch(client, holder)
-    return now === before || now === known || (committing > 0 && now === before + 1)
-  }
-
-  const hold = await takeHold(pool, isAsKnown).catch(async (error: unknown) => {
+  const hold = await guarded(() => takeHold(pool, node)).catch(async (error: unknown) => {
     await pool.end()
     throw error
   })
@@ -69,54 +56,43 @@ export async function openPostgresStore(
     await pool.end()
   }
 
-  try {
-    known = await guarded(() =>
-      withConnection(pool, async (client) => {
-        const marker = await readMarker(client)
-        if (marker === null) return null
-        await client.query('UPDATE public.keyward SET holder = $1', [holder])
-        return marker.epoch
-      }),
-    )
-  } catch (error) {
-    await close()
-    throw error
+  const readIdentity = (): Promise<StoreIdentity | null> => guarded(() => withConnection(pool, readMarker))
+  let initialised = await readIdentity().then(
+    (identity) => identity !== null,
+    async (error: unknown) => {
+      await close()
+      throw error
+    },
+  )
+
+  async function rowsAfter(epoch: number): Promise<StoredRow[]> {
+    if (!initialised) return []
+    const text = 'SELECT tbl, id, seq, body, mac FROM public.record WHERE seq > $1'
+    const found = await guarded(() => withConnection(pool, (client) => client.query(text, [epoch])))
+    return found.rows.map(rowOf)
   }
 
   return {
     kind: 'postgres',
-    isCurrent: () => hold.held(),
-    async identity() {
-      const marker = await guarded(() => withConnection(pool, readMarker))
-      return marker === null ? null : { storeId: marker.storeId, schema: marker.schema }
-    },
+    node,
+    identity: readIdentity,
     async initialise(identity) {
-      await guarded(() => withConnection(pool, (client) => createTables(client, identity, holder)))
-      known = 0
+      await guarded(() => withConnection(pool, (client) => createTables(client, identity)))
+      initialised = true
     },
     async epoch() {
-      if (known === null) return 0
-      return (await guarded(() => withConnection(pool, readMarker)))?.epoch ?? 0
+      if (!initialised) return 0
+      const { rows } = await hold.ask((client) => client.query('SELECT epoch FROM public.keyward'))
+      return Number(rows[0]?.['epoch'])
     },
-    async load() {
-      if (known === null) return []
-      const found = await guarded(() =>
-        withConnection(pool, (client) => client.query('SELECT tbl, id, seq, body, mac FROM public.record')),
-      )
-      return found.rows.map(rowOf)
-    },
+    load: () => rowsAfter(-1),
+    changesSince: rowsAfter,
     async commit(batch) {
-      if (known === null) throw new KeywardError('store_conflict', 'The store has not been initialised.')
-      const { expectedEpoch } = batch
+      if (!initialised) throw new KeywardError('store_conflict', 'The store has not been initialised.')
       // Everything is read before anything is written.
       const statements = statementsOf(batch)
-      committing += 1
-      try {
-        await guarded(() => write(pool, { expectedEpoch, holder, statements }))
-        known = expectedEpoch + 1
-      } finally {
-        committing -= 1
-      }
+      await hold.ask((client) => client.query('SELECT'))
+      await guarded(() => write(pool, { expectedEpoch: batch.expectedEpoch, commitId: randomUUID(), statements }))
     },
     close,
   }
@@ -129,17 +105,17 @@ interface Statement {
 
 async function write(
   pool: Pool,
-  change: { expectedEpoch: number; holder: string; statements: readonly Statement[] },
+  change: { expectedEpoch: number; commitId: string; statements: readonly Statement[] },
 ): Promise<void> {
-  const { expectedEpoch, holder, statements } = change
+  const { expectedEpoch, commitId, statements } = change
   let isAsked = false
   try {
     await withConnection(pool, async (client) => {
       await client.query('BEGIN')
-      const moved = await client.query('UPDATE public.keyward SET epoch = epoch + 1 WHERE epoch = $1 AND holder = $2', [
-        expectedEpoch,
-        holder,
-      ])
+      const moved = await client.query(
+        'UPDATE public.keyward SET epoch = epoch + 1, last_commit = $2 WHERE epoch = $1',
+        [expectedEpoch, commitId],
+      )
       if (moved.rowCount !== 1) throw new KeywardError('store_conflict', 'The store is at another epoch.')
       for (const { text, values } of statements) await client.query(text, [...values])
       isAsked = true
@@ -148,47 +124,46 @@ async function write(
     })
   } catch (error) {
     if (!isAsked || error instanceof KeywardError) throw error
-    if (!(await wasMade(pool, expectedEpoch, holder))) throw storeError(error)
+    if (!(await wasMade(pool, expectedEpoch, commitId))) throw storeError(error)
   }
 }
 
 /**
- * Whether the commit that followed `expectedEpoch` was made, when its answer was lost. Only the holder
- * commits, so the epoch tells; the row lock waits for a transaction that the server has not ended yet.
+ * Whether a commit was made whose answer was lost. The row lock waits for a transaction that the server
+ * has not ended yet. Throws where it cannot be told: out of reach, or others have committed since.
  */
-async function wasMade(pool: Pool, expectedEpoch: number, holder: string): Promise<boolean> {
-  const deadline = Date.now() + DOUBT_MILLISECONDS
-  while (Date.now() < deadline) {
-    try {
-      const epoch = await withConnection(pool, (client) => heldEpoch(client, holder, 'FOR UPDATE'))
-      return epoch === expectedEpoch + 1
-    } catch {
-      await wait(DOUBT_RETRY_MILLISECONDS)
+async function wasMade(pool: Pool, expectedEpoch: number, commitId: string): Promise<boolean> {
+  const text = 'SELECT epoch, last_commit FROM public.keyward FOR UPDATE'
+  const deadline = performance.now() + DOUBT_MILLISECONDS
+  while (performance.now() < deadline) {
+    const found = await withConnection(pool, (client) => client.query(text)).catch(() => null)
+    if (found !== null) {
+      const row: QueryResultRow = found.rows[0] ?? {}
+      if (row['last_commit'] === commitId) return true
+      if (Number(row['epoch']) === expectedEpoch) return false
+      break
     }
+    await wait(DOUBT_RETRY_MILLISECONDS)
   }
   throw new KeywardError('store_unavailable', 'Whether the change was made is not known.')
 }
 
-/** The epoch, or null where another process has taken the store since. */
-async function heldEpoch(client: PoolClient, holder: string, lock = ''): Promise<number | null> {
-  const { rows } = await client.query(`SELECT epoch, holder FROM public.keyward ${lock}`)
-  const row: QueryResultRow = rows[0] ?? {}
-  return row['holder'] === holder ? Number(row['epoch']) : null
-}
-
-async function createTables(client: PoolClient, identity: StoreIdentity, holder: string): Promise<void> {
+async function createTables(client: PoolClient, identity: StoreIdentity): Promise<void> {
   await client.query('BEGIN')
   if (!(await isEmpty(client))) throw new KeywardError('store_conflict', 'The store is not empty.')
-  for (const layout of layouts.slice(0, identity.schema)) await client.query(layout)
-  await client.query('INSERT INTO public.keyward (one, store_id, schema, epoch, holder) VALUES (1, $1, $2, 0, $3)', [
-    identity.storeId,
-    identity.schema,
-    holder,
-  ])
+  try {
+    for (const layout of layouts.slice(0, identity.schema)) await client.query(layout)
+  } catch (error) {
+    throw isMadeMeanwhile(error) ? new KeywardError('store_conflict', 'Another node has begun here.') : error
+  }
+  await client.query(
+    "INSERT INTO public.keyward (one, store_id, schema, epoch, last_commit) VALUES (1, $1, $2, 0, '')",
+    [identity.storeId, identity.schema],
+  )
   await client.query('COMMIT')
 }
 
-async function readMarker(client: PoolClient): Promise<Marker | null> {
+async function readMarker(client: PoolClient): Promise<StoreIdentity | null> {
   const marked = await client.query("SELECT to_regclass('public.keyward') IS NOT NULL AS found")
   if (marked.rows[0]?.['found'] !== true) {
     if (!(await isEmpty(client)))
@@ -196,7 +171,7 @@ async function readMarker(client: PoolClient): Promise<Marker | null> {
     return null
   }
   const found = await client
-    .query('SELECT store_id, schema, epoch, holder FROM public.keyward')
+    .query('SELECT store_id, schema, epoch, last_commit FROM public.keyward')
     .catch((error: unknown) => {
       if (isOtherLayout(error))
         throw new KeywardError('store_foreign', 'Its table named keyward is not Keyward’s marker.')
@@ -204,12 +179,11 @@ async function readMarker(client: PoolClient): Promise<Marker | null> {
     })
   const row: QueryResultRow = found.rows[0] ?? {}
   const { store_id: storeId, schema } = row
-  const epoch = Number(row['epoch'])
-  if (found.rowCount !== 1 || typeof storeId !== 'string' || typeof schema !== 'number' || !Number.isSafeInteger(epoch))
+  if (found.rowCount !== 1 || typeof storeId !== 'string' || typeof schema !== 'number')
     throw new KeywardError('store_unreadable', 'The marker of the database is damaged.')
   if (schema > storeSchema)
     throw new KeywardError('store_newer', `It has schema ${schema}; this program knows ${storeSchema}.`)
-  return { storeId, schema, epoch }
+  return { storeId, schema }
 }
 
 /** Whether nobody has made a table, view or sequence yet; what an extension brought does not count. */

@@ -81,9 +81,19 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
     for (const { table, id, seq, body, mac } of batch.put) put.run(table, id, seq, body, mac)
   }
 
+  function rowsAfter(epoch: number): StoredRow[] {
+    if (!initialised) return []
+    return guarded(() => {
+      const rows: StoredRow[] = []
+      const found = database.prepare('SELECT tbl, id, seq, body, mac FROM record WHERE seq > ?').iterate(epoch)
+      for (const row of found) rows.push(rowOf(row))
+      return rows
+    })
+  }
+
   return {
     kind: 'sqlite',
-    isCurrent: () => database.isOpen,
+    node: null,
     async identity() {
       return guarded(() => readMarker(database))
     },
@@ -99,15 +109,8 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
       )
       initialised = true
     },
-    async load() {
-      if (!initialised) return []
-      return guarded(() => {
-        const rows: StoredRow[] = []
-        for (const row of database.prepare('SELECT tbl, id, seq, body, mac FROM record').iterate())
-          rows.push(rowOf(row))
-        return rows
-      })
-    },
+    load: async () => rowsAfter(-1),
+    changesSince: async (epoch) => rowsAfter(epoch),
     async epoch() {
       const row = guarded(() => (initialised ? database.prepare('SELECT epoch FROM keyward').get() : undefined))
       const epoch = row?.['epoch']

@@ -8,19 +8,18 @@ export const storeSchema = 1
  */
 export interface Store {
   readonly kind: string
-  /**
-   * Whether what was loaded and committed here is known to be all of it: nobody else can have written
-   * to the store up to a second ago (promise 8). False once the store is closed.
-   */
-  isCurrent(): boolean
+  /** The name of this node, where others may write to the store while it is open here; null where nobody may. */
+  readonly node: string | null
   /** Schema version and store id, or null where the place is empty. Throws `store_foreign` when the place holds something that is not Keyward's, `store_newer` for a schema from the future. */
   identity(): Promise<StoreIdentity | null>
   /** Marks an empty place as Keyward's. Throws `store_conflict` if it is not empty. */
   initialise(identity: StoreIdentity): Promise<void>
-  /** The epoch that `commit` compares; 0 after `initialise`. */
+  /** The epoch that `commit` compares; 0 after `initialise`. Of a shared store it is also the proof that this node still has its name there. */
   epoch(): Promise<number>
   /** Every row of every table, in no order. */
   load(): Promise<readonly StoredRow[]>
+  /** The rows that were last written after `epoch`, all as of one moment, in no order. What was removed shows in the listings among them. */
+  changesSince(epoch: number): Promise<readonly StoredRow[]>
   /**
    * All of it or nothing, on disk before it resolves. Throws `store_conflict`, changing nothing, when
    * the store's epoch is not `expectedEpoch`; afterwards the epoch is `expectedEpoch + 1`.

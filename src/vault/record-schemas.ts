@@ -56,7 +56,12 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     egress: z.enum(['open', 'deny']),
     binding: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('unbound') }),
-      z.strictObject({ kind: z.literal('process'), processId: z.int().min(1), startTicks: z.string() }),
+      z.strictObject({
+        kind: z.literal('process'),
+        processId: z.int().min(1),
+        startTicks: z.string(),
+        node: z.string().exactOptional(),
+      }),
       z.strictObject({ kind: z.literal('address'), address: z.string() }),
     ]),
     state: z.enum(['active', 'suspended', 'revoked']),

@@ -63,7 +63,8 @@ describe('a commit', () => {
     const rows: unknown[] = []
     const store: Store = {
       kind: 'test',
-      isCurrent: () => true,
+      node: null,
+      changesSince: async () => [],
       identity: async () => null,
       initialise: async () => undefined,
       epoch: async () => 0,

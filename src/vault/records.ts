@@ -8,10 +8,14 @@ import { emptyManifest, stageCommit } from './manifest.ts'
 import type { Manifest, RowChange } from './manifest.ts'
 import { isJson, isTableName, recordSchemas } from './record-schemas.ts'
 import { tampered } from './row-mac.ts'
+import { verifyChanges } from './verify-changes.ts'
+import type { VerifiedChanges } from './verify-changes.ts'
 import { verifyRows } from './verify-rows.ts'
 
 /** Commits that may wait for their turn. */
 const MAX_WAITING_COMMITS = 10_000
+/** How often a change is worked out anew because other nodes were quicker. */
+export const COMMIT_ATTEMPTS_MAXIMUM = 20
 /** Characters of one row's canonical JSON. */
 const MAX_BODY_CHARACTERS = 4 * 1024 * 1024
 /** The epoch of the first rows, which no journal has seen. */
@@ -49,9 +53,13 @@ export interface Records {
    * come, so what the function reads cannot change before they are written; it throws to refuse. When
    * the store refuses, memory is unchanged. When only the last journal entry fails, the change has
    * been made and the journal's error is thrown. An empty list of changes is journaled like any other.
+   * Where another node has written to a shared store first, its changes are taken in and these are
+   * worked out again.
    */
   commit(changes: readonly Change[] | (() => readonly Change[]), why: Reason): Promise<void>
-  /** `listener` is called synchronously after memory has changed; it must not throw. */
+  /** Takes in, verified, what other nodes have committed to a shared store. Throws `store_tampered`, `store_rolled_back`, or what the store throws; memory is unchanged then. */
+  refresh(): Promise<void>
+  /** `listener` is called synchronously after memory has changed, by a commit of this or another node; it must not throw. */
   onCommit(listener: (changes: readonly Change[], epoch: number) => void): void
   attach(anchor: Anchor): void
   /** Waits for the commits under way and closes the store. */
@@ -83,49 +91,84 @@ export async function createRecords(place: Place, changes: readonly Change[]): P
 }
 
 /**
- * Compares the store with the journal: `storeEpoch` is the records' epoch, the others are the highest
- * that the journal knows, or null where it has none. Throws `store_rolled_back` when the journal saw
+ * Compares the store with the journal: `storeEpoch` is the records' epoch, `lastCommit` that of this
+ * node's last commit, where others commit too; the others are the highest that the journal knows, or
+ * null where it has none. Throws `store_rolled_back` when the journal saw
  * a later store, and `journal_damaged` when the store saw a later journal. Between the last epoch
  * applied and the last intended lies what a crash leaves.
  */
 export function checkEpoch(epochs: {
   storeEpoch: number
+  lastCommit?: number
   lastApplied: number | null
   lastIntent: number | null
 }): void {
-  const { storeEpoch, lastApplied, lastIntent } = epochs
+  const { storeEpoch, lastCommit = storeEpoch, lastApplied, lastIntent } = epochs
   if (lastApplied !== null && storeEpoch < lastApplied) {
     throw new KeywardError('store_rolled_back', `It is at epoch ${storeEpoch}; the journal saw epoch ${lastApplied}.`)
   }
-  if (storeEpoch > (lastIntent ?? FIRST_EPOCH)) {
+  if (lastCommit > (lastIntent ?? FIRST_EPOCH)) {
     throw new KeywardError(
       'journal_damaged',
-      `The store is at epoch ${storeEpoch}; the journal ${lastIntent === null ? 'is empty' : `ends at ${lastIntent}`}.`,
+      `The store is at epoch ${lastCommit}; the journal ${lastIntent === null ? 'is empty' : `ends at ${lastIntent}`}.`,
     )
   }
 }
 
-function createView(place: Place, memory: Memory, manifest: Manifest, firstEpoch: number) {
+function createView(place: Place, memory: Memory, firstManifest: Manifest, firstEpoch: number) {
   const { store, identity, key } = place
   const listeners: ((changes: readonly Change[], epoch: number) => void)[] = []
+  let manifest = firstManifest
   let epoch = firstEpoch
   let anchor: Anchor | null = null
   let waiting = 0
   let tail: Promise<unknown> = Promise.resolve()
   let closed = false
 
+  function apply(changes: readonly Change[], next: number): void {
+    epoch = next
+    for (const change of changes) remember(memory, change.table, change.id, change.body)
+    for (const listener of listeners) listener(changes, epoch)
+  }
+
+  async function takeIn(): Promise<void> {
+    const rows = await store.changesSince(epoch)
+    if (rows.length === 0) return
+    const verified = verifyChanges(identity, key, { manifest, epoch }, rows)
+    const changes = changesOf(verified)
+    manifest = verified.manifest
+    apply(changes, verified.epoch)
+  }
+
+  async function writeAmongOthers(
+    wanted: readonly Change[] | (() => readonly Change[]),
+    journal: Reason & { anchor: Anchor },
+  ): Promise<void> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await write(wanted, journal)
+      } catch (error) {
+        const lost = error instanceof KeywardError && error.code === 'store_conflict'
+        if (!lost || store.node === null || attempt === COMMIT_ATTEMPTS_MAXIMUM) throw error
+        await takeIn()
+      }
+    }
+  }
+
   async function write(
     wanted: readonly Change[] | (() => readonly Change[]),
     journal: (Reason & { anchor: Anchor }) | null,
   ) {
-    const changes = (typeof wanted === 'function' ? wanted() : wanted).map(settle)
+    const asked = typeof wanted === 'function' ? wanted() : wanted
+    const next = epoch + 1
+    const node = store.node !== null && journal !== null ? [commitMark(store.node, next)] : []
+    const changes = [...asked, ...node].map(settle)
     const texts = changes.map(rowChangeOf)
     refuseTwice(texts)
     for (const { table, id, body } of changes) {
       if (body === null && !memory[table].has(id))
         throw new KeywardError('not_found', `Table ${table} has no such row.`)
     }
-    const next = epoch + 1
     if (journal !== null) {
       const { actor, action, detail } = journal
       const rows = changes.map(({ table, id }) => `${table}/${id}`)
@@ -134,10 +177,8 @@ function createView(place: Place, memory: Memory, manifest: Manifest, firstEpoch
     const staged = stageCommit(manifest, { key, storeId: identity.storeId, schema: identity.schema }, next, texts)
     await store.commit({ expectedEpoch: epoch, put: staged.put, remove: staged.remove })
     staged.accept()
-    epoch = next
-    for (const change of changes) remember(memory, change.table, change.id, change.body)
-    for (const listener of listeners) listener(changes, epoch)
-    await journal?.anchor.applied({ epoch })
+    apply(changes, next)
+    await journal?.anchor.applied({ epoch: next })
   }
 
   const records: Records = {
@@ -152,7 +193,12 @@ function createView(place: Place, memory: Memory, manifest: Manifest, firstEpoch
       if (waiting >= MAX_WAITING_COMMITS) throw new KeywardError('overloaded', 'Too many changes are waiting.')
       const journal = { ...why, anchor }
       waiting += 1
-      const turn = tail.then(() => write(changes, journal)).finally(() => (waiting -= 1))
+      const turn = tail.then(() => writeAmongOthers(changes, journal)).finally(() => (waiting -= 1))
+      tail = turn.catch(() => undefined)
+      return turn
+    },
+    async refresh() {
+      const turn = tail.then(takeIn)
       tail = turn.catch(() => undefined)
       return turn
     },
@@ -169,6 +215,31 @@ function createView(place: Place, memory: Memory, manifest: Manifest, firstEpoch
     },
   }
   return { records, write }
+}
+
+/** The epoch of the last commit that a shared store has of this node, or null: the node's journal must know it. */
+export function keptCommit(records: Records, node: string): number | null {
+  const value = records.get('setting', commitMarkId(node))?.value
+  return typeof value === 'number' ? value : null
+}
+
+const commitMarkId = (node: string): string => `last-commit.${node}`
+
+function commitMark(node: string, epoch: number): Change {
+  return { table: 'setting', id: commitMarkId(node), body: { value: epoch } }
+}
+
+/** What another node did, as changes: in no order, for all of it happens at once. */
+function changesOf({ changed, removed }: VerifiedChanges): Change[] {
+  const changes: Change[] = []
+  for (const row of changed)
+    if (isTableName(row.table)) changes.push(withBody({ table: row.table, id: row.id, body: null }, row))
+  for (const { table, id } of removed) if (isTableName(table)) changes.push({ table, id, body: null })
+  return changes
+}
+
+function withBody<T extends TableName>(change: Change<T>, row: StoredRow): Change<T> {
+  return { ...change, body: parseRow(change.table, row) }
 }
 
 function emptyMemory(): Memory {

@@ -108,7 +108,11 @@ export async function openVault(options: VaultOptions): Promise<{ records: Recor
   const master = await findMaster(rows, identity.storeId, rootKey)
   const records = openRecords({ store, identity, key: rowKey(master) }, rows)
   const epoch = await store.epoch()
-  if (epoch !== records.epoch) throw tampered('keyward', 'epoch', `it says ${epoch}, the records say ${records.epoch}`)
+  const others = store.node !== null && epoch > records.epoch
+  // Another node may have committed since the rows were read.
+  if (others) await records.refresh()
+  if (others ? records.epoch < epoch : records.epoch !== epoch)
+    throw tampered('keyward', 'epoch', `it says ${epoch}, the records say ${records.epoch}`)
   return { records, vault: vaultOf(records, master, options) }
 }
 

@@ -6,10 +6,10 @@ import type { HeadBody, Line, Manifest, Mark } from './manifest.ts'
 import { isTableName } from './record-schemas.ts'
 import { macHolds, tagOf, tampered } from './row-mac.ts'
 
-const REMOVED = 'it was removed'
-const ADDED = 'it was added'
-const REPLAYED = 'it is another writing of this row than the latest'
-const CHANGED = 'its MAC does not fit its content'
+export const REMOVED = 'it was removed'
+export const ADDED = 'it was added'
+export const REPLAYED = 'it is another writing of this row than the latest'
+export const CHANGED = 'its MAC does not fit its content'
 
 const lines: z.ZodType<readonly Line[]> = z.array(z.tuple([z.string(), z.int(), z.string()]))
 const headBody: z.ZodType<HeadBody> = z.strictObject({
@@ -20,7 +20,7 @@ const headBody: z.ZodType<HeadBody> = z.strictObject({
   slots: z.array(z.tuple([z.string(), z.string()])),
 })
 
-type RowsByTable = Map<string, Map<string, StoredRow>>
+export type RowsByTable = Map<string, Map<string, StoredRow>>
 
 /**
  * Checks every row that a store gave against its MAC and against the listings above it, and returns
@@ -88,7 +88,8 @@ export function unprovenHead(rows: readonly StoredRow[]): HeadBody | null {
   return head === undefined ? null : parseHead(head)
 }
 
-function verifyHead(identity: StoreIdentity, key: KeyObject, grouped: RowsByTable): HeadBody {
+/** The head row, proven. */
+export function verifyHead(identity: StoreIdentity, key: KeyObject, grouped: RowsByTable): HeadBody {
   const row = grouped.get(HEAD_TABLE)?.get(HEAD_ID)
   if (row === undefined) throw tampered(HEAD_TABLE, HEAD_ID, REMOVED)
   const head = parseHead(row)
@@ -98,7 +99,7 @@ function verifyHead(identity: StoreIdentity, key: KeyObject, grouped: RowsByTabl
   return head
 }
 
-function groupRows(rows: readonly StoredRow[]): RowsByTable {
+export function groupRows(rows: readonly StoredRow[]): RowsByTable {
   const grouped: RowsByTable = new Map()
   for (const row of rows) {
     const { table, id } = row
@@ -121,7 +122,7 @@ function compare(table: string, expected: ReadonlyMap<string, Mark>, actual: Rea
   for (const id of expected.keys()) if (!actual.has(id)) throw tampered(table, id, REMOVED)
 }
 
-function parseListing(row: StoredRow): Map<string, Mark> {
+export function parseListing(row: StoredRow): Map<string, Mark> {
   const parsed = lines.safeParse(parseJson(row.body))
   if (!parsed.success) throw tampered(row.table, row.id, CHANGED)
   return new Map(parsed.data.map(([id, seq, tag]) => [id, { seq, tag }]))

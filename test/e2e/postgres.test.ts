@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server as Upstream } from 'node:http'
 import { join } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
@@ -14,7 +14,7 @@ const PATIENCE_MILLISECONDS = 20_000
 
 /**
  * A whole Keyward on a real PostgreSQL: what SQLite's tests ask of the store, and what only a server can
- * do: refuse, vanish, come back, and be shared with a second Keyward.
+ * do: refuse, vanish, come back, and be shared by several nodes.
  */
 describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
   let postgres: PostgresServer
@@ -116,13 +116,146 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
     expect(reached).toEqual(['/a', '/b', '/c'])
   })
 
-  test('a second Keyward is refused, on this home and on another, and the first goes on', async () => {
+  test('a second Keyward is refused on this home, and under this name, and the first goes on', async () => {
     expectRefusal(await house.keyward(['up'], { variables: variables() }), 'Another Keyward serves this home.')
-    const elsewhere = join(house.userHome, 'elsewhere')
-    const second = { variables: { ...variables(), KEYWARD_HOME: elsewhere } }
-    expectRefusal(await house.keyward(['up'], second), 'Another Keyward serves this database.')
+    const second = { variables: { ...variables(), KEYWARD_HOME: join(house.userHome, 'elsewhere') } }
+    expectRefusal(await house.keyward(['up'], second), 'Another node of this name uses the database.')
     expect(await askUntil(200, '/d')).toEqual({ status: 200, text: 'done' })
     await house.expectDone(['agent', 'suspend', 'bob'])
+  })
+
+  describe('two nodes', () => {
+    let other: House
+    let node: Server
+    const nodeVariables = () => ({
+      ...variables(),
+      KEYWARD_NODE: 'node-2',
+      KEYWARD_ROOT_KEY_FILE: house.rootKeyFile,
+    })
+    beforeAll(async () => {
+      other = openHouse()
+      node = await other.up({ variables: nodeVariables() })
+    })
+    afterAll(() => other.close())
+
+    /** Asks the second node. */
+    async function askOther(path: string): Promise<{ status: number; text: string }> {
+      const answer = await fetch(`http://127.0.0.1:${node.port}/s/one${path}`, {
+        headers: { authorization: `Bearer ${placeholder}` },
+      })
+      return { status: answer.status, text: await answer.text() }
+    }
+    async function otherUntil(status: number): Promise<{ code?: string }> {
+      const deadline = Date.now() + PATIENCE_MILLISECONDS
+      for (;;) {
+        const answer = await askOther('/other')
+        if (answer.status === status) return status === 200 ? {} : JSON.parse(answer.text)
+        if (Date.now() > deadline) throw new Error(`the second node answers ${answer.status}: ${answer.text}`)
+        await wait(20)
+      }
+    }
+
+    test('a session of one is good at the other, and a suspension at one bites at the other', async () => {
+      await otherUntil(200)
+      await house.expectDone(['credential', 'suspend', 'first'])
+      expect(await otherUntil(403)).toMatchObject({ code: 'credential_suspended' })
+      await other.expectDone(['credential', 'resume', 'first'])
+      expect((await askUntil(200, '/e')).status).toBe(200)
+      await house.expectDone(['agent', 'suspend', 'ada'])
+      expect(await otherUntil(403)).toMatchObject({ code: 'agent_suspended' })
+      await other.expectDone(['agent', 'resume', 'ada'])
+      await otherUntil(200)
+    })
+
+    test('both change at once: every change is made, and both know all of them', async () => {
+      const names = Array.from({ length: 12 }, (_, index) => index)
+      const clients = [house.client(), other.client()] as const
+      await Promise.all(
+        clients.flatMap((client, at) =>
+          names.map((index) =>
+            client.call(
+              'POST /environments/:environment/agents',
+              { environment: 'dev' },
+              { name: `both-${at}-${index}` },
+            ),
+          ),
+        ),
+      )
+      const taken = await Promise.allSettled(
+        clients.map((client) =>
+          client.call('POST /environments/:environment/agents', { environment: 'dev' }, { name: 'only-one' }),
+        ),
+      )
+      expect(taken.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected'])
+      await wait(600)
+      for (const client of clients) {
+        const found = (await client.call('GET /agents', {}, {})).map(({ name }) => name)
+        expect(found.filter((name) => name.startsWith('both-'))).toHaveLength(2 * names.length)
+        expect(found.filter((name) => name === 'only-one')).toHaveLength(1)
+      }
+    })
+
+    test('a run on one is not taken for dead by the other, and its session is not taken there', async () => {
+      const running = house.keyward([
+        'run',
+        '--agent',
+        'ada',
+        '--contain',
+        'none',
+        '--',
+        'sh',
+        '-c',
+        'echo "$ONE_API_KEY" > held; sleep 4',
+      ])
+      await wait(3_000)
+      const bound = (await other.client().call('GET /sessions', {}, {})).filter(
+        ({ binding, state }) => binding.kind === 'process' && state === 'active',
+      )
+      expect(bound).toHaveLength(1)
+      const held = readFileSync(join(house.work, 'held'), 'utf8').trim()
+      expect(held.length).toBeGreaterThan(20)
+      const answer = await fetch(`http://127.0.0.1:${node.port}/s/one/stolen`, {
+        headers: { authorization: `Bearer ${held}` },
+      })
+      expect(await answer.json()).toMatchObject({ code: 'session_elsewhere' })
+      expect(reached).not.toContain('/stolen')
+      expect((await running).code).toBe(0)
+    })
+
+    test('one dies, the other goes on, and the dead one comes back', async () => {
+      await node.kill('SIGKILL')
+      await house.expectDone(['agent', 'add', 'while-away'])
+      node = await other.up({ variables: nodeVariables() })
+      expect(await other.expectDone(['agent', 'list'])).toContain('while-away')
+      await other.expectDone(['agent', 'suspend', 'while-away'])
+      await otherUntil(200)
+      await server.stop()
+      await otherUntil(200)
+      server = await house.up({ variables: variables() })
+      expect((await askUntil(200, '/f')).status).toBe(200)
+    })
+
+    test('a row that is changed while both run is refused at the next change that touches it, and fails closed', async () => {
+      const at = postgres.url('keyward')
+      await postgres.run(
+        `CREATE FUNCTION public.meddle() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           IF NEW.tbl = 'agent' THEN NEW.body = replace(convert_from(NEW.body, 'UTF8'), 'suspended', 'active')::bytea; END IF;
+           RETURN NEW; END $$;
+         CREATE TRIGGER meddle BEFORE INSERT ON public.record FOR EACH ROW EXECUTE FUNCTION public.meddle()`,
+        at,
+      )
+      // The suspension is stored as none: the node that made it knows better, the other must not believe it.
+      await house.expectDone(['agent', 'suspend', 'while-away'])
+      await house.expectDone(['agent', 'suspend', 'ada'])
+      await postgres.run('DROP TRIGGER meddle ON public.record; DROP FUNCTION public.meddle()', at)
+      expect(await otherUntil(503)).toMatchObject({ code: 'lease_lost' })
+      expect((await ask('/g')).status).toBe(403)
+      // Written again, it is sound.
+      await house.expectDone(['agent', 'resume', 'ada'])
+      await house.expectDone(['agent', 'resume', 'while-away'])
+      await otherUntil(200)
+      await node.stop()
+    })
   })
 
   test('while the database is gone no credential leaves and no change is taken; when it is back, both do', async () => {

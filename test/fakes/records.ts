@@ -55,6 +55,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
       tail = turn.catch(() => undefined)
       return turn
     },
+    refresh: () => Promise.resolve(),
     onCommit: (listener) => void listeners.push(listener),
     attach: () => undefined,
     close: () => Promise.resolve(),

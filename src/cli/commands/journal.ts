@@ -7,7 +7,17 @@ import type { Call, Io, JsonOption } from '../io.ts'
 import { parseCount } from '../measures.ts'
 import { moment, printJson, printLine, printPairs } from '../print.ts'
 
-type Kind = 'intent' | 'outcome' | 'refusal' | 'control' | 'applied' | 'egress' | 'start' | 'stop' | 'finding'
+type Kind =
+  | 'intent'
+  | 'outcome'
+  | 'refusal'
+  | 'control'
+  | 'applied'
+  | 'followed'
+  | 'egress'
+  | 'start'
+  | 'stop'
+  | 'finding'
 
 export async function tail({ io, options }: Call<{ lines: string; follow?: boolean } & JsonOption>): Promise<void> {
   const abort = new AbortController()

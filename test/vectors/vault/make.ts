@@ -193,7 +193,8 @@ async function wholeStore() {
   let commits = 0
   const store: Store = {
     kind: 'vector',
-    isCurrent: () => true,
+    node: null,
+    changesSince: async () => [],
     identity: async () => identity,
     initialise: async (given) => void (identity = given),
     epoch: async () => commits,

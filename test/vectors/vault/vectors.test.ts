@@ -153,7 +153,8 @@ describe('a whole store', () => {
     const stored: StoredRow[] = rows.map((each) => ({ ...each, mac: Buffer.from(each.mac, 'hex') }))
     const store: Store = {
       kind: 'vector',
-      isCurrent: () => true,
+      node: null,
+      changesSince: async () => [],
       identity: async () => vector.identity,
       initialise: () => Promise.reject(new Error('read only')),
       epoch: async () => vector.epoch,
