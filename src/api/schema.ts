@@ -144,6 +144,7 @@ export const inputs = {
     text: z.string().min(1).max(256).optional(),
   }),
   'GET /journal/verification': nothing,
+  'GET /journal/witness': nothing,
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 
@@ -156,6 +157,14 @@ export interface StatusView {
   readonly ephemeral: boolean
   readonly journalEntries: number
   readonly environments: readonly EnvironmentView[]
+}
+
+/** What the journal is verified with, by whoever can read its files. */
+export interface WitnessView {
+  /** The public key as a verifier key of C2SP signed notes. */
+  readonly key: string
+  /** The head that the store remembers. */
+  readonly anchor: { readonly size: number; readonly root: string } | null
 }
 
 export interface EnvironmentView {
@@ -310,6 +319,7 @@ export interface Answers {
   /** A stream of JSON lines, one entry each. */
   'GET /journal': JournalEntry
   'GET /journal/verification': JournalReport
+  'GET /journal/witness': WitnessView
   'POST /shutdown': Done
 }
 

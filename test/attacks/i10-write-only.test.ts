@@ -48,6 +48,7 @@ const calls: readonly (readonly [route: RouteName, input?: object])[] = [
   ['POST /occurrences', { texts: [secrets.first, secrets.replaced, 'nothing'], environment: 'dev' }],
   ['GET /journal', { last: '1000' }],
   ['GET /journal/verification'],
+  ['GET /journal/witness'],
   ['GET /grants'],
   ['DELETE /grants/:id'],
   ['DELETE /environments/:environment/credentials/:name', { cascade: true }],

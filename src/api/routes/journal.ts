@@ -1,4 +1,5 @@
 import { join } from 'node:path'
+import { checkpointKey, originOf, verifierKeyOf } from '../../journal/checkpoint.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
 import { searchJournal } from '../../journal/search.ts'
 import { tailJournal } from '../../journal/tail.ts'
@@ -10,7 +11,7 @@ import type { InputRead } from '../schema.ts'
 const DEFAULT_TAIL_ENTRIES = 20
 const DEFAULT_SEARCH_ENTRIES = 1000
 
-export const journalRoutes: Handlers<'GET /journal/verification'> = {
+export const journalRoutes: Handlers<'GET /journal/verification' | 'GET /journal/witness'> = {
   'GET /journal/verification': (parts) => {
     const { publicKey } = parts.vault.journalKey()
     const anchor = keptJournalHead(parts.records, parts.config.node)
@@ -20,6 +21,13 @@ export const journalRoutes: Handlers<'GET /journal/verification'> = {
       origin: `keyward/${parts.config.node}`,
       ...(anchor === null ? {} : { anchor }),
     })
+  },
+
+  'GET /journal/witness': async (parts) => {
+    // So that what was written until now is proven to whoever reads the files next.
+    await parts.journal.checkpoint()
+    const key = checkpointKey(originOf(parts.config.node), parts.vault.journalKey().publicKey)
+    return { key: verifierKeyOf(key), anchor: keptJournalHead(parts.records, parts.config.node) }
   },
 }
 
