@@ -145,6 +145,8 @@ export const inputs = {
   }),
   'GET /journal/verification': nothing,
   'GET /journal/witness': nothing,
+  /** `before`: milliseconds since the Unix epoch. */
+  'POST /journal/prunes': z.strictObject({ before: z.int().min(0) }),
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 
@@ -165,6 +167,15 @@ export interface WitnessView {
   readonly key: string
   /** The head that the store remembers. */
   readonly anchor: { readonly size: number; readonly root: string } | null
+  /** Up to which entry the journal was pruned. */
+  readonly prunedTo: number
+}
+
+/** What a pruning took away: nothing where nothing was old enough. */
+export interface PruneView {
+  readonly segments: number
+  /** Entries 1 to this one are gone, those of earlier prunings among them. */
+  readonly prunedTo: number
 }
 
 export interface EnvironmentView {
@@ -320,6 +331,7 @@ export interface Answers {
   'GET /journal': JournalEntry
   'GET /journal/verification': JournalReport
   'GET /journal/witness': WitnessView
+  'POST /journal/prunes': PruneView
   'POST /shutdown': Done
 }
 

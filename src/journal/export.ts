@@ -11,8 +11,7 @@ import { digestToBase64, MerkleTree } from './merkle.ts'
 import { compileFilter } from './search.ts'
 import type { SearchFilter } from './search.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes } from './segments.ts'
-import { journalStart } from './tree-file.ts'
-import type { SegmentStart } from './tree-file.ts'
+import { journalStart, readStartFile } from './tree-file.ts'
 import type { JournalReport } from './verify.ts'
 
 export interface ExportOptions {
@@ -134,8 +133,8 @@ interface Step {
 }
 
 /** The entries that the report covers. Whoever takes a step appends its hash to the tree, or does not look at the tree. */
-async function* walk({ directory, report }: ExportOptions): AsyncGenerator<Step> {
-  const start: SegmentStart = journalStart
+async function* walk({ directory, origin, publicKey, report }: ExportOptions): AsyncGenerator<Step> {
+  const start = readStartFile(directory, checkpointKey(origin, publicKey)) ?? journalStart
   const tree = new MerkleTree(start.tree.size, start.tree.peaks)
   let { head } = start
   let sequence = start.tree.size

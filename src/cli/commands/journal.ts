@@ -8,8 +8,9 @@ import { VERSION } from '../../core/version.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
 import { formatEntry } from '../../journal/format.ts'
 import type { JournalReport } from '../../journal/verify.ts'
+import { askYes } from '../confirm.ts'
 import type { Call, Io, JsonOption } from '../io.ts'
-import { parseCount, parseMoment } from '../measures.ts'
+import { parseCount, parseDuration, parseMoment } from '../measures.ts'
 import { moment, note, printJson, printLine, printPairs } from '../print.ts'
 
 type Kind = 'intent' | 'outcome' | 'refusal' | 'control' | 'applied' | 'egress' | 'start' | 'stop' | 'finding'
@@ -110,7 +111,11 @@ async function witnessed(io: Io) {
   const key = parseVerifierKey(view.key)
   if (key === undefined) throw new KeywardError('internal', 'The server gave no key.')
   const anchor = view.anchor === null ? {} : { anchor: view.anchor }
-  return { directory, key, witness: { publicKey: key.publicKey, origin: key.origin, ...anchor } }
+  return {
+    directory,
+    key,
+    witness: { publicKey: key.publicKey, origin: key.origin, prunedTo: view.prunedTo, ...anchor },
+  }
 }
 
 type ExportOf = {
@@ -203,11 +208,26 @@ async function* gathered(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
   if (size > 0) yield Buffer.concat(pieces)
 }
 
+/** Takes old segments away; the server does it, for it holds the journal and the store. */
+export async function prune({ io, options }: Call<{ before?: string; keep?: string; yes?: boolean } & JsonOption>) {
+  const { before, keep } = options
+  if ((before === undefined) === (keep === undefined)) throw new KeywardError('usage', 'Give --before or --keep.')
+  const moment = before === undefined ? Date.now() - parseDuration(keep ?? '') * 1000 : parseMoment(before, Date.now())
+  const day = new Date(moment).toISOString()
+  if (options.yes !== true && !(await askYes(io, `Remove the journal before ${day} for good?`))) return 1
+  const done = await io.client().call('POST /journal/prunes', {}, { before: moment })
+  if (options.json === true) printJson(io, done)
+  else if (done.segments === 0) note(io, 'No segment is that old as a whole; nothing was removed.')
+  else printLine(io, `${done.segments} segments removed. Entries 1 to ${done.prunedTo} pruned, proven by checkpoint.`)
+  return 0
+}
+
 function printReport(io: Io, report: JournalReport): void {
   const { problem, tornTail } = report
   printPairs(io, [
     ['journal', report.ok ? 'sound' : 'damaged'],
     ['proven', `up to entry ${report.provenTo} of ${report.entries}`],
+    ...(report.prunedTo === 0 ? [] : [['pruned', `entries 1 to ${report.prunedTo}, proven by checkpoint`] as const]),
     ['last entry', moment(report.lastAt)],
     ['root', report.root],
     ...(tornTail === null

@@ -127,6 +127,15 @@ export function declareJournal(program: Command, stage: Stage): void {
     new Option('--unverified', 'even if the journal does not verify; the output says so'),
   )
   perform(exporting, stage, async () => (await load()).exportTo)
+  const pruning = noun.command('prune').description('remove old segments; what is left still verifies')
+  withOptions(
+    pruning,
+    new Option('--before <moment>', 'segments of which every entry is older: 2026-01-31'),
+    new Option('--keep <duration>', 'how far back entries stay: 90d'),
+    new Option('--yes', 'do not ask'),
+    jsonOption(),
+  )
+  perform(pruning, stage, async () => (await load()).prune)
 }
 
 export function declareOwn(program: Command, stage: Stage): void {
