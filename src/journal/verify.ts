@@ -212,15 +212,16 @@ class Verification {
       this.#fail(
         'entry_repeated',
         file,
-        `Entry ${claims.sequence} stands twice: one of the two was inserted, or their order was changed.`,
-        claims.sequence,
+        `Entry ${claims.sequence} stands a second time, where entry ${sequence} should: it was inserted, or moved.`,
       )
     }
-    const first = Math.max(1, sequence - 1)
+    // Entries that were made anew hash to whatever their maker likes: only the last checkpoint bounds where he began.
+    const first = this.#provenTo + 1
+    const among = first < sequence ? `one of the entries ${first} to ${sequence} was replaced` : 'it was replaced'
     this.#fail(
       'chain_broken',
       file,
-      `Entry ${sequence} was not written after the entry that stands before it: one of the two was replaced.`,
+      `Entry ${sequence} was not written after the entry that stands before it: ${among}.`,
       first,
     )
   }
