@@ -167,7 +167,18 @@ const issued = z
   })
   .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
 
-const eventKind = z.enum(['intent', 'outcome', 'refusal', 'control', 'applied', 'egress', 'start', 'stop', 'finding'])
+const eventKind = z.enum([
+  'intent',
+  'outcome',
+  'refusal',
+  'control',
+  'applied',
+  'followed',
+  'egress',
+  'start',
+  'stop',
+  'finding',
+])
 
 const entry = z
   .strictObject({
@@ -182,6 +193,7 @@ const entry = z
 const verification = z.strictObject({
   ok: z.boolean(),
   origin: z.string().nullable(),
+  prunedTo: count.describe('Entries 1 to this one were pruned, and are proven by the checkpoint that was kept.'),
   entries: count.describe('Entries from the first on that stand in their chain.'),
   provenTo: count.describe('Entries 1 to this one are exactly those that were signed.'),
   root: z.string().describe('Merkle root over `entries`, base64.'),
@@ -194,6 +206,19 @@ const verification = z.strictObject({
     .strictObject({ code: z.enum(journalProblemCodes), sequence: z.int(), file: z.string(), detail: z.string() })
     .nullable()
     .describe('The first entry that may not be what was written.'),
+})
+
+const witness = z
+  .strictObject({
+    key: z.string().describe('The public key as a verifier key of C2SP signed notes.'),
+    anchor: z.strictObject({ size: count, root: z.string() }).nullable().describe('The head that the store remembers.'),
+    prunedTo: count.describe('Up to which entry the journal was pruned.'),
+  })
+  .describe('What the journal is verified with, by whoever can read its files.')
+
+const pruning = z.strictObject({
+  segments: count.describe('How many went: none where nothing was old enough.'),
+  prunedTo: count.describe('Entries 1 to this one are gone, those of earlier prunings among them.'),
 })
 
 const done = z.strictObject({ done: z.literal(true) })
@@ -214,6 +239,7 @@ export const namedAnswers = {
   IssuedSession: issued,
   JournalEntry: entry,
   JournalVerification: verification,
+  JournalWitness: witness,
   Done: done,
   Made: made,
 } as const
@@ -263,6 +289,8 @@ export const answers = {
   /** A stream of JSON lines, one entry each. */
   'GET /journal': entry,
   'GET /journal/verification': verification,
+  'GET /journal/witness': witness,
+  'POST /journal/prunes': pruning,
   'POST /shutdown': done,
 } as const
 

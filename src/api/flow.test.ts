@@ -17,6 +17,7 @@ import { createSessions } from '../identity/sessions.ts'
 import { openJournal } from '../journal/journal.ts'
 import { createDirectory } from '../services/directory.ts'
 import { services as builtIn } from '../services/index.ts'
+import { keepJournalHead } from '../vault/journal-head.ts'
 import { openSqliteStore } from '../stores/sqlite.ts'
 import { createCredentials } from '../vault/credentials.ts'
 import { createRootKeyFile } from '../vault/root-key.ts'
@@ -30,6 +31,7 @@ const second = `second-${randomBytes(18).toString('hex')}`
 const closers: (() => Promise<void> | void)[] = []
 const answers: string[] = []
 let client: ControlClient
+let keepHead: () => Promise<void>
 let stopped = false
 
 const described = openApiDocument('0.0.0')
@@ -78,7 +80,9 @@ beforeAll(async () => {
     node: 'test',
     ...vault.journalKey(),
     now,
+    segmentBytes: 8192,
   })
+  keepHead = async () => keepJournalHead(records, 'test', await journal.checkpoint())
   records.attach({
     intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
@@ -340,4 +344,23 @@ test('a base-URL variable that another held service’s SDK reads first is left 
       ['azure-openai', ['AZURE_OPENAI_ENDPOINT']],
     ]),
   )
+})
+
+test('old segments are pruned once the store knows of them, and the journal verifies without them', async () => {
+  const before = Date.now() + 1000
+  await expect(client.call('POST /journal/prunes', {}, { before })).rejects.toMatchObject({ code: 'prune_refused' })
+  expect(await client.call('POST /journal/prunes', {}, { before: 1 })).toEqual({ segments: 0, prunedTo: 0 })
+  await keepHead()
+  const { segments, prunedTo } = await client.call('POST /journal/prunes', {}, { before })
+  expect(segments).toBeGreaterThan(0)
+  expect(await client.call('GET /journal/verification', {}, {})).toMatchObject({ ok: true, prunedTo })
+  expect(await client.call('GET /journal/witness', {}, {})).toMatchObject({
+    prunedTo,
+    anchor: { root: expect.any(String) },
+  })
+  const said: unknown[] = []
+  for await (const { event } of client.journal({ order: 'newest', text: 'journal.prune' })) said.push(event)
+  expect(said).toMatchObject([
+    { kind: 'control', action: 'journal.prune', actor: 'operator:test', detail: { first: 1, last: prunedTo } },
+  ])
 })

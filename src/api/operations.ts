@@ -73,5 +73,7 @@ export const operationTexts: { readonly [R in RouteName]: OperationText } = {
   'POST /occurrences': { id: 'findOccurrences', summary: 'Which of these texts hold a secret of the vault' },
   'GET /journal': { id: 'streamJournal', summary: 'Entries of the journal, as JSON lines' },
   'GET /journal/verification': { id: 'verifyJournal', summary: 'Whether the journal is whole' },
+  'GET /journal/witness': { id: 'showJournalWitness', summary: 'What the journal is verified with' },
+  'POST /journal/prunes': { id: 'pruneJournal', summary: 'Remove old segments; what is left still verifies' },
   'POST /shutdown': { id: 'stopServer', summary: 'Stop the server once the answer is out' },
 }

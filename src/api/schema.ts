@@ -148,6 +148,9 @@ export const inputs = {
     text: z.string().min(1).max(256).optional(),
   }),
   'GET /journal/verification': nothing,
+  'GET /journal/witness': nothing,
+  /** `before`: milliseconds since the Unix epoch. */
+  'POST /journal/prunes': z.strictObject({ before: z.int().min(0) }),
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 

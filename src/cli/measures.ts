@@ -39,3 +39,17 @@ export function parseCount(text: string): number {
   if (!/^[1-9][0-9]{0,5}$/.test(text)) throw new KeywardError('usage', 'A count is a whole number above zero.')
   return Number(text)
 }
+
+/** A day (`2026-01-31`) or a moment (`2026-01-31T12:00:00Z`), UTC unless it says otherwise, or how long ago (`7d`), in milliseconds since the Unix epoch. */
+export function parseMoment(text: string, now: number): number {
+  if (/^[1-9][0-9]{0,6}[smhdw]$/.test(text)) return now - parseDuration(text) * 1000
+  const form = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,3})?)?(Z|[+-]\d\d:\d\d))?$/
+  const at = form.test(text) ? Date.parse(text) : Number.NaN
+  if (Number.isNaN(at)) {
+    throw new KeywardError(
+      'usage',
+      'A moment is a day (2026-01-31), a time (2026-01-31T12:00:00Z) or how long ago (7d).',
+    )
+  }
+  return at
+}

@@ -5,13 +5,15 @@ import type { Config } from '../config.ts'
 import { KeywardError } from '../core/errors.ts'
 import { Secret } from '../core/secret.ts'
 import { databaseFile, openStore } from '../stores/index.ts'
-import { keptJournalHead } from '../vault/journal-head.ts'
+import { keptJournalHead, keptPruning } from '../vault/journal-head.ts'
 import type { JournalHead } from '../vault/journal-head.ts'
 import { passphraseRootKey, readRootKeyFile } from '../vault/root-key.ts'
 import { openVault } from '../vault/vault.ts'
 
 /** What this home's journal is verified with, from its vault, without a server: the key that signed it, and the head that the store remembers. */
-export async function journalWitness(config: Config): Promise<{ publicKey: KeyObject; anchor?: JournalHead }> {
+export async function journalWitness(
+  config: Config,
+): Promise<{ publicKey: KeyObject; anchor?: JournalHead; prunedTo: number }> {
   if (!existsSync(config.database === null ? databaseFile(config.home) : config.home))
     throw new KeywardError('not_found', `${config.home} holds no vault.`)
   const store = await openStore(config)
@@ -19,7 +21,8 @@ export async function journalWitness(config: Config): Promise<{ publicKey: KeyOb
     const rootKey = await rootKeyOf(config)
     const { records, vault } = await openVault({ store, rootKey, now: Date.now, random: randomBytes })
     const anchor = keptJournalHead(records, config.node)
-    return { publicKey: vault.journalKey().publicKey, ...(anchor === null ? {} : { anchor }) }
+    const prunedTo = keptPruning(records, config.node)
+    return { publicKey: vault.journalKey().publicKey, prunedTo, ...(anchor === null ? {} : { anchor }) }
   } finally {
     await store.close()
   }

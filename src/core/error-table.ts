@@ -86,6 +86,7 @@ export const errors = {
   // The journal and the store
   journal_unwritable: { status: 503, exit: 1, title: 'The journal cannot be written, so nothing is sent.', next: 'Check disk space and permissions of the journal folder; `keyward doctor` tells more.' },
   journal_damaged: { status: 500, exit: 1, title: 'The journal does not verify.', next: '`keyward journal verify` names the first bad entry; keep the files and restore from a backup.' },
+  prune_refused: { status: 409, exit: 1, title: 'What was to be pruned is not proven outside of the journal.', next: 'Check the journal with `keyward journal verify`; a head goes to the store within a minute of work, and when the server stops.' },
   store_foreign: { status: 500, exit: 1, title: 'The database belongs to something else.', next: 'Point KEYWARD_HOME at an empty folder or at a Keyward home, or KEYWARD_DATABASE_URL at an empty database or at Keyward’s.' },
   store_newer: { status: 500, exit: 1, title: 'The database was written by a newer Keyward.', next: 'Run that version or a later one.' },
   store_conflict: { status: 409, exit: 1, title: 'Somebody else changed the store at the same time.', next: 'Retry.' },

@@ -1,5 +1,5 @@
 import { Buffer } from 'node:buffer'
-import { hash, sign, verify } from 'node:crypto'
+import { createPublicKey, hash, sign, verify } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { digestFromBase64, digestToBase64 } from './merkle.ts'
 import type { Digest } from './merkle.ts'
@@ -48,6 +48,25 @@ export function checkpointKey(origin: string, publicKey: KeyObject): CheckpointK
   return { origin, publicKey, id: digest.subarray(0, 4) }
 }
 
+/** The public key as the verifier key of a C2SP signed note: `NAME+HEX+BASE64`, the hexadecimal key id and the type with the 32 bytes. */
+export function verifierKeyOf({ origin, publicKey, id }: CheckpointKey): string {
+  const raw = Buffer.from(publicKey.export({ format: 'jwk' }).x ?? '', 'base64url')
+  return `${origin}+${id.toString('hex')}+${Buffer.concat([Buffer.from([ED25519_TYPE]), raw]).toString('base64')}`
+}
+
+/** Reads a verifier key. Undefined: it is none, or its id is not that of its key. */
+export function parseVerifierKey(text: string): CheckpointKey | undefined {
+  const match = /^(keyward\/[\w.-]{1,128})\+([0-9a-f]{8})\+([A-Za-z0-9+/]{44})$/.exec(text)
+  const [, origin, id, encoded] = match ?? []
+  if (origin === undefined || encoded === undefined) return undefined
+  const bytes = Buffer.from(encoded, 'base64')
+  if (bytes[0] !== ED25519_TYPE) return undefined
+  const x = bytes.subarray(1).toString('base64url')
+  const publicKey = createPublicKey({ key: { kty: 'OKP', crv: 'Ed25519', x }, format: 'jwk' })
+  const key = checkpointKey(origin, publicKey)
+  return key.id.toString('hex') === id ? key : undefined
+}
+
 /** The parts of a note before its signature was checked: nothing in it may be believed yet. */
 export interface UnprovenCheckpoint {
   readonly checkpoint: Checkpoint
@@ -67,7 +86,10 @@ export function parseCheckpoint(note: string): UnprovenCheckpoint | undefined {
   for (const line of signatureLines) {
     const match = /^— ([^\s+]+) ([A-Za-z0-9+/]+={0,2})$/.exec(line)
     if (match?.[1] === undefined || match[2] === undefined) return undefined
-    signatures.push({ name: match[1], bytes: Buffer.from(match[2], 'base64') })
+    const bytes = Buffer.from(match[2], 'base64')
+    // One spelling only: otherwise a changed character of a signature could go unnoticed.
+    if (bytes.toString('base64') !== match[2]) return undefined
+    signatures.push({ name: match[1], bytes })
   }
   const checkpoint = { origin, size: Number(sizeText), root, note }
   return { checkpoint, digest, signed: `${origin}\n${sizeText}\n${root}\n`, signatures }

@@ -9,7 +9,7 @@ import { followsOn, MAX_LINE_BYTES } from './entry.ts'
 import { MerkleTree } from './merkle.ts'
 import type { CutTail } from './protocol.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
-import { journalStart, readTreeFile } from './tree-file.ts'
+import { journalStart, readStartFile, readTreeFile } from './tree-file.ts'
 
 /** Where writing goes on. */
 export interface JournalEnd {
@@ -33,13 +33,17 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   chmodSync(directory, 0o700)
   const checkpoints = await lastCheckpoints(directory, key)
-  const segments = await listSegments(directory)
+  const base = readStartFile(directory, key) ?? journalStart
+  // What an interrupted pruning left behind is passed over.
+  const segments = (await listSegments(directory)).filter(({ number }) => number >= base.segment)
   segments.forEach(({ number }, index) => {
-    if (number !== index + 1) throw damaged(`Segment ${segmentAt(directory, index + 1).file} is missing.`)
+    const wanted = base.segment + index
+    if (number !== wanted) throw damaged(`Segment ${segmentAt(directory, wanted).file} is missing.`)
   })
+  const end = base.segment + segments.length
   const kept = readTreeFile(directory, key)
-  if (kept !== undefined && kept.segment > segments.length + 1) throw damaged('The last segments are missing.')
-  const start = kept ?? journalStart
+  if (kept !== undefined && kept.segment > end) throw damaged('The last segments are missing.')
+  const start = kept === undefined || kept.segment < base.segment ? base : kept
   const tree = new MerkleTree(start.tree.size, start.tree.peaks)
   let head = start.head
   let offset = 0
@@ -51,7 +55,7 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
     }
   }
   compare()
-  for (const { number, file, path } of segments.slice(start.segment - 1)) {
+  for (const { number, file, path } of segments.slice(start.segment - base.segment)) {
     offset = 0
     for await (const batch of readLines(path)) {
       for (const line of batch.lines) {
@@ -64,12 +68,12 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
       offset = batch.end
       torn = batch.torn
     }
-    if (torn > 0 && number !== segments.length) throw damaged(`Segment ${file} ends inside an entry.`)
+    if (torn > 0 && number !== end - 1) throw damaged(`Segment ${file} ends inside an entry.`)
   }
   if (checkpoints.size > tree.size) {
     throw damaged(`${checkpoints.size} entries were signed, and ${tree.size} are there.`)
   }
-  const last = segmentAt(directory, Math.max(segments.length, start.segment))
+  const last = segmentAt(directory, Math.max(end - 1, start.segment))
   if (torn > MAX_LINE_BYTES) throw damaged(`What follows the last entry of ${last.file} is longer than an entry.`)
   const cut = torn === 0 ? null : cutTail(last.path, last.file, offset, torn)
   const { newest, bytes } = checkpoints

@@ -7,6 +7,7 @@ import { checkpointKey, isSignedBy, parseCheckpoint } from './checkpoint.ts'
 import type { CheckpointKey, UnprovenCheckpoint } from './checkpoint.ts'
 import { claimsOf, FIRST_PREVIOUS, followsOn, isCanonical, parseEntry } from './entry.ts'
 import { digestToBase64, MerkleTree } from './merkle.ts'
+import { readStartFile } from './tree-file.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
 import type { Segment } from './segments.ts'
 
@@ -17,6 +18,8 @@ export interface VerifyOptions {
   readonly origin?: string
   /** A head that was kept elsewhere (the store, a witness, an export): the journal must still contain it. */
   readonly anchor?: { readonly size: number; readonly root: string }
+  /** Up to which entry it was pruned, as the store remembers it: a journal that begins later was cut. Undefined: nobody says. */
+  readonly prunedTo?: number
 }
 
 export const journalProblemCodes = [
@@ -51,6 +54,8 @@ export interface JournalReport {
   readonly origin: string | null
   /** Entries from the first on that stand in their chain. */
   readonly entries: number
+  /** Entries 1 to this one were pruned: a checkpoint proves what they were, and they are counted in `entries`. */
+  readonly prunedTo: number
   /** Entries 1 to this one are exactly those that were signed. What follows is chained only: whoever could write the files could have written it. */
   readonly provenTo: number
   /** Merkle root over `entries`, base64: to be compared with a head kept elsewhere. */
@@ -88,7 +93,9 @@ class Found extends Error {
 
 class Verification {
   readonly #options: VerifyOptions
-  readonly #tree = new MerkleTree()
+  #tree = new MerkleTree()
+  #prunedTo = 0
+  #lastSize = 0
   readonly #notes: AsyncGenerator<{ note: string; torn: boolean }> | null
   #key: CheckpointKey | null
   #next: UnprovenCheckpoint | null = null
@@ -109,16 +116,18 @@ class Verification {
 
   async run(): Promise<null> {
     try {
+      const { directory } = this.#options
+      const first = this.#begin()
       await this.#advance()
-      const segments = await listSegments(this.#options.directory)
+      const segments = (await listSegments(directory)).filter(({ number }) => number >= first)
       for (const [index, segment] of segments.entries()) {
-        const expected = segmentAt(this.#options.directory, index + 1)
+        const expected = segmentAt(directory, first + index)
         if (segment.number !== expected.number)
           this.#fail('segment_missing', expected.file, `Segment ${expected.file} is missing.`)
         this.#segments++
         await this.#segment(segment, index === segments.length - 1)
       }
-      this.#end(segments.at(-1)?.file ?? segmentAt(this.#options.directory, 1).file)
+      this.#end(segments.at(-1)?.file ?? segmentAt(directory, first).file)
       return null
     } finally {
       await this.#notes?.return(undefined)
@@ -130,6 +139,7 @@ class Verification {
       ok: problem === null,
       origin: this.#key?.origin ?? null,
       entries: this.#tree.size,
+      prunedTo: this.#prunedTo,
       provenTo: this.#provenTo,
       root: digestToBase64(this.#tree.root()),
       checkpoints: this.#checkpoints,
@@ -139,6 +149,27 @@ class Verification {
       tornTail: this.#tornTail,
       problem,
     }
+  }
+
+  /** Where the journal begins: its first segment, or the first after those that were pruned. Gives its number. */
+  #begin(): number {
+    const { directory, publicKey, anchor, prunedTo } = this.#options
+    const start = readStartFile(directory, this.#key ?? publicKey)
+    if (start === undefined) return 1
+    this.#tree = new MerkleTree(start.tree.size, start.tree.peaks)
+    this.#head = start.head
+    this.#prunedTo = start.tree.size
+    this.#provenTo = start.tree.size
+    if (prunedTo !== undefined && start.tree.size > prunedTo) {
+      this.#fail(
+        'segment_missing',
+        segmentAt(directory, 1).file,
+        `It begins after entry ${start.tree.size}, and no pruning beyond entry ${prunedTo} is on record.`,
+        prunedTo + 1,
+      )
+    }
+    if (anchor?.size === start.tree.size) this.#compareAnchor(segmentAt(directory, start.segment).file)
+    return start.segment
   }
 
   async #segment({ file, path }: Segment, isLast: boolean): Promise<void> {
@@ -184,15 +215,16 @@ class Verification {
       this.#fail(
         'entry_repeated',
         file,
-        `Entry ${claims.sequence} stands twice: one of the two was inserted, or their order was changed.`,
-        claims.sequence,
+        `Entry ${claims.sequence} stands a second time, where entry ${sequence} should: it was inserted, or moved.`,
       )
     }
-    const first = Math.max(1, sequence - 1)
+    // Entries that were made anew hash to whatever their maker likes: only the last checkpoint bounds where he began.
+    const first = this.#provenTo + 1
+    const among = first < sequence ? `one of the entries ${first} to ${sequence} was replaced` : 'it was replaced'
     this.#fail(
       'chain_broken',
       file,
-      `Entry ${sequence} was not written after the entry that stands before it: one of the two was replaced.`,
+      `Entry ${sequence} was not written after the entry that stands before it: ${among}.`,
       first,
     )
   }
@@ -219,13 +251,28 @@ class Verification {
     this.#fail('anchor_mismatch', file, 'The journal is not the one whose head was kept elsewhere.', this.#provenTo + 1)
   }
 
-  /** Takes the next checkpoint whose signature holds. */
+  /** Takes the next checkpoint whose signature holds, and passes over those that lie before the first entry that is there. */
   async #advance(): Promise<void> {
-    this.#next = null
+    for (;;) {
+      this.#next = null
+      const step = await this.#notes?.next()
+      if (step === undefined || step.done === true || step.value.torn) return
+      const next = this.#checked(step.value.note)
+      if (next.checkpoint.size >= this.#prunedTo) {
+        this.#next = next
+        if (next.checkpoint.size === 0 || next.checkpoint.size === this.#prunedTo) await this.#compare(CHECKPOINTS_FILE)
+        return
+      }
+      const { anchor } = this.#options
+      if (anchor?.size === next.checkpoint.size && anchor.root !== next.checkpoint.root)
+        this.#fail('anchor_mismatch', CHECKPOINTS_FILE, 'The journal is not the one whose head was kept elsewhere.', 1)
+      this.#checkpoints++
+    }
+  }
+
+  #checked(note: string): UnprovenCheckpoint {
     const from = this.#provenTo + 1
-    const step = await this.#notes?.next()
-    if (step === undefined || step.done === true || step.value.torn) return
-    const unproven = parseCheckpoint(step.value.note)
+    const unproven = parseCheckpoint(note)
     if (unproven === undefined) this.#fail('checkpoint_malformed', CHECKPOINTS_FILE, 'A checkpoint is malformed.', from)
     const { origin, size } = unproven.checkpoint
     this.#key ??= checkpointKey(origin, this.#options.publicKey)
@@ -239,15 +286,15 @@ class Verification {
         from,
       )
     }
-    if (size < this.#tree.size)
+    if (size < this.#lastSize)
       this.#fail(
         'checkpoint_order',
         CHECKPOINTS_FILE,
         `The checkpoint of ${size} entries stands after a later one.`,
         from,
       )
-    this.#next = unproven
-    if (size === 0) await this.#compare(CHECKPOINTS_FILE)
+    this.#lastSize = size
+    return unproven
   }
 
   #end(file: string): void {
@@ -272,6 +319,7 @@ export function describeReport(report: JournalReport): string[] {
   const lines = [`${entries} entries in ${report.segments} segments, ${report.checkpoints} checkpoints.`]
   if (problem !== null)
     lines.push(`First bad entry: ${problem.sequence} (${problem.file}, ${problem.code}). ${problem.detail}`)
+  if (report.prunedTo > 0) lines.push(`Entries 1 to ${report.prunedTo} were pruned, proven by checkpoint.`)
   lines.push(`Proven up to ${provenTo}: these entries are exactly those that were signed.`)
   if (entries > provenTo) {
     lines.push(

@@ -106,6 +106,7 @@ export function createMetrics(gauges: Gauges): Metrics {
       case 'control':
         return changes.add(1)
       case 'applied':
+      case 'followed':
       case 'egress':
       case 'start':
       case 'stop':

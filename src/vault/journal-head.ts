@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { KeywardError } from '../core/errors.ts'
 import type { Records } from './records.ts'
 
 /** Size and Merkle root (base64) of a node's journal at some moment: later it may only have grown. */
@@ -24,4 +25,26 @@ export async function keepJournalHead(records: Records, node: string, head: Jour
     action: 'journal.head',
     detail: value,
   })
+}
+
+const pruningIdOf = (node: string): string => `journal-pruned.${node}`
+
+/** Up to which entry the journal of this node was pruned, as the store remembers it; 0: not at all. */
+export function keptPruning(records: Records, node: string): number {
+  const parsed = headSchema.safeParse(records.get('setting', pruningIdOf(node))?.value)
+  return parsed.success ? parsed.data.size : 0
+}
+
+/** Remembers that the entries up to `head` are to go. Journaled and synced before it resolves; refused with `store_conflict` where another pruning was remembered since `from`. */
+export async function keepPruning(
+  records: Records,
+  node: string,
+  pruning: { readonly from: number; readonly head: JournalHead; readonly actor: string; readonly before: number },
+): Promise<void> {
+  const { from, head, actor, before } = pruning
+  const change = () => {
+    if (keptPruning(records, node) !== from) throw new KeywardError('store_conflict')
+    return [{ table: 'setting', id: pruningIdOf(node), body: { value: { ...head } } }] as const
+  }
+  await records.commit(change, { actor, action: 'journal.prune', detail: { first: from + 1, last: head.size, before } })
 }

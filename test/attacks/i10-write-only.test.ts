@@ -53,6 +53,8 @@ const calls: readonly (readonly [route: RouteName, input?: object])[] = [
   ['POST /occurrences', { texts: [secrets.first, secrets.replaced, 'nothing'], environment: 'dev' }],
   ['GET /journal', { last: '1000' }],
   ['GET /journal/verification'],
+  ['GET /journal/witness'],
+  ['POST /journal/prunes', { before: 1 }],
   ['GET /grants'],
   ['DELETE /grants/:id'],
   ['DELETE /environments/:environment/credentials/:name', { cascade: true }],

@@ -141,7 +141,13 @@ attack('V4', 'the socket itself, by another user of the machine', inside, async 
 })
 
 /** Their answers tell what happens meanwhile, and are compared by their form alone. */
-const inMotion = ['GET /status', 'GET /environments', 'GET /journal/verification', 'GET /sessions']
+const inMotion = [
+  'GET /status',
+  'GET /environments',
+  'GET /journal/verification',
+  'GET /journal/witness',
+  'GET /sessions',
+]
 
 attack('V3', 'the operator’s socket answers the same under every Host', inside, async () => {
   const reads = routes.filter(({ method, route }) => method === 'GET' && route !== 'GET /journal')

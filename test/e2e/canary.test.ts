@@ -279,6 +279,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       await done(['journal', 'tail', '-n', '10000', ...json])
       await done(['journal', 'search', 'credential', ...json])
       await done(['journal', 'verify', ...json])
+      await done(['journal', 'export'])
+      await done(['journal', 'export', '--format', 'ocsf'])
       const grants: { id: string; agent: string }[] = JSON.parse((await done(['grant', 'list', '--json'])).out)
       await done(['grant', 'show', grants[0]?.id ?? '', ...json])
       await done(['session', 'list', '--all', '--agent', 'other', ...json])
@@ -450,6 +452,7 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       ['GET', '/services'],
       ['GET', '/journal?last=10000'],
       ['GET', '/journal/verification'],
+      ['GET', '/journal/witness'],
       ['GET', `/environments/dev/credentials/${encodeURIComponent(secrets.header)}`],
       ['POST', '/environments/dev/credentials/c-bearer/reveal'],
       ['POST', '/occurrences'],

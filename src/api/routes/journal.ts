@@ -1,16 +1,18 @@
 import { join } from 'node:path'
+import { checkpointKey, originOf, verifierKeyOf } from '../../journal/checkpoint.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
+import { applyPruning, finishPruning, planPruning } from '../../journal/prune.ts'
 import { searchJournal } from '../../journal/search.ts'
 import { tailJournal } from '../../journal/tail.ts'
 import { verifyJournal } from '../../journal/verify.ts'
-import { keptJournalHead } from '../../vault/journal-head.ts'
+import { keepPruning, keptJournalHead, keptPruning } from '../../vault/journal-head.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { InputRead } from '../schema.ts'
 
 const DEFAULT_TAIL_ENTRIES = 20
 const DEFAULT_SEARCH_ENTRIES = 1000
 
-export const journalRoutes: Handlers<'GET /journal/verification'> = {
+export const journalRoutes: Handlers<'GET /journal/verification' | 'GET /journal/witness' | 'POST /journal/prunes'> = {
   'GET /journal/verification': (parts) => {
     const { publicKey } = parts.vault.journalKey()
     const anchor = keptJournalHead(parts.records, parts.config.node)
@@ -19,7 +21,34 @@ export const journalRoutes: Handlers<'GET /journal/verification'> = {
       publicKey,
       origin: `keyward/${parts.config.node}`,
       ...(anchor === null ? {} : { anchor }),
+      prunedTo: keptPruning(parts.records, parts.config.node),
     })
+  },
+
+  'GET /journal/witness': async (parts) => {
+    // So that what was written until now is proven to whoever reads the files next.
+    await parts.journal.checkpoint()
+    const key = checkpointKey(originOf(parts.config.node), parts.vault.journalKey().publicKey)
+    return {
+      key: verifierKeyOf(key),
+      anchor: keptJournalHead(parts.records, parts.config.node),
+      prunedTo: keptPruning(parts.records, parts.config.node),
+    }
+  },
+
+  'POST /journal/prunes': async (parts, { input, actor }) => {
+    const { node } = parts.config
+    const directory = directoryOf(parts)
+    const place = { directory, publicKey: parts.vault.journalKey().publicKey, origin: originOf(node) }
+    await finishPruning(place)
+    const { before } = input
+    const plan = await planPruning({ ...place, before, known: keptJournalHead(parts.records, node) })
+    const from = keptPruning(parts.records, node)
+    if (plan === null) return { segments: 0, prunedTo: from }
+    const { size, root } = plan.checkpoint
+    await keepPruning(parts.records, node, { from, head: { size, root }, actor, before })
+    await applyPruning(directory, plan)
+    return { segments: plan.segments, prunedTo: size }
   },
 }
 

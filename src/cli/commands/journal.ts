@@ -1,11 +1,17 @@
-import { join } from 'node:path'
+import { Buffer } from 'node:buffer'
+import { once } from 'node:events'
+import { open, rm } from 'node:fs/promises'
+import { join, resolve } from 'node:path'
 import { readConfig } from '../../config.ts'
 import { KeywardError } from '../../core/errors.ts'
+import { VERSION } from '../../core/version.ts'
+import type { JournalEntry } from '../../journal/entry.ts'
 import { formatEntry } from '../../journal/format.ts'
 import type { JournalReport } from '../../journal/verify.ts'
+import { askYes } from '../confirm.ts'
 import type { Call, Io, JsonOption } from '../io.ts'
-import { parseCount } from '../measures.ts'
-import { moment, printJson, printLine, printPairs } from '../print.ts'
+import { parseCount, parseDuration, parseMoment } from '../measures.ts'
+import { moment, note, printJson, printLine, printPairs } from '../print.ts'
 
 type Kind =
   | 'intent'
@@ -59,30 +65,171 @@ export async function search({
   return found > 0 ? 0 : 1
 }
 
-/** Asks the server where one runs, for it holds the store; reads the files itself where none does. */
-export async function verify({ io, options }: Call<JsonOption>): Promise<number> {
-  const report = await reportOf(io)
+/** Reads the files itself; what it verifies them with comes from the server where one runs, and from the vault where none does. */
+export async function verify({ io, options }: Call<{ file?: string; key?: string } & JsonOption>): Promise<number> {
+  if (options.file !== undefined) return verifyFile(io, options.file, options.key, options.json === true)
+  const { verifyJournal } = await import('../../journal/verify.ts')
+  const { directory, witness } = await witnessed(io)
+  const report = await verifyJournal({ directory, ...witness })
   if (options.json === true) printJson(io, report)
   else printReport(io, report)
   return report.ok ? 0 : 1
 }
 
-async function reportOf(io: Io): Promise<JournalReport> {
-  try {
-    return await io.client().call('GET /journal/verification', {}, {})
-  } catch (error) {
-    if (!(error instanceof KeywardError) || error.code !== 'server_unreachable') throw error
-  }
-  const { config } = readConfig({}, io.environment)
-  const [{ journalWitness }, { verifyJournal }] = await Promise.all([
-    import('../offline.ts'),
-    import('../../journal/verify.ts'),
+async function verifyFile(io: Io, file: string, keyText: string | undefined, json: boolean): Promise<number> {
+  const [{ parseVerifierKey }, { verifyExport }] = await Promise.all([
+    import('../../journal/checkpoint.ts'),
+    import('../../journal/verify-export.ts'),
   ])
-  return verifyJournal({
-    directory: join(config.home, 'journal', config.node),
-    ...(await journalWitness(config)),
-    origin: `keyward/${config.node}`,
+  const key = keyText === undefined ? (await witnessed(io)).key : parseVerifierKey(keyText)
+  if (key === undefined) throw new KeywardError('usage', 'The key is written keyward/NODE+ID+BASE64.')
+  const report = await verifyExport(resolve(io.workingDirectory, file), key)
+  if (json) printJson(io, report)
+  else {
+    printPairs(io, [
+      ['export', report.ok ? 'sound' : 'not sound'],
+      ['journal', report.origin],
+      ['proven', `${report.proven} of ${report.entries} entries; ${report.omitted} between them were left out`],
+      ...(report.problem === null
+        ? []
+        : [['problem', `line ${report.problem.line}: ${report.problem.detail}`] as const]),
+    ])
+  }
+  return report.ok ? 0 : 1
+}
+
+/** Where the journal of this home lies, and what verifies it. */
+async function witnessed(io: Io) {
+  const { config } = readConfig({}, io.environment)
+  const directory = join(config.home, 'journal', config.node)
+  const [{ checkpointKey, originOf, parseVerifierKey }, { journalWitness }] = await Promise.all([
+    import('../../journal/checkpoint.ts'),
+    import('../offline.ts'),
+  ])
+  const view = await io
+    .client()
+    .call('GET /journal/witness', {}, {})
+    .catch((error: unknown) => {
+      if (error instanceof KeywardError && error.code === 'server_unreachable') return null
+      throw error
+    })
+  if (view === null) {
+    const witness = await journalWitness(config)
+    const key = checkpointKey(originOf(config.node), witness.publicKey)
+    return { directory, key, witness: { ...witness, origin: key.origin } }
+  }
+  const key = parseVerifierKey(view.key)
+  if (key === undefined) throw new KeywardError('internal', 'The server gave no key.')
+  const anchor = view.anchor === null ? {} : { anchor: view.anchor }
+  return {
+    directory,
+    key,
+    witness: { publicKey: key.publicKey, origin: key.origin, prunedTo: view.prunedTo, ...anchor },
+  }
+}
+
+type ExportOf = {
+  format: 'jsonl' | 'ocsf'
+  since?: string
+  until?: string
+  kind?: Kind[]
+  to?: string
+  unverified?: boolean
+}
+
+/** Writes the entries to a new file, or to stdout, after the whole journal was verified. */
+export async function exportTo({ io, options }: Call<ExportOf>): Promise<number> {
+  const [{ verifyJournal }, { exportEntries, exportLines }, { verifierKeyOf }] = await Promise.all([
+    import('../../journal/verify.ts'),
+    import('../../journal/export.ts'),
+    import('../../journal/checkpoint.ts'),
+  ])
+  const since = options.since === undefined ? {} : { since: parseMoment(options.since, Date.now()) }
+  const until = options.until === undefined ? {} : { until: parseMoment(options.until, Date.now()) }
+  const kind = options.kind === undefined ? {} : { kind: options.kind }
+  const { directory, key, witness } = await witnessed(io)
+  const report = await verifyJournal({ directory, ...witness })
+  const wanted = {
+    directory,
+    publicKey: key.publicKey,
+    origin: key.origin,
+    report,
+    filter: { ...since, ...until, ...kind },
+    unverified: options.unverified === true,
+  }
+  const bytes =
+    options.format === 'ocsf'
+      ? ocsfLines(exportEntries(wanted), { origin: key.origin, verified: report.ok })
+      : exportLines(wanted)
+  await writeAll(io, bytes, options.to)
+  note(
+    io,
+    report.ok
+      ? `Verified: proven up to entry ${report.provenTo} of ${report.entries}, by ${verifierKeyOf(key)}`
+      : 'NOT VERIFIED: the journal is damaged, and what was exported proves nothing.',
+  )
+  return 0
+}
+
+async function* ocsfLines(
+  entries: AsyncIterable<JournalEntry>,
+  source: { origin: string; verified: boolean },
+): AsyncGenerator<Buffer> {
+  const { ocsfEvent } = await import('../../journal/ocsf.ts')
+  for await (const entry of entries)
+    yield Buffer.from(`${JSON.stringify(ocsfEvent(entry, { ...source, version: VERSION }))}\n`)
+}
+
+/** A file that was not there before is taken away again where it could not be finished. */
+async function writeAll(io: Io, bytes: AsyncIterable<Buffer>, to: string | undefined): Promise<void> {
+  if (to === undefined) {
+    for await (const piece of gathered(bytes)) if (!io.stdout.write(piece)) await once(io.stdout, 'drain')
+    return
+  }
+  const path = resolve(io.workingDirectory, to)
+  const file = await open(path, 'wx', 0o600).catch((error: unknown) => {
+    throw new KeywardError('usage', 'The file of --to is there already, or cannot be made.', { cause: error })
   })
+  try {
+    for await (const piece of gathered(bytes)) await file.write(piece)
+    await file.sync()
+  } catch (error) {
+    await rm(path, { force: true })
+    throw error
+  } finally {
+    await file.close()
+  }
+}
+
+const GATHERED_BYTES = 64 * 1024
+
+/** Fewer and larger pieces: one write for many lines. */
+async function* gathered(bytes: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
+  let pieces: Buffer[] = []
+  let size = 0
+  for await (const piece of bytes) {
+    pieces.push(piece)
+    size += piece.length
+    if (size < GATHERED_BYTES) continue
+    yield Buffer.concat(pieces)
+    pieces = []
+    size = 0
+  }
+  if (size > 0) yield Buffer.concat(pieces)
+}
+
+/** Takes old segments away; the server does it, for it holds the journal and the store. */
+export async function prune({ io, options }: Call<{ before?: string; keep?: string; yes?: boolean } & JsonOption>) {
+  const { before, keep } = options
+  if ((before === undefined) === (keep === undefined)) throw new KeywardError('usage', 'Give --before or --keep.')
+  const moment = before === undefined ? Date.now() - parseDuration(keep ?? '') * 1000 : parseMoment(before, Date.now())
+  const day = new Date(moment).toISOString()
+  if (options.yes !== true && !(await askYes(io, `Remove the journal before ${day} for good?`))) return 1
+  const done = await io.client().call('POST /journal/prunes', {}, { before: moment })
+  if (options.json === true) printJson(io, done)
+  else if (done.segments === 0) note(io, 'No segment is that old as a whole; nothing was removed.')
+  else printLine(io, `${done.segments} segments removed. Entries 1 to ${done.prunedTo} pruned, proven by checkpoint.`)
+  return 0
 }
 
 function printReport(io: Io, report: JournalReport): void {
@@ -90,6 +237,7 @@ function printReport(io: Io, report: JournalReport): void {
   printPairs(io, [
     ['journal', report.ok ? 'sound' : 'damaged'],
     ['proven', `up to entry ${report.provenTo} of ${report.entries}`],
+    ...(report.prunedTo === 0 ? [] : [['pruned', `entries 1 to ${report.prunedTo}, proven by checkpoint`] as const]),
     ['last entry', moment(report.lastAt)],
     ['root', report.root],
     ...(tornTail === null

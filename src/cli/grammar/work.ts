@@ -107,11 +107,36 @@ export function declareJournal(program: Command, stage: Stage): void {
   perform(
     withOptions(
       noun.command('verify').description('check every entry against its chain; works without a server'),
+      new Option('--file <file>', 'an export instead of the journal of this home'),
+      new Option('--key <key>', 'the key that the export must be signed by; that of this home unless given'),
       jsonOption(),
     ),
     stage,
     async () => (await load()).verify,
   )
+  const kinds = ['intent', 'outcome', 'refusal', 'control', 'applied', 'egress', 'start', 'stop', 'finding']
+  const exporting = noun.command('export').description('entries that a stranger can verify, or OCSF events')
+  withOptions(
+    exporting,
+    new Option('--format <format>', 'the entries as they are, or events of OCSF')
+      .choices(['jsonl', 'ocsf'])
+      .default('jsonl'),
+    new Option('--since <moment>', 'from then on: 2026-01-31, 2026-01-31T12:00:00Z, 7d'),
+    new Option('--until <moment>', 'before then'),
+    new Option('--kind <kind...>', 'only entries of these kinds').choices(kinds),
+    new Option('--to <file>', 'a file that is not there yet, instead of stdout'),
+    new Option('--unverified', 'even if the journal does not verify; the output says so'),
+  )
+  perform(exporting, stage, async () => (await load()).exportTo)
+  const pruning = noun.command('prune').description('remove old segments; what is left still verifies')
+  withOptions(
+    pruning,
+    new Option('--before <moment>', 'segments of which every entry is older: 2026-01-31'),
+    new Option('--keep <duration>', 'how far back entries stay: 90d'),
+    new Option('--yes', 'do not ask'),
+    jsonOption(),
+  )
+  perform(pruning, stage, async () => (await load()).prune)
 }
 
 export function declareOwn(program: Command, stage: Stage): void {

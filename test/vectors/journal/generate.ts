@@ -213,7 +213,7 @@ export const cases: readonly Case[] = [
   },
   {
     name: 'inserted',
-    expected: bad('entry_repeated', 2, FIRST, 0),
+    expected: bad('entry_repeated', 3, FIRST, 0),
     why: 'one entry stands twice',
     change: editLines(FIRST, (lines) => lines.toSpliced(2, 0, lines[1] ?? '')),
   },
