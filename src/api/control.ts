@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Hono } from 'hono'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { KeywardError, problemOf } from '../core/errors.ts'
@@ -8,10 +8,11 @@ import type { Asked, ControlParts, Handlers } from './parts.ts'
 import { agentRoutes, grantRoutes } from './routes/agents.ts'
 import { credentialRoutes } from './routes/credentials.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
+import { policyRoutes } from './routes/policy.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statusRoutes } from './routes/status.ts'
-import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
+import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES, parameters } from './schema.ts'
 import type { InputRead, RouteName } from './schema.ts'
 import { explainIssues } from './issues.ts'
 
@@ -24,6 +25,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...credentialRoutes,
   ...agentRoutes,
   ...grantRoutes,
+  ...policyRoutes,
   ...sessionRoutes,
   ...journalRoutes,
 }
@@ -39,12 +41,9 @@ export function createControlApi(
   options: { actor: string; onError?: (reference: string, error: unknown) => void },
 ): Hono {
   const app = new Hono()
-  app.use(
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: () => answerProblem(new KeywardError('request_too_large', `At most ${MAX_BODY_BYTES} bytes.`)),
-    }),
-  )
+  const usual = limitTo(MAX_BODY_BYTES)
+  const forPolicy = limitTo(MAX_POLICY_BODY_BYTES)
+  app.use((context, next) => (/^\/policy(?:\/|$)/.test(context.req.path) ? forPolicy : usual)(context, next))
   const plainNames: PlainRoute[] = Object.keys(handlers).filter(isPlainRoute)
   for (const route of plainNames) {
     const [method = 'GET', path = '/'] = route.split(' ')
@@ -62,6 +61,13 @@ export function createControlApi(
     return answerProblem(new KeywardError('internal', `Reference ${reference}.`))
   })
   return app
+}
+
+function limitTo(maxSize: number): MiddlewareHandler {
+  return bodyLimit({
+    maxSize,
+    onError: () => answerProblem(new KeywardError('request_too_large', `At most ${maxSize} bytes.`)),
+  })
 }
 
 function isPlainRoute(name: string): name is PlainRoute {

@@ -1,5 +1,6 @@
 import type { Agents } from '../identity/agents.ts'
 import type { Grants } from '../identity/grants.ts'
+import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
@@ -18,6 +19,7 @@ export interface ControlParts {
   readonly credentials: Credentials
   readonly agents: Agents
   readonly grants: Grants
+  readonly policyFiles: PolicyFiles
   readonly sessions: Sessions
   readonly services: ServiceDirectory
   readonly journal: Journal

@@ -2,6 +2,9 @@ import { z } from 'zod'
 import type { SessionBinding } from '../core/records.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
+import type { Difference } from '../identity/policy-files/plan.ts'
+import { maximumPolicyCharacters, maximumPolicyFiles } from '../identity/policy-files/documents.ts'
+import type { PolicyProblem } from '../identity/policy-files/read.ts'
 import type { JournalEntry } from '../journal/entry.ts'
 import type { JournalReport } from '../journal/verify.ts'
 import type { FieldKind, Operation, Speech } from '../services/service.ts'
@@ -14,6 +17,8 @@ import type { FieldKind, Operation, Speech } from '../services/service.ts'
 
 /** Bounds on what a caller may send. */
 export const MAX_BODY_BYTES = 1024 * 1024
+/** Of the routes of policy files, which take all files of a run at once. */
+export const MAX_POLICY_BODY_BYTES = 8 * 1024 * 1024
 export const MAX_FIELD_CHARACTERS = 65_536
 export const MAX_FIELDS = 32
 export const MAX_PATTERNS = 256
@@ -46,6 +51,15 @@ const whole = (most: number) =>
     .regex(/^[0-9]{1,9}$/, 'must be a number')
     .transform(Number)
     .pipe(z.int().max(most))
+const policyFiles = z
+  .array(
+    z.strictObject({
+      path: z.string().min(1).max(4096),
+      text: z.string().max(maximumPolicyCharacters),
+      trust: z.record(z.string(), z.string().max(MAX_SERVICE_YAML_CHARACTERS)).exactOptional(),
+    }),
+  )
+  .max(maximumPolicyFiles)
 const nothing = z.strictObject({})
 const inEnvironment = z.strictObject({ environment: name.optional() })
 
@@ -106,6 +120,17 @@ export const inputs = {
   }),
   'GET /grants/:id': nothing,
   'DELETE /grants/:id': nothing,
+  /** Everything that policy files can describe, as YAML. */
+  'GET /policy': nothing,
+  'POST /policy/plan': z.strictObject({ files: policyFiles, prune: z.boolean() }),
+  'POST /policy': z.strictObject({
+    files: policyFiles,
+    prune: z.boolean(),
+    /** Of the plan that was shown. */
+    digest: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be the digest of a plan'),
+    /** `environment/name` of a credential to its fields. */
+    values: z.record(z.string().max(256), fields),
+  }),
   'GET /sessions': z.strictObject({ environment: name.optional(), agent: name.optional() }),
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,
@@ -224,6 +249,22 @@ export interface GrantView {
   readonly createdAt: number
 }
 
+export interface PlanView {
+  readonly digest: string
+  readonly steps: readonly {
+    readonly action: 'create' | 'change' | 'remove'
+    readonly kind: string
+    /** `prod`, `dev/triage`; of a grant `environment/agent/credential`. */
+    readonly name: string
+    readonly differences: readonly Difference[]
+    readonly place: PolicyProblem['place']
+  }[]
+  readonly unchanged: number
+  /** Credentials in the files that will still have no value. */
+  readonly pending: readonly string[]
+  readonly problems: readonly (PolicyProblem & { readonly title: string; readonly next: string })[]
+}
+
 export interface SessionView {
   readonly id: string
   readonly agent: string
@@ -298,6 +339,9 @@ export interface Answers {
   'GET /grants/:id': GrantView
   'POST /environments/:environment/grants': Made
   'DELETE /grants/:id': Done
+  'GET /policy': { readonly text: string }
+  'POST /policy/plan': PlanView
+  'POST /policy': PlanView
   'GET /sessions': readonly SessionView[]
   'POST /environments/:environment/sessions': IssuedView
   'POST /sessions/:id/extend': Done

@@ -84,6 +84,27 @@ export function declareWork(program: Command, stage: Stage): void {
   perform(bring, stage, async () => (await import('../commands/import.ts')).bring)
 }
 
+export function declarePolicy(program: Command, stage: Stage): void {
+  const load = () => import('../commands/apply.ts')
+  const apply = program
+    .command('apply')
+    .description('make environments, services, credentials, agents and grants what files say, all or nothing')
+  withOptions(
+    apply,
+    new Option('-f, --file <path...>', 'files, folders, or - for stdin').makeOptionMandatory(),
+    new Option('--dry-run', 'only show what would change; ends with 1 if something would'),
+    new Option('--prune', 'remove what files described once and describe no more'),
+    new Option('--yes', 'do not ask before something is removed'),
+    jsonOption(),
+  )
+  perform(apply, stage, async () => (await load()).apply)
+  perform(
+    program.command('export').description('print what is there as files for apply, without any secret'),
+    stage,
+    async () => (await load()).exportPolicy,
+  )
+}
+
 export function declareJournal(program: Command, stage: Stage): void {
   const noun = program.command('journal').description('the record of everything that happened')
   const load = () => import('../commands/journal.ts')
