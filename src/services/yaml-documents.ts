@@ -18,25 +18,41 @@ export interface YamlDocument {
 }
 
 /**
+ * The documents of a text, each with the line on which it begins. Three hyphens at the start of a line
+ * begin one, whatever stands around them (YAML 1.2, 9.1.2), so a long text can be read in pieces.
+ */
+export function splitYamlDocuments(text: string): { readonly text: string; readonly line: number }[] {
+  let line = 1
+  return text.split(/(?<=\n)(?=---(?:[ \t\r\n]|$))/).map((piece) => {
+    const begins = line
+    line += piece.split('\n').length - 1
+    return { text: piece, line: begins }
+  })
+}
+
+/**
  * Reads the strict subset of YAML 1.2 in which operators write: plain data, each name once, no
  * anchors, aliases, merge keys or tags of one's own. Documents that are empty are left out. Tells of
- * every problem, not only of the first.
+ * every problem, not only of the first. `firstLine` is where the text begins in its file.
  */
-export function readYamlDocuments(text: string): {
+export function readYamlDocuments(
+  text: string,
+  firstLine = 1,
+): {
   readonly documents: readonly YamlDocument[]
   readonly problems: readonly YamlProblem[]
 } {
   const lines = new LineCounter()
   const place = (offset: number): { line: number; column: number } => {
     const { line, col } = lines.linePos(offset)
-    return { line: Math.max(1, line), column: Math.max(1, col) }
+    return { line: Math.max(1, line) + firstLine - 1, column: Math.max(1, col) }
   }
   let parsed: readonly Document[]
   try {
     const read = parseAllDocuments(text, { lineCounter: lines, strict: true, uniqueKeys: true, stringKeys: true })
     parsed = 'empty' in read ? [] : read
   } catch {
-    return { documents: [], problems: [{ line: 1, column: 1, message: 'it is nested too deeply' }] }
+    return { documents: [], problems: [{ line: firstLine, column: 1, message: 'it is nested too deeply' }] }
   }
   const problems: YamlProblem[] = []
   const documents: YamlDocument[] = []

@@ -25,9 +25,9 @@ function planView(plan: PlannedPolicy): PlanView {
 }
 
 export const policyRoutes: Handlers<'GET /policy' | 'POST /policy/plan' | 'POST /policy'> = {
-  'GET /policy': (parts) => ({ text: parts.policyFiles.export() }),
+  'GET /policy': async (parts) => ({ text: await parts.policyFiles.export() }),
 
-  'POST /policy/plan': (parts, { input }) => planView(parts.policyFiles.plan(input)),
+  'POST /policy/plan': async (parts, { input }) => planView(await parts.policyFiles.plan(input)),
 
   'POST /policy': async (parts, { input, actor }) => {
     const values = Object.fromEntries(

@@ -33,8 +33,8 @@ export async function apply({ io, options }: Call<ApplyOptions>): Promise<number
     if (options.json === true) printJson(io, { ...plan, applied: false })
     return plan.steps.length > 0 ? 1 : 0
   }
-  const removed = plan.steps.filter(({ action }) => action === 'remove').length
-  if (removed > 0 && options.yes !== true && !(await askYes(io, `Remove ${removed} of these for good?`)))
+  const question = removalQuestion(plan)
+  if (question !== null && options.yes !== true && !(await askYes(io, question)))
     throw new KeywardError('confirmation_required', 'Nothing was done.')
   const done = await io.client().call('POST /policy', {}, { ...wish, digest: plan.digest, values: valuesOf(io, plan) })
   if (options.json === true) printJson(io, { ...done, applied: true })
@@ -45,6 +45,15 @@ export async function apply({ io, options }: Call<ApplyOptions>): Promise<number
 export async function exportPolicy({ io }: Call): Promise<void> {
   const { text } = await io.client().call('GET /policy', {}, {})
   io.stdout.write(text)
+}
+
+/** Null where nothing is removed. Credentials are named: their secrets cannot be had again. */
+function removalQuestion({ steps }: PlanView): string | null {
+  const removed = steps.filter(({ action }) => action === 'remove')
+  const credentials = removed.filter(({ kind }) => kind === 'credential').map(({ name }) => printable(name))
+  if (removed.length === 0) return null
+  const secrets = credentials.length === 0 ? '' : `, and destroy the secrets of ${credentials.join(', ')}`
+  return `Remove ${removed.length} of these for good${secrets}?`
 }
 
 function tellProblems(io: Io, { problems }: PlanView): void {

@@ -12,6 +12,8 @@ export const maximumPolicyDocuments = 5_000
 export const maximumPolicyFiles = 1_000
 /** Characters of all files of one run. */
 export const maximumPolicyCharacters = 4 * 1024 * 1024
+/** Characters of one document. */
+export const maximumDocumentCharacters = 64 * 1024
 /** Problems that are told at once. */
 export const maximumPolicyProblems = 100
 

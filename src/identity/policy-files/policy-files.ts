@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 import { canonicalJson } from '../../core/canonical-json.ts'
 import { KeywardError } from '../../core/errors.ts'
 import type { Service } from '../../services/service.ts'
@@ -10,7 +11,7 @@ import type { Plan } from './plan.ts'
 import { managedRows, presentDocuments } from './present.ts'
 import type { Present } from './present.ts'
 import { readPolicyFiles } from './read.ts'
-import type { PolicyFile } from './read.ts'
+import type { PolicyFile, PolicyProblem, ReadFiles } from './read.ts'
 import { writeDocuments } from './write.ts'
 
 /** Steps that the journal's entry of a run says in words; the entry names every row in any case. */
@@ -30,23 +31,23 @@ export interface PlannedPolicy extends Plan {
 
 export interface PolicyFiles {
   /** What the files would change; at most `maximumPolicyProblems` problems. Changes nothing. */
-  plan(wish: PolicyWish): PlannedPolicy
+  plan(wish: PolicyWish): Promise<PlannedPolicy>
   /**
-   * Does what the plan of this digest said, in one commit, or nothing. Throws `plan_stale` where the plan is another
-   * by now, `value_missing`, `secret_invalid`, `secret_reused`, `policy_too_large`, and what a commit throws.
+   * Does what the plan of this digest said, in one commit, or nothing. Throws the code of the first problem, `plan_stale`
+   * where the plan is another by now, `value_missing`, `secret_invalid`, `secret_reused`, `policy_too_large`, and what a commit throws.
    */
   apply(wish: PolicyWish & { readonly digest: string; readonly values: Values }, actor: string): Promise<PlannedPolicy>
   /** Everything that files can describe, as YAML in a stable order; no secret is in it. */
-  export(): string
+  export(): Promise<string>
 }
 
 export function createPolicyFiles(parts: Maker & { readonly builtIn: readonly Service[] }): PolicyFiles {
   const { records, builtIn } = parts
 
-  function planned({ wanted, problems }: ReturnType<typeof readPolicyFiles>, prune: boolean): PlannedPolicy {
+  function planned({ wanted, problems }: ReadFiles, prune: boolean): PlannedPolicy {
     const plan = planPolicy(wanted, records, { prune: prune && problems.length === 0, builtIn })
     // A document that cannot be read would make others look dangling.
-    const told = (problems.length > 0 ? problems : plan.problems).slice(0, maximumPolicyProblems)
+    const told = (problems.length > 0 ? problems : plan.problems).toSorted(byPlace).slice(0, maximumPolicyProblems)
     return { ...plan, problems: told, digest: digestOf(plan), pending: pendingAfter(plan) }
   }
 
@@ -59,13 +60,14 @@ export function createPolicyFiles(parts: Maker & { readonly builtIn: readonly Se
   }
 
   return {
-    plan: ({ files, prune }) => planned(readPolicyFiles(files, builtIn), prune),
+    plan: async ({ files, prune }) => planned(await readPolicyFiles(files, builtIn, setImmediate), prune),
 
     async apply(wish, actor) {
-      const read = readPolicyFiles(wish.files, builtIn)
+      const read = await readPolicyFiles(wish.files, builtIn, setImmediate)
       const planNow = (): PlannedPolicy => {
         const current = planned(read, wish.prune)
-        if (current.problems.length > 0) throw new KeywardError('plan_stale', current.problems[0]?.message)
+        const [problem] = current.problems
+        if (problem !== undefined) throw new KeywardError(problem.code, problem.message)
         if (current.digest !== wish.digest) throw new KeywardError('plan_stale')
         return current
       }
@@ -81,8 +83,15 @@ export function createPolicyFiles(parts: Maker & { readonly builtIn: readonly Se
       return plan
     },
 
-    export: () => writeDocuments(presentDocuments(records)),
+    export: () => writeDocuments(presentDocuments(records), setImmediate),
   }
+}
+
+/** As one would read the files: what is about the home comes last. */
+function byPlace({ place: left }: PolicyProblem, { place: right }: PolicyProblem): number {
+  if (left === null || right === null) return Number(left === null) - Number(right === null)
+  if (left.file !== right.file) return left.file < right.file ? -1 : 1
+  return left.line - right.line || left.column - right.column
 }
 
 export function countsOf({ steps }: Pick<Plan, 'steps'>): {

@@ -46,13 +46,16 @@ export function presentDocuments(records: Tables): Present[] {
     const key = `${place.environment}/${place.agent}/${place.credential}`
     found.push({ kind: 'grant', key, rowId, said: grantDocument(place, grant), createdAt: grant.createdAt })
   }
-  return found.toSorted(
-    (left, right) =>
-      policyKinds.indexOf(left.kind) - policyKinds.indexOf(right.kind) ||
-      compare(left.key, right.key) ||
-      compare(JSON.stringify(left.said), JSON.stringify(right.said)) ||
-      compare(left.rowId, right.rowId),
-  )
+  return found
+    .map((one) => ({ one, place: policyKinds.indexOf(one.kind), spelled: JSON.stringify(one.said) }))
+    .toSorted(
+      (left, right) =>
+        left.place - right.place ||
+        compare(left.one.key, right.one.key) ||
+        compare(left.spelled, right.spelled) ||
+        compare(left.one.rowId, right.one.rowId),
+    )
+    .map(({ one }) => one)
 }
 
 /** The rows that files describe, or did: `table/id`. */

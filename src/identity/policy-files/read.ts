@@ -5,11 +5,12 @@ import { detectors } from '../../detectors/index.ts'
 import { keysIn } from '../../detectors/recognise.ts'
 import { readDefinition } from '../../services/definition.ts'
 import type { Service } from '../../services/service.ts'
-import { readYamlDocuments } from '../../services/yaml-documents.ts'
+import { readYamlDocuments, splitYamlDocuments } from '../../services/yaml-documents.ts'
 import type { YamlDocument } from '../../services/yaml-documents.ts'
 import { checkGrant } from '../grants.ts'
 import {
   expiryOf,
+  maximumDocumentCharacters,
   maximumPolicyCharacters,
   maximumPolicyDocuments,
   maximumPolicyFiles,
@@ -56,14 +57,26 @@ export type Wanted =
   | (Wished & { readonly kind: 'agent'; readonly document: Read<'agent'> })
   | (Wished & { readonly kind: 'grant'; readonly document: Read<'grant'>; readonly terms: GrantTerms })
 
+/** What is read between two pauses: some hundredths of a second. */
+const CHARACTERS_AT_ONCE = 8 * 1024
+
 /** Members are named only if they look like names: a value that slipped into the place of a name is not repeated. */
 const memberName = /^[A-Za-z<][A-Za-z0-9<]{0,19}$/
 
-/** Reads all files, strictly, and tells of everything that is wrong with any of them. Pure. */
-export function readPolicyFiles(
+export interface ReadFiles {
+  readonly wanted: readonly Wanted[]
+  readonly problems: readonly PolicyProblem[]
+}
+
+/**
+ * Reads all files, strictly, and tells of everything that is wrong with any of them. It lets others
+ * work in between (`pause`): YAML is slow to read, and the gateway runs in the same process.
+ */
+export async function readPolicyFiles(
   files: readonly PolicyFile[],
   builtIn: readonly Service[],
-): { readonly wanted: readonly Wanted[]; readonly problems: readonly PolicyProblem[] } {
+  pause: () => Promise<unknown>,
+): Promise<ReadFiles> {
   const length = files.reduce((sum, { text }) => sum + text.length, 0)
   if (files.length > maximumPolicyFiles) return tooLarge(`There are ${files.length}, at most ${maximumPolicyFiles}.`)
   if (length > maximumPolicyCharacters)
@@ -72,34 +85,47 @@ export function readPolicyFiles(
   const problems: PolicyProblem[] = []
   const seen = new Map<string, Place>()
   let count = 0
+  let sincePause = 0
   for (const file of files) {
-    const read = readYamlDocuments(file.text)
-    for (const { message, line, column } of read.problems)
-      problems.push({ code: 'file_invalid', message: `${message}.`, place: { file: file.path, line, column } })
-    count += read.documents.length
-    if (count > maximumPolicyDocuments) return tooLarge(`At most ${maximumPolicyDocuments} documents.`)
-    for (const document of read.documents) {
-      if (document.value === undefined) continue
-      const found = readDocument(document, file, builtIn)
-      if (!('key' in found)) {
-        problems.push(...found)
+    for (const piece of splitYamlDocuments(file.text)) {
+      sincePause += piece.text.length
+      if (sincePause > CHARACTERS_AT_ONCE) {
+        await pause()
+        sincePause = 0
+      }
+      if (piece.text.length > maximumDocumentCharacters) {
+        const message = `A document has at most ${maximumDocumentCharacters} characters.`
+        problems.push({ code: 'policy_too_large', message, place: { file: file.path, line: piece.line, column: 1 } })
         continue
       }
-      const identity = identityOf(found)
-      const before = seen.get(identity)
-      if (before === undefined) {
-        seen.set(identity, found.place)
-        wanted.push(found)
-      } else {
-        const message = `The ${found.kind} ${found.key} is described at ${before.file}:${before.line}:${before.column} already.`
-        problems.push({ code: 'policy_repeated', message, place: found.place })
+      const read = readYamlDocuments(piece.text, piece.line)
+      for (const { message, line, column } of read.problems)
+        problems.push({ code: 'file_invalid', message: `${message}.`, place: { file: file.path, line, column } })
+      count += read.documents.length
+      if (count > maximumPolicyDocuments) return tooLarge(`At most ${maximumPolicyDocuments} documents.`)
+      for (const document of read.documents) {
+        if (document.value === undefined) continue
+        const found = readDocument(document, file, builtIn)
+        if (!('key' in found)) {
+          problems.push(...found)
+          continue
+        }
+        const identity = identityOf(found)
+        const before = seen.get(identity)
+        if (before === undefined) {
+          seen.set(identity, found.place)
+          wanted.push(found)
+        } else {
+          const message = `The ${found.kind} ${found.key} is described at ${before.file}:${before.line}:${before.column} already.`
+          problems.push({ code: 'policy_repeated', message, place: found.place })
+        }
       }
     }
   }
   return { wanted, problems }
 }
 
-function tooLarge(message: string): { wanted: readonly Wanted[]; problems: readonly PolicyProblem[] } {
+function tooLarge(message: string): ReadFiles {
   return { wanted: [], problems: [{ code: 'policy_too_large', message, place: null }] }
 }
 
