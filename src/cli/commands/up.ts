@@ -24,6 +24,7 @@ const IDLE_CHECK_MILLISECONDS = 1_000
 
 interface UpOptions {
   readonly home?: string
+  readonly config?: string
   readonly gateway?: string
   readonly ephemeral?: boolean
   readonly sample?: boolean
@@ -32,7 +33,10 @@ interface UpOptions {
 /** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
 export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   keepMemoryClosed()
-  const { config, settings } = readConfig({ home: options.home, gateway: options.gateway }, io.environment)
+  const { config, settings } = readConfig(
+    { home: options.home, config: options.config, gateway: options.gateway },
+    io.environment,
+  )
   const ephemeral = options.ephemeral === true
   refuseForeignHome(config.home)
   const log = openLog(config.home)

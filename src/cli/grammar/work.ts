@@ -3,11 +3,15 @@ import type { Command } from 'commander'
 import { egressOption, environmentOption, jsonOption, perform, withOptions } from './declare.ts'
 import type { Stage } from './declare.ts'
 
+const configOption = (): Option =>
+  new Option('--config <file>', 'the settings file (KEYWARD_CONFIG, else keyward.yaml in the home)')
+
 export function declareServer(program: Command, stage: Stage): void {
   const up = program.command('up').description('start the server; the first start makes the home')
   withOptions(
     up,
     new Option('--home <dir>', 'where Keyward keeps its records (KEYWARD_HOME, else ~/.keyward)'),
+    configOption(),
     new Option('--gateway <address>', 'where agents reach the gateway'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
     new Option('--sample', 'with a sample service, credential and agent').hideHelp(),
@@ -137,7 +141,11 @@ export function declareJournal(program: Command, stage: Stage): void {
 export function declareOwn(program: Command, stage: Stage): void {
   const config = program.command('config').description('settings')
   perform(
-    withOptions(config.command('show').description('show every setting and where it comes from'), jsonOption()),
+    withOptions(
+      config.command('show').description('show every setting and where it comes from'),
+      configOption(),
+      jsonOption(),
+    ),
     stage,
     async () => (await import('../commands/config.ts')).show,
   )
