@@ -9,6 +9,7 @@ import { detectors } from '../src/detectors/index.ts'
 import { injectors } from '../src/injectors/index.ts'
 import { services } from '../src/services/index.ts'
 import { limitsPage } from '../scripts/limits.ts'
+import { policySchemaText } from '../scripts/policy-schema.ts'
 
 /**
  * What a reviewer would otherwise repeat: which way imports point, that folder and registry agree, that
@@ -197,6 +198,10 @@ test('every error code has a row in docs/errors.md, and every row has a code', (
 
 test('docs/guide/limits.md says what the code says (`npm run docs` writes it anew)', () => {
   expect(read('docs/guide/limits.md')).toBe(limitsPage())
+})
+
+test('the JSON Schema of policy files is what apply checks with (`npm run docs` writes it anew)', () => {
+  expect(read('docs/formats/policy-files.schema.json')).toBe(policySchemaText())
 })
 
 test('every decision stands in the index of decisions', () => {
