@@ -8,6 +8,7 @@ import { VERSION } from '../src/core/version.ts'
 import { services } from '../src/services/index.ts'
 import { serviceMatrix } from '../src/services/matrix.ts'
 import { limitsPage } from './limits.ts'
+import { policySchemaText } from './policy-schema.ts'
 
 const root = join(import.meta.dirname, '..')
 const cell = (text: string): string => text.replaceAll('|', '\\|')
@@ -31,6 +32,7 @@ ${rows.join('\n')}
 
 writeFileSync(join(root, 'docs/guide/limits.md'), limitsPage())
 writeFileSync(join(root, 'docs/formats/openapi.json'), `${JSON.stringify(openApiDocument(VERSION), null, 2)}\n`)
+writeFileSync(join(root, 'docs/formats/policy-files.schema.json'), policySchemaText())
 writeFileSync(join(root, 'docs/guide/services.md'), serviceMatrix(services))
 
 const unopened = (): never => {

@@ -95,6 +95,15 @@ import { DATABASE_CONNECTIONS_MAXIMUM, postgresTimeouts } from '../src/stores/po
 import { TAKE_OVER_MILLISECONDS } from '../src/stores/postgres-hold.ts'
 import { FOLLOW_MILLISECONDS, LEASE_MILLISECONDS } from '../src/vault/follow.ts'
 import { COMMIT_ATTEMPTS_MAXIMUM } from '../src/vault/records.ts'
+import { maximumSettingsFileCharacters } from '../src/config.ts'
+import { maximumPolicyChanges } from '../src/identity/policy-files/changes.ts'
+import {
+  maximumDocumentCharacters,
+  maximumPolicyCharacters,
+  maximumPolicyDocuments,
+  maximumPolicyFiles,
+  maximumPolicyProblems,
+} from '../src/identity/policy-files/documents.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -319,6 +328,14 @@ export function limitsPage(): string {
     ],
     ['placeholders reported of one stream', String(WATCHED_REPORTS_MAXIMUM), 'more are not'],
     ['versions of a credential that answers are searched for', String(VERSIONS_SEARCHED_FOR), 'older ones are not'],
+    [
+      'policy files of one run of `apply`; together; documents; characters of one document',
+      `${maximumPolicyFiles}; ${maximumPolicyCharacters} characters; ${maximumPolicyDocuments}; ${maximumDocumentCharacters}`,
+      '`policy_too_large`',
+    ],
+    ['rows that one run of `apply` changes', String(maximumPolicyChanges), '`policy_too_large`'],
+    ['problems of policy files that are told at once', String(maximumPolicyProblems), 'told in the next run'],
+    ['characters of the settings file', String(maximumSettingsFileCharacters), '`config_invalid`'],
   ]
   return `# Limits
 

@@ -27,6 +27,7 @@ import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
 import { createGrants } from './identity/grants.ts'
+import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
 import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
@@ -136,6 +137,7 @@ export async function openApp(options: AppOptions) {
     operationsOf: (credentialId) => operationsOf(credentialId),
     languagesOf: (credentialId) => serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
   })
+  const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
@@ -300,6 +302,7 @@ export async function openApp(options: AppOptions) {
     environments,
     agents,
     grants,
+    policyFiles,
     sessions,
     services: directory,
     journal,

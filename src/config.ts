@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
 import { homedir } from 'node:os'
 import { isIP } from 'node:net'
-import { join, resolve } from 'node:path'
-import { parseDocument } from 'yaml'
+import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { KeywardError } from './core/errors.ts'
 import { isLoopback } from './gateway/egress.ts'
+import { readYamlDocuments } from './services/yaml-documents.ts'
 import { readPostgresUrl, type PostgresAddress } from './stores/postgres-address.ts'
 
-/** Where a setting came from, weakest first: built in, keyward.yaml, KEYWARD_* variable, flag. */
+/** Where a setting came from, weakest first: built in, the settings file, KEYWARD_* variable, flag. */
 export type Origin = 'default' | 'file' | 'variable' | 'flag'
 
 export interface Address {
@@ -17,10 +17,8 @@ export interface Address {
 }
 
 export interface Config {
-  /** Absolute path of the folder that holds journal and sockets, and the database where it is SQLite. */
+  /** Absolute path of the folder that holds database, journal and sockets. */
   readonly home: string
-  /** The PostgreSQL database that holds the records; null: SQLite in the home. */
-  readonly database: PostgresAddress | null
   /** Absolute path of the root key file; never inside the home. */
   readonly rootKeyFile: string
   /** A file with the passphrase of a passphrase slot, for servers without a terminal; null: ask, or use the key file. */
@@ -28,114 +26,98 @@ export interface Config {
   readonly gateway: Address
   /** Where health, readiness and metrics are told; null: nowhere. */
   readonly monitor: Address | null
+  /** The PostgreSQL database that holds the records; null: SQLite in the home. */
+  readonly database: PostgresAddress | null
   /** Name of this node in the journal. */
   readonly node: string
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
 }
 
-export type Settings = { readonly [K in keyof Config]: { readonly value: Config[K]; readonly origin: Origin } }
+export interface Setting<T> {
+  readonly value: T
+  readonly origin: Origin
+  /** The flag, the name of the variable, or FILE:LINE; null where it is built in. */
+  readonly from: string | null
+}
+
+export type Settings = { readonly [K in keyof Config]: Setting<Config[K]> } & {
+  /** Absolute path of keyward.yaml, which need not be there unless somebody named it. */
+  readonly settingsFile: Setting<string>
+}
 
 /** Flags as typed; a missing one is undefined. */
 export interface ConfigFlags {
   readonly home?: string | undefined
+  readonly config?: string | undefined
   readonly gateway?: string | undefined
   readonly monitor?: string | undefined
 }
 
-const MAXIMUM_FILE_BYTES = 64 * 1024
+type Variables = Readonly<Record<string, string | undefined>>
 
-const fileSchema = z.strictObject({
-  gateway: z.string().optional(),
-  monitor: z.string().optional(),
-  rootKeyFile: z.string().optional(),
-  passphraseFile: z.string().optional(),
-  node: z.string().optional(),
-  strictJournal: z.boolean().optional(),
-})
+/** What somebody wrote for a setting, and where. `folder` is what a relative path counts from. */
+interface Written {
+  /** As whoever wrote it calls it. */
+  readonly name: string
+  readonly text: string
+  readonly origin: Origin
+  readonly from: string
+  readonly folder: string
+}
+
+export const maximumSettingsFileCharacters = 64 * 1024
 
 /**
- * Reads the configuration once, from unknown input to a typed value: `keyward.yaml` in the home, then
- * KEYWARD_* variables, then flags. Throws `config_invalid` naming the setting. No other module reads
- * the variables of the process.
+ * Reads the configuration once, from unknown input to a typed value: the settings file, then KEYWARD_*
+ * variables, then flags. Throws `config_invalid` naming the setting. No other module reads the
+ * variables of the process. A further setting is a line in `settings`, and one in `Config`.
  */
 export function readConfig(
   flags: ConfigFlags = {},
-  variables: Readonly<Record<string, string | undefined>> = process.env,
+  variables: Variables = process.env,
 ): { config: Config; settings: Settings } {
-  const home = pick<string>([
-    ['flag', flags.home],
-    ['variable', text(variables, 'KEYWARD_HOME')],
-    ['default', join(homedir(), '.keyward')],
-  ])
-  const homePath = resolve(home.value)
-  const file = readSettingsFile(join(homePath, 'keyward.yaml'))
-  const gateway = pick<string>([
-    ['flag', flags.gateway],
-    ['variable', text(variables, 'KEYWARD_GATEWAY')],
-    ['file', file.gateway],
-    ['default', '127.0.0.1:7071'],
-  ])
-  const monitor = pick<string | null>([
-    ['flag', flags.monitor],
-    ['variable', text(variables, 'KEYWARD_MONITOR')],
-    ['file', file.monitor],
-    ['default', null],
-  ])
-  const database = pick<string | null>([
-    ['variable', text(variables, 'KEYWARD_DATABASE_URL')],
-    ['default', null],
-  ])
-  const rootKeyFile = pick<string>([
-    ['variable', text(variables, 'KEYWARD_ROOT_KEY_FILE')],
-    ['file', file.rootKeyFile],
-    ['default', defaultRootKeyFile(homePath)],
-  ])
-  const passphraseFile = pick<string | null>([
-    ['variable', text(variables, 'KEYWARD_PASSPHRASE_FILE')],
-    ['file', file.passphraseFile],
-    ['default', null],
-  ])
-  const node = pick<string>([
-    ['variable', text(variables, 'KEYWARD_NODE')],
-    ['file', file.node],
-    ['default', 'node-1'],
-  ])
-  const strict = pick<boolean>([
-    ['variable', boolean(variables, 'KEYWARD_STRICT_JOURNAL')],
-    ['file', file.strictJournal],
-    ['default', false],
-  ])
-  if (!/^[a-z0-9][a-z0-9-]{0,62}$/.test(node.value))
-    throw new KeywardError('config_invalid', 'KEYWARD_NODE must be of a-z, 0-9 and -.')
-  const keyPath = resolve(rootKeyFile.value)
-  if (`${keyPath}/`.startsWith(`${homePath}/`))
+  const flag = (name: keyof ConfigFlags): Written | null => written(flags[name], 'flag', `--${name}`)
+  const variable = (name: string): Written | null => written(variables[name], 'variable', name)
+
+  const home = pick([flag('home'), variable('KEYWARD_HOME')], pathOf, join(homedir(), '.keyward'))
+  const settingsFile = pick([flag('config'), variable('KEYWARD_CONFIG')], pathOf, join(home.value, 'keyward.yaml'))
+  const file = readSettingsFile(settingsFile.value, settingsFile.origin !== 'default')
+  const settings: Settings = {
+    home,
+    settingsFile,
+    rootKeyFile: pick(
+      [variable('KEYWARD_ROOT_KEY_FILE'), file.take('rootKeyFile')],
+      pathOf,
+      defaultRootKeyFile(home.value),
+    ),
+    passphraseFile: pick([variable('KEYWARD_PASSPHRASE_FILE'), file.take('passphraseFile')], pathOf, null),
+    gateway: pick([flag('gateway'), variable('KEYWARD_GATEWAY'), file.take('gateway')], gatewayAddress, {
+      host: '127.0.0.1',
+      port: 7071,
+    }),
+    monitor: pick([flag('monitor'), variable('KEYWARD_MONITOR'), file.take('monitor')], addressOf, null),
+    database: pick([variable('KEYWARD_DATABASE_URL')], ({ text }) => readPostgresUrl(text), null),
+    node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
+    strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], boolean, false),
+  }
+  file.refuseRest()
+  if (`${settings.rootKeyFile.value}/`.startsWith(`${home.value}/`))
     throw new KeywardError(
       'config_invalid',
       'The root key file must lie outside the home, so that a copy of one does not bring the other.',
     )
-
-  const settings: Settings = {
-    home: { ...home, value: homePath },
-    database: { ...database, value: database.value === null ? null : readPostgresUrl(database.value) },
-    rootKeyFile: { ...rootKeyFile, value: keyPath },
-    passphraseFile: { ...passphraseFile, value: passphraseFile.value === null ? null : resolve(passphraseFile.value) },
-    gateway: { ...gateway, value: gatewayAddress(gateway.value) },
-    monitor: { ...monitor, value: monitor.value === null ? null : addressOf(monitor.value, 'monitor') },
-    node,
-    strictJournal: strict,
-  }
   return {
     settings,
     config: {
       home: settings.home.value,
-      database: settings.database.value,
       rootKeyFile: settings.rootKeyFile.value,
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,
       monitor: settings.monitor.value,
-      node: node.value,
-      strictJournal: strict.value,
+      database: settings.database.value,
+      node: settings.node.value,
+      strictJournal: settings.strictJournal.value,
     },
   }
 }
@@ -149,65 +131,98 @@ export function defaultRootKeyFile(home: string): string {
 }
 
 /** Without TLS of its own the gateway listens on loopback only: a placeholder must not cross a network in clear. */
-function gatewayAddress(raw: string): Address {
-  const address = addressOf(raw, 'gateway')
+function gatewayAddress(written: Written): Address {
+  const address = addressOf(written)
   if (!isLoopback(address.host))
     throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
   return address
 }
 
-function addressOf(raw: string, setting: string): Address {
-  const match = /^(?:\[([0-9a-f:]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(raw)
+function addressOf({ text, name }: Written): Address {
+  const match = /^(?:\[([0-9a-f:]+)\]|([^:\s]+)):(\d{1,5})$/i.exec(text)
   const host = match?.[1] ?? match?.[2] ?? ''
   const port = Number(match?.[3] ?? Number.NaN)
   const address = host === 'localhost' ? '127.0.0.1' : host
   if (isIP(address) === 0 || !(port <= 65_535))
-    throw new KeywardError('config_invalid', `The address of the ${setting} must be written ADDRESS:PORT.`)
+    throw new KeywardError('config_invalid', `${name} must be written ADDRESS:PORT.`)
   return { host: address, port }
 }
 
-function readSettingsFile(path: string): z.infer<typeof fileSchema> {
+function nodeName({ text, name }: Written): string {
+  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
+  throw new KeywardError('config_invalid', `${name} must be of a-z, 0-9 and -.`)
+}
+
+function pathOf({ text, folder }: Written): string {
+  return resolve(folder, text)
+}
+
+function boolean({ text, name }: Written): boolean {
+  if (text === 'true' || text === '1') return true
+  if (text === 'false' || text === '0') return false
+  throw new KeywardError('config_invalid', `${name} must be true or false.`)
+}
+
+/** What stands in the settings file; each setting is taken once, and what nobody takes is refused. */
+function readSettingsFile(path: string, isNamed: boolean) {
+  const document = settingsDocument(path, isNamed)
+  const values = new Map(document === null ? [] : Object.entries(document.values))
+  const lineOf = (name: string): string => `${path}:${document?.lineOf(name) ?? 1}`
+  return {
+    take(name: string): Written | null {
+      const value = values.get(name)
+      values.delete(name)
+      if (value === undefined || value === null) return null
+      if (typeof value !== 'string' && typeof value !== 'boolean')
+        throw new KeywardError('config_invalid', `${lineOf(name)}: ${name} must be a text, or true or false.`)
+      return { name, text: String(value), origin: 'file', from: lineOf(name), folder: dirname(path) }
+    },
+    refuseRest(): void {
+      const [name] = values.keys()
+      if (name !== undefined)
+        throw new KeywardError(
+          'config_invalid',
+          `${lineOf(name)}: there is no setting ${/^[A-Za-z]{1,24}$/.test(name) ? name : 'of that name'}.`,
+        )
+    },
+  }
+}
+
+function settingsDocument(
+  path: string,
+  isNamed: boolean,
+): { values: Readonly<Record<string, unknown>>; lineOf(name: string): number } | null {
   let source: string
   try {
     source = readFileSync(path, 'utf8')
   } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'ENOENT') return {}
-    throw new KeywardError('config_invalid', 'keyward.yaml cannot be read.', { cause: error })
+    if (!isNamed && error instanceof Error && 'code' in error && error.code === 'ENOENT') return null
+    throw new KeywardError('config_invalid', `${path} cannot be read.`, { cause: error })
   }
-  if (source.length > MAXIMUM_FILE_BYTES)
-    throw new KeywardError('config_invalid', 'keyward.yaml is larger than 64 KiB.')
-  const document = parseDocument(source, { uniqueKeys: true })
-  const problem = document.errors[0]
-  if (problem !== undefined) {
-    const at = problem.linePos?.[0]
+  if (source.length > maximumSettingsFileCharacters)
+    throw new KeywardError('config_invalid', `${path} is larger than ${maximumSettingsFileCharacters} characters.`)
+  const { documents, problems } = readYamlDocuments(source)
+  const [problem] = problems
+  if (problem !== undefined)
     throw new KeywardError(
       'config_invalid',
-      `keyward.yaml, line ${at?.line ?? 1}, column ${at?.col ?? 1}: not valid YAML.`,
+      `${path}, line ${problem.line}, column ${problem.column}: ${problem.message}.`,
     )
-  }
-  const parsed = fileSchema.safeParse(document.toJS({ maxAliasCount: 0 }) ?? {})
-  if (parsed.success) return parsed.data
-  const issue = parsed.error.issues[0]
-  throw new KeywardError(
-    'config_invalid',
-    `keyward.yaml: ${issue?.path.join('.') || 'top level'}: ${issue?.message ?? 'not valid'}.`,
-  )
+  const [document, second] = documents
+  if (document === undefined) return null
+  const parsed = z.record(z.string(), z.unknown()).safeParse(document.value)
+  if (second !== undefined || !parsed.success)
+    throw new KeywardError('config_invalid', `${path} is one list of names and values.`)
+  return { values: parsed.data, lineOf: (name) => document.placeOf([name]).line }
 }
 
-function text(variables: Readonly<Record<string, string | undefined>>, name: string): string | undefined {
-  const value = variables[name]
-  return value === undefined || value === '' ? undefined : value
+/** An empty text counts as not written: that is how a variable is taken back. */
+function written(text: string | undefined, origin: Origin, from: string): Written | null {
+  return text === undefined || text === '' ? null : { name: from, text, origin, from, folder: '' }
 }
 
-function boolean(variables: Readonly<Record<string, string | undefined>>, name: string): boolean | undefined {
-  const value = text(variables, name)
-  if (value === undefined) return undefined
-  if (value === 'true' || value === '1') return true
-  if (value === 'false' || value === '0') return false
-  throw new KeywardError('config_invalid', `${name} must be true or false.`)
-}
-
-function pick<T>(candidates: readonly (readonly [Origin, T | undefined])[]): { value: T; origin: Origin } {
-  for (const [origin, value] of candidates) if (value !== undefined) return { value, origin }
-  throw new KeywardError('config_invalid', 'A setting has no default.')
+/** The strongest that is written, or what is built in. */
+function pick<T>(candidates: readonly (Written | null)[], read: (written: Written) => T, fallback: T): Setting<T> {
+  for (const one of candidates) if (one !== null) return { value: read(one), origin: one.origin, from: one.from }
+  return { value: fallback, origin: 'default', from: null }
 }

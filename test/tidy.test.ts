@@ -10,6 +10,7 @@ import { detectors } from '../src/detectors/index.ts'
 import { injectors } from '../src/injectors/index.ts'
 import { services } from '../src/services/index.ts'
 import { limitsPage } from '../scripts/limits.ts'
+import { policySchemaText } from '../scripts/policy-schema.ts'
 
 /**
  * What a reviewer would otherwise repeat: which way imports point, that folder and registry agree, that
@@ -202,6 +203,10 @@ test('docs/guide/limits.md says what the code says (`npm run docs` writes it ane
 
 test('docs/formats/openapi.json says what the code says (`npm run docs` writes it anew)', () => {
   expect(JSON.parse(read('docs/formats/openapi.json'))).toEqual(JSON.parse(JSON.stringify(openApiDocument(VERSION))))
+})
+
+test('the JSON Schema of policy files is what apply checks with (`npm run docs` writes it anew)', () => {
+  expect(read('docs/formats/policy-files.schema.json')).toBe(policySchemaText())
 })
 
 test('every decision stands in the index of decisions', () => {

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import type { Json } from '../core/canonical-json.ts'
 import { journalProblemCodes } from '../journal/verify.ts'
 
 /**
@@ -208,6 +209,35 @@ const verification = z.strictObject({
     .describe('The first entry that may not be what was written.'),
 })
 
+const place = z.strictObject({ file: z.string(), line: z.int(), column: z.int() })
+const json: z.ZodType<Json> = z.json()
+
+const plan = z
+  .strictObject({
+    digest: z.string().describe('What applying it has to name.'),
+    steps: z.array(
+      z.strictObject({
+        action: z.enum(['create', 'change', 'remove']),
+        kind: z.string(),
+        name: z.string().describe('`prod`, `dev/triage`; of a grant `environment/agent/credential`.'),
+        differences: z.array(z.strictObject({ member: z.string(), before: json, after: json })),
+        place: place.nullable(),
+      }),
+    ),
+    unchanged: count,
+    pending: texts.describe('Credentials in the files that will still have no value.'),
+    problems: z.array(
+      z.strictObject({
+        code: z.string(),
+        message: z.string(),
+        place: place.nullable(),
+        title: z.string(),
+        next: z.string(),
+      }),
+    ),
+  })
+  .describe('What policy files would change.')
+
 const witness = z
   .strictObject({
     key: z.string().describe('The public key as a verifier key of C2SP signed notes.'),
@@ -237,6 +267,7 @@ export const namedAnswers = {
   Session: session,
   HeldCredential: held,
   IssuedSession: issued,
+  PolicyPlan: plan,
   JournalEntry: entry,
   JournalVerification: verification,
   JournalWitness: witness,
@@ -273,6 +304,9 @@ export const answers = {
   'GET /approvals/:id': approval,
   'POST /approvals/:id/accept': done,
   'POST /approvals/:id/refuse': done,
+  'GET /policy': z.strictObject({ text: z.string().describe('YAML: docs/formats/policy-files.md.') }),
+  'POST /policy/plan': plan,
+  'POST /policy': plan,
   'GET /sessions': z.array(session),
   'POST /environments/:environment/sessions': issued,
   'POST /sessions/:id/extend': done,
@@ -294,11 +328,14 @@ export const answers = {
   'POST /shutdown': done,
 } as const
 
-type Frozen<T> = T extends readonly (infer Item)[]
-  ? readonly Frozen<Item>[]
-  : T extends object
-    ? { readonly [Member in keyof T]: Frozen<T[Member]> }
-    : T
+/** JSON of any shape is frozen as it is. */
+type Frozen<T> = [Json] extends [T]
+  ? T
+  : T extends readonly (infer Item)[]
+    ? readonly Frozen<Item>[]
+    : T extends object
+      ? { readonly [Member in keyof T]: Frozen<T[Member]> }
+      : T
 
 export type RouteName = keyof typeof answers
 export type Answers = { readonly [R in RouteName]: Frozen<z.output<(typeof answers)[R]>> }
@@ -311,6 +348,7 @@ export type AgentView = Frozen<z.output<typeof agent>>
 export type GrantView = Frozen<z.output<typeof grant>>
 export type ApprovalSummary = Frozen<z.output<typeof approvalSummary>>
 export type ApprovalView = Frozen<z.output<typeof approval>>
+export type PlanView = Frozen<z.output<typeof plan>>
 export type SessionView = Frozen<z.output<typeof session>>
 export type IssuedView = Frozen<z.output<typeof issued>>
 export type HeldView = Frozen<z.output<typeof held>>

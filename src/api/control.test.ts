@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
 import { createControlApi, handlers } from './control.ts'
 import type { ControlParts } from './parts.ts'
-import { inputs, MAX_BODY_BYTES } from './schema.ts'
+import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES } from './schema.ts'
 
 /** Nothing of Keyward may be touched by a request that is not well-formed. */
 function untouchable(but: Partial<ControlParts> = {}): ControlParts {
@@ -76,7 +76,7 @@ describe.each(writes)('%s', (route) => {
   })
 
   test('refuses a body over the limit', async () => {
-    const body = JSON.stringify({ name: 'x'.repeat(MAX_BODY_BYTES) })
+    const body = JSON.stringify({ name: 'x'.repeat(/ \/policy/.test(route) ? MAX_POLICY_BODY_BYTES : MAX_BODY_BYTES) })
     expect(await problemOf(await ask(route, body))).toMatchObject({ status: 413, code: 'request_too_large' })
   })
 })

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { Hono } from 'hono'
-import type { Context } from 'hono'
+import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { KeywardError, problemOf } from '../core/errors.ts'
@@ -9,11 +9,12 @@ import { approvalRoutes } from './routes/approvals.ts'
 import { agentRoutes, grantRoutes } from './routes/agents.ts'
 import { credentialRoutes } from './routes/credentials.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
+import { policyRoutes } from './routes/policy.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
 import { statusRoutes } from './routes/status.ts'
 import { PAGE_MAXIMUM_ITEMS, pageOf } from './paging.ts'
-import { inputs, MAX_BODY_BYTES, parameters } from './schema.ts'
+import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES, parameters } from './schema.ts'
 import type { RouteName } from './answers.ts'
 import type { InputRead } from './schema.ts'
 import { createIdempotency, isRepeatable, type Idempotency, type Repeatable } from './idempotency.ts'
@@ -29,6 +30,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...agentRoutes,
   ...grantRoutes,
   ...approvalRoutes,
+  ...policyRoutes,
   ...sessionRoutes,
   ...journalRoutes,
 }
@@ -45,12 +47,9 @@ export function createControlApi(
 ): Hono {
   const app = new Hono()
   const idempotency = createIdempotency({ now: () => performance.now() })
-  app.use(
-    bodyLimit({
-      maxSize: MAX_BODY_BYTES,
-      onError: () => answerProblem(new KeywardError('request_too_large', `At most ${MAX_BODY_BYTES} bytes.`)),
-    }),
-  )
+  const usual = limitTo(MAX_BODY_BYTES)
+  const forPolicy = limitTo(MAX_POLICY_BODY_BYTES)
+  app.use((context, next) => (/^\/policy(?:\/|$)/.test(context.req.path) ? forPolicy : usual)(context, next))
   app.use(async (context, next) => {
     // Nothing here takes one. Whoever sends one is not the person at the socket but an agent that was led to it.
     if (context.req.header('authorization') !== undefined || context.req.header('proxy-authorization') !== undefined)
@@ -79,6 +78,13 @@ export function createControlApi(
     return answerProblem(new KeywardError('internal', `Reference ${reference}.`))
   })
   return app
+}
+
+function limitTo(maxSize: number): MiddlewareHandler {
+  return bodyLimit({
+    maxSize,
+    onError: () => answerProblem(new KeywardError('request_too_large', `At most ${maxSize} bytes.`)),
+  })
 }
 
 function isPlainRoute(name: string): name is PlainRoute {

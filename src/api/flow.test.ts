@@ -13,6 +13,7 @@ import type { ControlClient } from '../client/control-client.ts'
 import { base62 } from '../core/placeholder.ts'
 import { createAgents } from '../identity/agents.ts'
 import { createGrants } from '../identity/grants.ts'
+import { createPolicyFiles } from '../identity/policy-files/policy-files.ts'
 import { createSessions } from '../identity/sessions.ts'
 import { openJournal } from '../journal/journal.ts'
 import { createDirectory } from '../services/directory.ts'
@@ -101,6 +102,7 @@ beforeAll(async () => {
     agents: createAgents({ records, now, newId }),
     grants,
     approvals: createApprovals({ now, newId, inflight: createInflight(), journal }),
+    policyFiles: createPolicyFiles({ records, credentials, service: services.get, builtIn, now, newId }),
     sessions: createSessions({
       records,
       tokenKey: vault.macKey('token'),

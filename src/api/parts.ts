@@ -1,6 +1,7 @@
 import type { Agents } from '../identity/agents.ts'
 import type { Approvals } from '../gateway/approval/approvals.ts'
 import type { Grants } from '../identity/grants.ts'
+import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
@@ -21,6 +22,7 @@ export interface ControlParts {
   readonly credentials: Credentials
   readonly agents: Agents
   readonly grants: Grants
+  readonly policyFiles: PolicyFiles
   readonly sessions: Sessions
   readonly approvals: Pick<Approvals, 'list' | 'get' | 'answer'>
   readonly services: ServiceDirectory

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
+import { maximumPolicyCharacters, maximumPolicyFiles } from '../identity/policy-files/documents.ts'
 import type { RouteName } from './answers.ts'
 import { page } from './paging.ts'
 
@@ -12,6 +13,8 @@ import { page } from './paging.ts'
 
 /** Bounds on what a caller may send. */
 export const MAX_BODY_BYTES = 1024 * 1024
+/** Of the routes of policy files, which take all files of a run at once. */
+export const MAX_POLICY_BODY_BYTES = 8 * 1024 * 1024
 export const MAX_FIELD_CHARACTERS = 65_536
 export const MAX_FIELDS = 32
 export const MAX_PATTERNS = 256
@@ -44,6 +47,15 @@ const whole = (most: number) =>
     .regex(/^[0-9]{1,9}$/, 'must be a number')
     .transform(Number)
     .pipe(z.int().max(most))
+const policyFiles = z
+  .array(
+    z.strictObject({
+      path: z.string().min(1).max(4096),
+      text: z.string().max(maximumPolicyCharacters),
+      trust: z.record(z.string(), z.string().max(MAX_SERVICE_YAML_CHARACTERS)).exactOptional(),
+    }),
+  )
+  .max(maximumPolicyFiles)
 const nothing = z.strictObject({})
 const list = z.strictObject(page)
 const inEnvironment = list.extend({ environment: name.optional() })
@@ -110,6 +122,17 @@ export const inputs = {
   'GET /approvals/:id': nothing,
   'POST /approvals/:id/accept': nothing,
   'POST /approvals/:id/refuse': nothing,
+  /** Everything that policy files can describe, as YAML. */
+  'GET /policy': nothing,
+  'POST /policy/plan': z.strictObject({ files: policyFiles, prune: z.boolean() }),
+  'POST /policy': z.strictObject({
+    files: policyFiles,
+    prune: z.boolean(),
+    /** Of the plan that was shown. */
+    digest: z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'must be the digest of a plan'),
+    /** `environment/name` of a credential to its fields. */
+    values: z.record(z.string().max(256), fields),
+  }),
   'GET /sessions': inEnvironment.extend({ agent: name.optional() }),
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,

@@ -8,7 +8,7 @@ import {
   declareService,
   declareSession,
 } from './grammar/records.ts'
-import { declareJournal, declareOwn, declareServer, declareWork } from './grammar/work.ts'
+import { declareJournal, declareOwn, declarePolicy, declareServer, declareWork } from './grammar/work.ts'
 
 /** The whole command tree. Completion and `docs/guide/commands.md` are made from it. */
 export function createProgram(stage: Stage, version: string): Command {
@@ -19,6 +19,7 @@ export function createProgram(stage: Stage, version: string): Command {
     .showSuggestionAfterError(true)
   declareServer(program, stage)
   declareWork(program, stage)
+  declarePolicy(program, stage)
   declareService(program, stage)
   declareCredential(program, stage)
   declareAgent(program, stage)

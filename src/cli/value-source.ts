@@ -83,15 +83,21 @@ function soleField(kinds: Readonly<Record<string, FieldKind>>, taken: readonly s
   return only[0]
 }
 
+/** The value at `@FILE`, from `folder`, or `env:VARIABLE`. Throws `usage` or `file_invalid` where nothing is there. */
+export function readReference(io: Pick<Io, 'environment'>, source: string, folder: string): string {
+  return source.startsWith('@')
+    ? oneLineEndingLess(readFile(resolve(folder, source.slice(1))))
+    : readVariable(io, source.slice('env:'.length))
+}
+
 async function readSource(io: Io, source: string, kind: FieldKind): Promise<string> {
   if (source === '-') return oneLineEndingLess(await readStdin(io))
-  if (source.startsWith('@')) return oneLineEndingLess(readFile(resolve(io.workingDirectory, source.slice(1))))
-  if (source.startsWith('env:')) return readVariable(io, source.slice('env:'.length))
+  if (source.startsWith('@') || source.startsWith('env:')) return readReference(io, source, io.workingDirectory)
   if (kind === 'secret') throw new KeywardError('usage', why)
   return source
 }
 
-function readVariable(io: Io, variable: string): string {
+function readVariable(io: Pick<Io, 'environment'>, variable: string): string {
   const value = io.environment[variable]
   // The key itself is easily given in the place of a name, so neither name nor path is repeated.
   if (value === undefined || value === '')

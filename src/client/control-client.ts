@@ -2,8 +2,7 @@ import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
 import type { Answers, RouteName } from '../api/answers.ts'
 import type { InputSent, PathOf } from '../api/schema.ts'
-import { errors, KeywardError } from '../core/errors.ts'
-import type { ErrorCode } from '../core/errors.ts'
+import { isErrorCode, KeywardError } from '../core/errors.ts'
 import type { JournalEntry } from '../journal/entry.ts'
 
 /** How long a call may take; the stream of the journal has no end of its own and is not timed. */
@@ -118,8 +117,4 @@ function problemError(text: string, status: number): KeywardError {
   }
   const detail = 'detail' in problem && typeof problem.detail === 'string' ? problem.detail : undefined
   return new KeywardError(problem.code, detail)
-}
-
-function isErrorCode(code: unknown): code is ErrorCode {
-  return typeof code === 'string' && Object.hasOwn(errors, code)
 }

@@ -107,6 +107,13 @@ export const errors = {
   // What people type
   usage: { status: 400, exit: 2, title: 'The command cannot be understood.', next: 'Add --help.' },
   config_invalid: { status: 400, exit: 2, title: 'The configuration is not valid.', next: 'Correct the named setting.' },
+  policy_repeated: { status: 400, exit: 2, title: 'Two documents describe one thing.', next: 'Keep one of them.' },
+  policy_dangling: { status: 400, exit: 2, title: 'A document refers to something that is neither in the files nor in this home.', next: 'Add a document for it, or correct the name.' },
+  policy_secret: { status: 400, exit: 2, title: 'A secret stands in a policy file.', next: 'Take it out, treat it as leaked, and write where the value comes from instead: from: { key: env:VARIABLE } or @FILE.' },
+  policy_too_large: { status: 413, exit: 2, title: 'There are more policy files than one run takes.', next: 'Apply them in parts; docs/guide/limits.md has the bounds.' },
+  policy_conflict: { status: 409, exit: 1, title: 'This cannot be changed in place.', next: 'Remove it first, or give the new one another name.' },
+  plan_stale: { status: 409, exit: 1, title: 'The home has changed since the plan was shown; nothing was done.', next: 'Run `keyward apply` again and look at the new plan.' },
+  value_missing: { status: 400, exit: 1, title: 'The value of a credential is not where its document says.', next: 'Set the variable or write the file that `from` names, or leave `from` out and give the value with `keyward credential set`.' },
   file_invalid: { status: 400, exit: 2, title: 'The file is not valid.', next: 'Correct the named place.' },
   not_found: { status: 404, exit: 1, title: 'There is nothing of that name.', next: 'List what exists with the `list` command of the same noun.' },
   already_exists: { status: 409, exit: 1, title: 'The name is taken in this environment.', next: 'Choose another name, or change the existing one with `set`.' },

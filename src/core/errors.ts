@@ -4,6 +4,10 @@ export { errors } from './error-table.ts'
 
 export type ErrorCode = keyof typeof errors
 
+export function isErrorCode(code: unknown): code is ErrorCode {
+  return typeof code === 'string' && Object.hasOwn(errors, code)
+}
+
 /**
  * An error with a stable code. `detail` is one sentence about this very case, fit to be shown to the
  * one who caused it: it never holds a secret, nor a rejected token.

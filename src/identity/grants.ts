@@ -142,10 +142,11 @@ export function createGrants({
       const changes = (): Change[] => {
         const { agent, credential } = needBoth(body)
         if (agent.environment !== credential.environment) throw mismatch(agent, credential)
-        const operations = operationsOf(body.credentialId)
-        compileGrant(id, body, operations)
-        checkNames([...body.allow, ...body.deny], operations, credential.service)
-        checkLanguages([...body.allow, ...body.deny], languagesOf(body.credentialId), credential.service)
+        checkFit(body, {
+          id: credential.service,
+          operations: operationsOf(body.credentialId),
+          languages: languagesOf(body.credentialId),
+        })
         return [{ table: 'grant', id, body }]
       }
       const { agent, credential } = needBoth(body)
@@ -202,8 +203,22 @@ export function createGrants({
   }
 }
 
+/** Whether the service knows what the grant names. Throws KeywardError `usage`. */
+export function checkFit(
+  grant: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'expiresAt'>,
+  service: {
+    readonly id: string
+    readonly operations: readonly NamedOperation[]
+    readonly languages: readonly CallLanguage[]
+  },
+): void {
+  compileGrant('', grant, service.operations)
+  checkNames([...grant.allow, ...grant.deny], service.operations, service.id)
+  checkLanguages([...grant.allow, ...grant.deny], service.languages, service.id)
+}
+
 /** The canonical form: patterns without repetition and in order, so that equal grants look equal. */
-function checkGrant(grant: Omit<GrantRecord, 'createdAt'>, now: number): GrantRecord {
+export function checkGrant(grant: Omit<GrantRecord, 'createdAt'>, now: number): GrantRecord {
   const { rate, concurrent } = grant.limits
   if (
     concurrent !== undefined &&

@@ -27,7 +27,18 @@ test('the list is in alphabetical order and has every file', () => {
   expect(ids).toEqual(ids.toSorted())
   expect(new Set(ids).size).toBe(ids.length)
   for (const id of ids) expect(existsSync(new URL(`${id}.ts`, import.meta.url))).toBe(true)
-  const parts = ['check', 'definition', 'directory', 'hosts', 'index', 'matrix', 'mutations', 'schema', 'service']
+  const parts = [
+    'check',
+    'definition',
+    'directory',
+    'hosts',
+    'index',
+    'matrix',
+    'mutations',
+    'schema',
+    'service',
+    'yaml-documents',
+  ]
   const files = readdirSync(new URL('.', import.meta.url)).filter((file) => !file.endsWith('.test.ts'))
   expect(files.toSorted()).toEqual([...ids, ...parts].map((name) => `${name}.ts`).toSorted())
 })

@@ -197,7 +197,7 @@ test.each([
   [
     'an alias',
     'id: &a echo\nname: *a\nhosts: [a.example.test]\ninject: { kind: bearer }\n',
-    /^Line 2, column 7: aliases/,
+    /^Line 1, column 8: anchors/,
   ],
   ['an unknown tag', 'id: !!js/function echo\n', /^Line 1/],
   ['a list', '- a\n- b\n', /list of names/],

@@ -1,6 +1,4 @@
 import { X509Certificate } from 'node:crypto'
-import { isAlias, isMap, isSeq, LineCounter, parseDocument, visit } from 'yaml'
-import type { Document } from 'yaml'
 import { z } from 'zod'
 import { KeywardError } from '../core/errors.ts'
 import { serviceProblems } from './check.ts'
@@ -16,13 +14,17 @@ import {
   speeches,
 } from './schema.ts'
 import type { Service, ServiceVariables } from './service.ts'
+import { readYamlDocuments } from './yaml-documents.ts'
+import type { YamlDocument } from './yaml-documents.ts'
 
 /** Longest service file and longest trust file, in characters. */
 export const maximumFileLength = 64 * 1024
 
 const oneOrMore = z.union([z.string().transform((name) => [name]), z.array(z.string()).max(16)])
 
-const definition = z.strictObject({
+/** What a service file may say; `kind` only marks it among the documents of policy files. */
+export const definition = z.strictObject({
+  kind: z.literal('service').exactOptional(),
   id: serviceId,
   name: displayName.exactOptional(),
   hosts: hostList.exactOptional(),
@@ -43,8 +45,15 @@ const definition = z.strictObject({
   encodedSlash: z.boolean().exactOptional(),
 })
 
+const json = z.json()
+
 type Definition = z.infer<typeof definition>
 type Path = readonly PropertyKey[]
+
+export interface DefinitionProblem {
+  readonly path: Path
+  readonly message: string
+}
 
 /**
  * Reads a service file (docs/formats/service.md). A file whose id is that of one of `builtIn`
@@ -54,48 +63,45 @@ type Path = readonly PropertyKey[]
 export function parseService(text: string, readTrust: (path: string) => string, builtIn: readonly Service[]): Service {
   if (text.length > maximumFileLength)
     throw new KeywardError('file_invalid', `It is longer than ${maximumFileLength} characters.`)
-  const lines = new LineCounter()
-  const document = readYaml(text, lines)
-  const result = definition.safeParse(document.toJS({ maxAliasCount: 0 }))
-  if (!result.success) throw atPlace(document, lines, firstIssue(result.error))
-  const service = merge(
-    result.data,
-    builtIn.find((row) => row.id === result.data.id),
-    readTrust,
-  )
-  if (service === null) throw atPlace(document, lines, { path: [], message: 'hosts and inject are needed' })
-  const [problem] = serviceProblems(service)
-  if (problem !== undefined) throw atPlace(document, lines, problem)
-  return service
+  const { documents, problems } = readYamlDocuments(text)
+  const [fault] = problems
+  if (fault !== undefined)
+    throw new KeywardError('file_invalid', `Line ${fault.line}, column ${fault.column}: ${fault.message}.`)
+  const [document, second] = documents
+  if (document === undefined || typeof document.value !== 'object' || Array.isArray(document.value))
+    throw new KeywardError('file_invalid', 'Line 1: a service file is a list of names and values.')
+  if (second !== undefined) throw atPlace(second, { path: [], message: 'a service file is one document' })
+  const read = readDefinition(document.value, readTrust, builtIn)
+  if ('service' in read) return read.service
+  throw atPlace(document, read.problems[0] ?? { path: [], message: 'it is not valid' })
 }
 
-function readYaml(text: string, lines: LineCounter): Document {
-  let document: Document
-  try {
-    document = parseDocument(text, {
-      lineCounter: lines,
-      strict: true,
-      uniqueKeys: true,
-      stringKeys: true,
-    })
-  } catch {
-    throw new KeywardError('file_invalid', 'It is nested too deeply.')
+/** The service that `value` describes, or everything that is wrong with it. Throws what `readTrust` throws, and `file_invalid` for a trust file. */
+export function readDefinition(
+  value: unknown,
+  readTrust: (path: string) => string,
+  builtIn: readonly Service[],
+): { readonly service: Service } | { readonly problems: readonly DefinitionProblem[] } {
+  const result = definition.safeParse(value)
+  if (!result.success) return { problems: result.error.issues.flatMap(problemsOf) }
+  const base = builtIn.find((row) => row.id === result.data.id)
+  const service = merge(result.data, base, readTrust)
+  if (service === null) return { problems: [{ path: [], message: 'hosts and inject are needed' }] }
+  const problems = serviceProblems(service)
+  return problems.length > 0 ? { problems } : { service }
+}
+
+/** The service as a file would say it: read again beside the same built-in services, it is the same service. */
+export function definitionOf(service: Service): Readonly<Record<string, z.infer<typeof json>>> {
+  const { checked: _, source: __, variables, id, name, hosts, ...rest } = service
+  const { fields, baseUrl, basePath } = variables
+  const named = {
+    ...fields,
+    ...(baseUrl === undefined ? {} : { baseUrl }),
+    ...(basePath === undefined ? {} : { basePath }),
   }
-  const [problem] = [...document.errors, ...document.warnings]
-  if (problem !== undefined) {
-    const [first] = problem.message.split('\n')
-    throw new KeywardError(
-      'file_invalid',
-      `${position(lines, problem.pos[0])}${(first ?? '').replace(/ at line \d+, column \d+:?$/, '')}.`,
-    )
-  }
-  visit(document, (_key, node) => {
-    if (isAlias(node))
-      throw new KeywardError('file_invalid', `${position(lines, node.range?.[0])}aliases are not allowed.`)
-  })
-  if (!isMap(document.contents))
-    throw new KeywardError('file_invalid', 'Line 1: a service file is a list of names and values.')
-  return document
+  const said = { id, name, hosts, ...rest, ...(Object.keys(named).length === 0 ? {} : { variables: named }) }
+  return z.record(z.string(), json).parse(said)
 }
 
 /** The file's service, or null where neither the file nor a built-in row says where the credential goes. */
@@ -103,7 +109,7 @@ function merge(given: Definition, base: Service | undefined, readTrust: (path: s
   const hosts = given.hosts ?? base?.hosts
   const inject = given.inject ?? base?.inject
   if (hosts === undefined || inject === undefined) return null
-  const { variables: _, trust, ...named } = given
+  const { kind: _, variables: __, trust, ...named } = given
   return {
     name: given.id,
     fields: { key: 'secret' },
@@ -115,7 +121,7 @@ function merge(given: Definition, base: Service | undefined, readTrust: (path: s
     hosts,
     inject,
     variables: mergeVariables(given.variables, base?.variables),
-    ...(trust === undefined ? {} : { trust: checkTrust(readTrust(trust)) }),
+    ...(trust === undefined ? {} : { trust: checkTrust(isCertificate(trust) ? trust : readTrust(trust)) }),
   }
 }
 
@@ -128,6 +134,11 @@ function mergeVariables(given: Definition['variables'], base: ServiceVariables =
     ...(baseUrl === undefined ? {} : { baseUrl }),
     ...(basePath === undefined ? {} : { basePath: basePath.join('') }),
   }
+}
+
+/** `trust` may be the certificates themselves instead of the path of their file. */
+export function isCertificate(trust: string): boolean {
+  return trust.startsWith('-----BEGIN CERTIFICATE-----')
 }
 
 /** The certificates of a PEM text, and nothing else that may stand in it (a private key, for example). */
@@ -146,62 +157,18 @@ function checkTrust(text: string): string {
   return `${blocks.join('\n')}\n`
 }
 
-function firstIssue(error: z.ZodError): { path: Path; message: string } {
-  const [issue] = error.issues
-  if (issue === undefined) return { path: [], message: 'it is not valid' }
-  if (issue.code === 'unrecognized_keys') {
-    const [key = ''] = issue.keys
-    return { path: [...issue.path, key], message: `there is no setting ${JSON.stringify(key)} here` }
-  }
-  return { path: issue.path, message: issue.message }
+function problemsOf(issue: z.core.$ZodIssue): DefinitionProblem[] {
+  if (issue.code !== 'unrecognized_keys') return [{ path: issue.path, message: issue.message }]
+  return issue.keys.map((key) => ({
+    path: [...issue.path, key],
+    message: `there is no setting ${JSON.stringify(key)} here`,
+  }))
 }
 
 /** Names the line of the innermost part of `path` that the file has. */
-function atPlace(document: Document, lines: LineCounter, problem: { path: Path; message: string }): KeywardError {
+function atPlace(document: YamlDocument, problem: DefinitionProblem): KeywardError {
+  const { line, column } = document.placeOf(problem.path)
   const name = problem.path.map(String).join('.')
   const said = `${name === '' ? '' : `${name}: `}${problem.message}`
-  return new KeywardError(
-    'file_invalid',
-    `${position(lines, offsetOf(document, problem.path))}${said.replace(/\.$/, '')}.`,
-  )
-}
-
-function offsetOf(document: Document, path: Path): number {
-  let offset = 0
-  let node: unknown = document.contents
-  for (const step of path) {
-    if (!isMap(node)) {
-      // `inject` may be one rule instead of a list of them.
-      const inner: unknown = isSeq(node) ? node.get(Number(step), true) : undefined
-      if (inner === undefined) break
-      node = inner
-    } else {
-      const pair = node.items.find((item) => scalarText(item.key) === String(step))
-      if (pair === undefined) {
-        if (typeof step === 'number') continue
-        break
-      }
-      offset = rangeStart(pair.key) ?? offset
-      node = pair.value
-      continue
-    }
-    offset = rangeStart(node) ?? offset
-  }
-  return offset
-}
-
-function scalarText(key: unknown): string | null {
-  return typeof key === 'object' && key !== null && 'value' in key ? String(key.value) : null
-}
-
-function rangeStart(node: unknown): number | null {
-  if (typeof node !== 'object' || node === null || !('range' in node) || !Array.isArray(node.range)) return null
-  const start: unknown = node.range[0]
-  return typeof start === 'number' ? start : null
-}
-
-function position(lines: LineCounter, offset: number | undefined): string {
-  if (offset === undefined) return ''
-  const { line, col } = lines.linePos(offset)
-  return `Line ${line}, column ${col}: `
+  return new KeywardError('file_invalid', `Line ${line}, column ${column}: ${said.replace(/\.$/, '')}.`)
 }

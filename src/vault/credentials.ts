@@ -42,6 +42,16 @@ export interface Credentials {
   add(credential: NewCredential, actor: string): Promise<{ id: string }>
   /** A new version with these fields and the others carried over; it becomes current, and the one before is revoked. */
   set(id: string, fields: Readonly<Record<string, Secret>>, actor: string): Promise<{ version: number }>
+  /**
+   * The row of the first version of a credential that has none, to be committed together with other changes.
+   * `service` may be one that the same commit brings. Throws `field_missing`, `secret_invalid`, `secret_reused`.
+   */
+  firstVersion(
+    id: string,
+    credential: Pick<CredentialRecord, 'environment' | 'service'>,
+    service: Pick<Service, 'id' | 'fields'>,
+    fields: Readonly<Record<string, Secret>>,
+  ): { readonly id: string; readonly body: VersionRecord }
   suspend(id: string, actor: string): Promise<void>
   resume(id: string, actor: string): Promise<void>
   /** Throws `still_in_use` while grants refer to it, unless `cascade` removes them too. */
@@ -86,8 +96,11 @@ export function createCredentials(options: {
     return found.fields
   }
 
-  function checkFields(serviceId: string, fields: Readonly<Record<string, Secret>>): void {
-    const declared = fieldsOf(serviceId)
+  function checkFields(
+    serviceId: string,
+    fields: Readonly<Record<string, Secret>>,
+    declared = fieldsOf(serviceId),
+  ): void {
     for (const [field, value] of Object.entries(fields)) {
       if (!Object.hasOwn(declared, field)) {
         throw new KeywardError(
@@ -120,9 +133,9 @@ export function createCredentials(options: {
     number: number,
     fields: Readonly<Record<string, Secret>>,
     publicBefore: Readonly<Record<string, string>>,
+    declared = fieldsOf(credential.service),
   ): VersionRecord {
     const { environment } = credential
-    const declared = fieldsOf(credential.service)
     const secrets: [string, Secret][] = []
     const publics: [string, string][] = Object.entries(publicBefore)
     for (const [field, value] of Object.entries(fields)) {
@@ -240,6 +253,11 @@ export function createCredentials(options: {
         { actor, action: 'credential.set', detail: { ...about(id), fields: Object.keys(fields) } },
       )
       return { version: number }
+    },
+    firstVersion(id, credential, { id: serviceId, fields: declared }, fields) {
+      checkFields(serviceId, fields, declared)
+      const number = Math.max(0, ...index.versionsOf(id).keys()) + 1
+      return { id: versionId(id, number), body: newVersion(id, credential, number, fields, {}, declared) }
     },
     suspend: (id, actor) => setState(id, 'suspended', actor),
     resume: (id, actor) => setState(id, 'active', actor),

@@ -151,6 +151,7 @@ test('every kind maps to a class of its own meaning, and nothing of the entry is
     egress: 6003,
     control: 3004,
     applied: 3004,
+    followed: 3004,
     finding: 2004,
   })
   for (const event of events) expect(exported(event)['unmapped']).toEqual({ ...event, hash })

@@ -28,7 +28,7 @@ function views(parts: ControlParts, environment: string | undefined): Credential
     .toSorted((a, b) => a.environment.localeCompare(b.environment) || a.name.localeCompare(b.name))
 }
 
-function secretsOf(fields: Readonly<Record<string, string>>): Record<string, Secret> {
+export function secretsOf(fields: Readonly<Record<string, string>>): Record<string, Secret> {
   return Object.fromEntries(Object.entries(fields).map(([field, text]) => [field, Secret.fromText(field, text)]))
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { parse } from 'yaml'
 import { KeywardError } from '../../core/errors.ts'
+import { isCertificate } from '../../services/definition.ts'
 import type { Call, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'
 import { printJson, printLine, printPairs, printTable } from '../print.ts'
@@ -75,6 +76,7 @@ function trustOf(definition: string, folder: string): string | undefined {
   }
   if (typeof parsed !== 'object' || parsed === null || !('trust' in parsed) || typeof parsed.trust !== 'string')
     return undefined
+  if (isCertificate(parsed.trust)) return undefined
   return readText(resolve(folder, parsed.trust))
 }
 

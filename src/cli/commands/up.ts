@@ -28,6 +28,7 @@ const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'] as const
 
 interface UpOptions {
   readonly home?: string
+  readonly config?: string
   readonly gateway?: string
   readonly monitor?: string
   readonly ephemeral?: boolean
@@ -38,7 +39,7 @@ interface UpOptions {
 export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   keepMemoryClosed()
   const { config, settings } = readConfig(
-    { home: options.home, gateway: options.gateway, monitor: options.monitor },
+    { home: options.home, config: options.config, gateway: options.gateway, monitor: options.monitor },
     io.environment,
   )
   const ephemeral = options.ephemeral === true

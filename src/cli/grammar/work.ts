@@ -3,11 +3,15 @@ import type { Command } from 'commander'
 import { egressOption, environmentOption, jsonOption, perform, withOptions } from './declare.ts'
 import type { Stage } from './declare.ts'
 
+const configOption = (): Option =>
+  new Option('--config <file>', 'the settings file (KEYWARD_CONFIG, else keyward.yaml in the home)')
+
 export function declareServer(program: Command, stage: Stage): void {
   const up = program.command('up').description('start the server; the first start makes the home')
   withOptions(
     up,
     new Option('--home <dir>', 'where Keyward keeps its records (KEYWARD_HOME, else ~/.keyward)'),
+    configOption(),
     new Option('--gateway <address>', 'where agents reach the gateway'),
     new Option('--monitor <address>', 'where health, readiness and metrics are told; nowhere unless given'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
@@ -85,6 +89,27 @@ export function declareWork(program: Command, stage: Stage): void {
   perform(bring, stage, async () => (await import('../commands/import.ts')).bring)
 }
 
+export function declarePolicy(program: Command, stage: Stage): void {
+  const load = () => import('../commands/apply.ts')
+  const apply = program
+    .command('apply')
+    .description('make environments, services, credentials, agents and grants what files say, all or nothing')
+  withOptions(
+    apply,
+    new Option('-f, --file <path...>', 'files, folders, or - for stdin').makeOptionMandatory(),
+    new Option('--dry-run', 'only show what would change; ends with 1 if something would'),
+    new Option('--prune', 'remove what files described once and describe no more'),
+    new Option('--yes', 'do not ask before something is removed'),
+    jsonOption(),
+  )
+  perform(apply, stage, async () => (await load()).apply)
+  perform(
+    program.command('export').description('print what is there as files for apply, without any secret'),
+    stage,
+    async () => (await load()).exportPolicy,
+  )
+}
+
 export function declareJournal(program: Command, stage: Stage): void {
   const noun = program.command('journal').description('the record of everything that happened')
   const load = () => import('../commands/journal.ts')
@@ -142,7 +167,11 @@ export function declareJournal(program: Command, stage: Stage): void {
 export function declareOwn(program: Command, stage: Stage): void {
   const config = program.command('config').description('settings')
   perform(
-    withOptions(config.command('show').description('show every setting and where it comes from'), jsonOption()),
+    withOptions(
+      config.command('show').description('show every setting and where it comes from'),
+      configOption(),
+      jsonOption(),
+    ),
     stage,
     async () => (await import('../commands/config.ts')).show,
   )
