@@ -263,7 +263,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       '30d',
     ])
     for (const json of [[], ['--json']]) {
-      for (const noun of ['service', 'credential', 'agent', 'grant', 'session']) await done([noun, 'list', ...json])
+      for (const noun of ['service', 'credential', 'agent', 'grant', 'session', 'approval'])
+        await done([noun, 'list', ...json])
       for (const id of Object.keys(services)) {
         await done(['service', 'show', id, ...json])
         await done(['credential', 'show', id, ...json])
