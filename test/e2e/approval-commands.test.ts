@@ -43,14 +43,12 @@ const send = (body: string): Promise<RawAnswer> =>
   })
 
 async function asked(): Promise<string> {
-  let id = ''
-  const look = async () => {
+  for (let tries = 0; tries < 50; tries++) {
     const list: { id: string; state: string }[] = JSON.parse(await house.expectDone(['approval', 'list', '--json']))
-    id = list.find(({ state }) => state === 'pending')?.id ?? ''
+    const found = list.find(({ state }) => state === 'pending')
+    if (found !== undefined) return found.id
   }
-  for (let tries = 0; id === '' && tries < 50; tries++) await look()
-  expect(id).not.toBe('')
-  return id
+  throw new Error('Nothing is asked.')
 }
 
 test('list, show and accept: the request goes out', async () => {
