@@ -4,8 +4,8 @@ import type { Inflight } from './inflight.ts'
 
 /**
  * What a commit takes away ends at once: open exchanges and tunnels of a suspended or removed agent,
- * credential, version or grant, exchanges of a service that is another now, what waits for a person, and all that reaches hosts
- * without a service from an environment that is closed now.
+ * credential, version or grant, exchanges of a service that is another now, approvals of any of these, and
+ * all that reaches hosts without a service from an environment that is closed now.
  */
 export function endWhatChanged(
   changes: readonly Change<TableName>[],

@@ -145,6 +145,29 @@ test('grants are kept in step with every commit, and a restart compiles the same
   expect(await codeOf(grants.remove(id, 'ada'))).toBe('not_found')
 })
 
+test('a grant that asks a person is kept as such, one that does not as before, and the revision tells them apart', async () => {
+  const { agents, grants, reopen } = createHouse()
+  const { id: agentId } = await agents.add({ name: 'triage', environment: 'dev', owner: null }, 'ada')
+  const revision = () => grants.revisionOf(agentId, 'github')
+  const none = revision()
+  const plain = await grants.add({ agentId, credentialId: 'github', ...everything }, 'ada')
+  const one = revision()
+  const asking = await grants.add({ agentId, credentialId: 'github', ...everything, approve: 'always' }, 'ada')
+  const both = revision()
+  const record = (id: string) => grants.list({ agentId }).find((grant) => grant.id === id)?.record
+  expect(record(plain.id)).not.toHaveProperty('approve')
+  expect(record(asking.id)).toMatchObject({ approve: 'always' })
+  expect(
+    reopen()
+      .of(agentId, 'github')
+      .some(({ asks }) => asks?.which === 'always'),
+  ).toBe(true)
+  expect(reopen().revisionOf(agentId, 'github')).toBe(both)
+  expect(new Set([none, one, both]).size).toBe(3)
+  await grants.remove(asking.id, 'ada')
+  expect(revision()).toBe(one)
+})
+
 test('a grant never crosses environments and never hangs on nothing', async () => {
   const { agents, grants } = createHouse()
   const { id: agentId } = await agents.add({ name: 'triage', environment: 'dev', owner: null }, 'ada')

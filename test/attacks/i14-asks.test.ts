@@ -23,7 +23,7 @@ attack('I14', 'a narrow allow beside a grant that asks a person goes around noth
 })
 
 attack('I14', 'another spelling of what is asked about is asked about', fronts, async (front) => {
-  const where = await places.place({ allow: ['POST /orders/{id}'], approve: 'always' })
+  const where = await places.place({ allow: ['POST /Orders/{id}'], approve: 'always' })
   await beside(where, ['*'])
   const before = places.upstream.got.length
   for (const target of ['/Orders/7', '/orders/7/', '/ORDERS/7'])

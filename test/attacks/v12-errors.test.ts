@@ -7,6 +7,7 @@ import { afterAll, afterEach, beforeAll, expect, vi } from 'vitest'
 import { errors } from '../../src/core/error-table.ts'
 import { KeywardError } from '../../src/core/errors.ts'
 import { Secret } from '../../src/core/secret.ts'
+import { APPROVALS_SESSION_MAXIMUM } from '../../src/gateway/approval/approvals.ts'
 import { REFUSALS_LIMIT } from '../../src/gateway/refusal-limits.ts'
 import { createAuthority } from '../fakes/authority.ts'
 import { madeUp, type HeldOptions } from '../e2e/gateway/harness.ts'
@@ -20,6 +21,8 @@ import { allOf, bearer, expectNoPiece, openScene, type Scene } from './scene.ts'
 /** V12: every error that an agent can meet, with a canary wherever a message could pick one up. */
 
 const SILENCE_MILLISECONDS = 200
+/** For a person who answers at once. */
+const APPROVAL_MILLISECONDS = 1_500
 const HOUR_MILLISECONDS = 3_600_000
 
 let scene: Scene
@@ -31,7 +34,7 @@ const children: ChildProcess[] = []
 
 beforeAll(async () => {
   const upstreamTimeouts = { headersMilliseconds: SILENCE_MILLISECONDS, bodyMilliseconds: SILENCE_MILLISECONDS }
-  scene = await openScene({}, { upstreamTimeouts })
+  scene = await openScene({}, { upstreamTimeouts, approvalWaitMilliseconds: APPROVAL_MILLISECONDS })
   secrets.push(scene.echo.secret())
   broken = await startRawUpstream((socket) => {
     socket.on('data', (bytes) =>
@@ -133,6 +136,12 @@ function signedAt(
   const scope = '20200101/region/service/aws4_request'
   const signature = `Credential=${name}/${scope}, SignedHeaders=host, Signature=${'0'.repeat(64)}`
   return { ask: { ...own, headers: [['Authorization', `AWS4-HMAC-SHA256 ${signature}`], ...more] }, rejected: [name] }
+}
+
+/** The id of what a person is asked about this agent, once it is asked. */
+async function whenAsked({ held }: Place): Promise<string> {
+  const find = () => scene.stage.app.approvals.list().find(({ facts }) => facts.service === held.id)
+  return (await vi.waitUntil(find, { interval: 10, timeout: 10_000 })).id
 }
 
 /** How each error is met. */
@@ -260,6 +269,30 @@ const cases: Readonly<Record<string, (front: Front) => Promise<Case>>> = {
     scene.stage.advance(2_000)
     return { ask: where.own }
   },
+  approval_required: async () => ({ ask: (await place({ approve: 'always' })).own }),
+  approval_refused: async () => {
+    const where = await place({ approve: 'always' })
+    void whenAsked(where).then((id) => scene.stage.app.approvals.answer(id, 'refuse', 'operator:test'))
+    return { ask: where.own }
+  },
+  approval_void: async () => {
+    const where = await place({ approve: 'always' })
+    const { agentId, credentialId } = where.held
+    const more = { agentId, credentialId, allow: ['GET /x'], deny: [], limits: {}, expiresAt: null }
+    void whenAsked(where).then(async (id) => {
+      await scene.stage.app.grants.add(more, 'test')
+      await scene.stage.app.approvals.answer(id, 'accept', 'operator:test')
+    })
+    return { ask: where.own }
+  },
+  approvals_full: async (front) => {
+    const where = await place({ approve: 'always' })
+    const asked = Array.from({ length: APPROVALS_SESSION_MAXIMUM }, (_, at) =>
+      scene.stage.request({ ...front, ...where.own, target: `/${at}` }),
+    )
+    await Promise.all(asked)
+    return { ask: where.own }
+  },
   operation_not_allowed: async () => ({ ask: (await place({ allow: ['GET /only/this'] })).own }),
   operation_denied: async () => ({ ask: (await place({ deny: ['*'] })).own }),
   operation_unreadable: async () => {
@@ -355,6 +388,9 @@ const notMet: Readonly<Record<string, string>> = {
   environment_mismatch: 'the credential is moved between two steps; told by its title alone',
   lease_lost: 'one process and one store always hold the lease',
   request_timeout: 'after a minute of silence; told by its title alone',
+  approval_streamed: 'told to gRPC, by its title alone',
+  approval_answered: 'what the operator types',
+  approval_expired: 'what the operator types',
   port_in_use: 'when the server starts',
   file_invalid: 'a service that the operator wrote',
   usage: 'what the operator types',

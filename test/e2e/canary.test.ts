@@ -263,7 +263,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       '30d',
     ])
     for (const json of [[], ['--json']]) {
-      for (const noun of ['service', 'credential', 'agent', 'grant', 'session']) await done([noun, 'list', ...json])
+      for (const noun of ['service', 'credential', 'agent', 'grant', 'session', 'approval'])
+        await done([noun, 'list', ...json])
       for (const id of Object.keys(services)) {
         await done(['service', 'show', id, ...json])
         await done(['credential', 'show', id, ...json])
@@ -375,6 +376,36 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     const heard = Buffer.from(upstream.heard.join('\n'), 'latin1')
     const reached = new Set(findLeaks(heard, secrets).map((leak) => leak.split(' ')[0]))
     expect([...reached].toSorted()).toEqual(['bearer', 'header', 'json', 'password', 'path', 'query', 'user'])
+    expect(leaksSoFar()).toEqual([])
+  })
+
+  test('what a person is shown of a request that waits, with secrets wherever the agent can put one', async () => {
+    const allow = ['--allow', 'POST /asked', '--approve', 'always', '--json']
+    const grant: { id: string } = JSON.parse(
+      (await done(['grant', 'add', '--agent', 'canary', '--credential', 'c-json', ...allow])).out,
+    )
+    for (const answer of ['accept', 'refuse']) {
+      const { target, headers } = callOf('c-json', '/asked')
+      const held = rawRequest({
+        port: server.port,
+        method: 'POST',
+        target: `/s/c-json${target}?x=${encodeURIComponent(secrets.bearer)}`,
+        headers,
+        body: `${answer} ${secrets.user} ${Buffer.from(secrets.header).toString('base64')}`,
+      })
+      let id = ''
+      while (id === '') {
+        const list: { id: string; held: boolean }[] = JSON.parse((await done(['approval', 'list', '--json'])).out)
+        id = list.find((one) => one.held)?.id ?? ''
+      }
+      await done(['approval', 'list'])
+      for (const json of [[], ['--json']]) await done(['approval', 'show', id, ...json])
+      await done(['approval', answer, id])
+      const { status, bytes } = await held
+      expect(status).toBe(answer === 'accept' ? 200 : 403)
+      keep(`approval ${answer}`, bytes)
+    }
+    await done(['grant', 'remove', grant.id])
     expect(leaksSoFar()).toEqual([])
   })
 

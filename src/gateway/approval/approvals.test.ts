@@ -40,13 +40,12 @@ const facts: ApprovalFacts = {
 
 function question(digest: string, more: Partial<ApprovalQuestion> = {}): ApprovalQuestion {
   return {
-    facts,
     sessionId: 's1',
     agentId: 'a1',
     credentialId: 'c1',
     bodyBytes: 0,
     digest: () => digest,
-    journaled: { agent: 'ada' },
+    describe: () => ({ facts, journaled: { agent: 'ada' } }),
     ...more,
   }
 }

@@ -19,14 +19,19 @@ export const APPROVAL_BODIES_MAXIMUM_BYTES = 32 * 1024 * 1024
 
 /** What a person is asked: whether this very request may go out once. */
 export interface ApprovalQuestion {
-  readonly facts: ApprovalFacts
   readonly sessionId: string
   readonly agentId: string
   readonly credentialId: string
   readonly bodyBytes: number
   /** The digest of the request as it is at this instant (core/approval-digest.ts). */
   digest(): string
-  /** What the journal is told of the request; members that are its answer's own are added. */
+  /** The request in words, worked out where there is room for the question. */
+  describe(): Described
+}
+
+/** What a person is told of a request, and what the journal is, beside what belongs to the answer. */
+export interface Described {
+  readonly facts: ApprovalFacts
   readonly journaled: Readonly<Record<string, string | number>>
 }
 
@@ -76,12 +81,11 @@ export interface Withdrawn {
   readonly withdrawn: string
 }
 
-/** What is kept of it. The body, which the digest is made of, goes with the request that waits. */
-type KeptQuestion = Omit<ApprovalQuestion, 'digest'>
-
 interface Entry {
   readonly id: string
-  readonly question: KeptQuestion
+  readonly sessionId: string
+  readonly agentId: string
+  readonly described: Described
   readonly digest: string
   readonly askedAt: number
   state: ApprovalState
@@ -135,9 +139,9 @@ export function createApprovals(parts: ApprovalParts): Approvals {
   function isCrowded({ sessionId, agentId }: ApprovalQuestion): boolean {
     let ofSession = 0
     let ofAgent = 0
-    for (const { question } of entries.values()) {
-      if (question.agentId === agentId) ofAgent += 1
-      if (question.sessionId === sessionId) ofSession += 1
+    for (const entry of entries.values()) {
+      if (entry.agentId === agentId) ofAgent += 1
+      if (entry.sessionId === sessionId) ofSession += 1
     }
     return (
       ofSession >= APPROVALS_SESSION_MAXIMUM || ofAgent >= APPROVALS_AGENT_MAXIMUM || entries.size >= APPROVALS_MAXIMUM
@@ -147,10 +151,10 @@ export function createApprovals(parts: ApprovalParts): Approvals {
   function hasNoRoomFor({ sessionId, bodyBytes }: ApprovalQuestion): boolean {
     let all = bodyBytes
     let ofSession = bodyBytes
-    for (const { question, holder } of entries.values()) {
+    for (const { holder, sessionId: whose } of entries.values()) {
       if (holder === null) continue
       all += holder.bodyBytes
-      if (question.sessionId === sessionId) ofSession += holder.bodyBytes
+      if (whose === sessionId) ofSession += holder.bodyBytes
     }
     return ofSession > APPROVAL_BODIES_SESSION_MAXIMUM_BYTES || all > APPROVAL_BODIES_MAXIMUM_BYTES
   }
@@ -158,7 +162,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
   /** A refusal is remembered to spare the person the same question, and only as long as there is room. */
   function dropRefused({ agentId }: ApprovalQuestion): boolean {
     for (const entry of entries.values()) {
-      if (entry.state !== 'refused' || entry.question.agentId !== agentId) continue
+      if (entry.state !== 'refused' || entry.agentId !== agentId) continue
       remove(entry)
       return true
     }
@@ -176,13 +180,13 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     return found
   }
 
-  function open(
-    { facts, sessionId, agentId, credentialId, bodyBytes, journaled }: KeptQuestion,
-    digest: string,
-  ): Entry {
+  function open(question: ApprovalQuestion, digest: string): Entry {
+    const { sessionId, agentId, credentialId } = question
     const entry: Entry = {
       id: newId(),
-      question: { facts, sessionId, agentId, credentialId, bodyBytes, journaled },
+      sessionId,
+      agentId,
+      described: question.describe(),
       digest,
       askedAt: now(),
       state: 'pending',
@@ -249,12 +253,12 @@ export function createApprovals(parts: ApprovalParts): Approvals {
   }
 
   function shown(entry: Entry): AskedApproval {
-    const { id, digest, state, askedAt, answeredBy, question } = entry
+    const { id, digest, state, askedAt, answeredBy, described } = entry
     return {
       id,
       state,
       held: entry.holder !== null,
-      facts: question.facts,
+      facts: described.facts,
       hash: digestOfApproval(digest, id),
       askedAt,
       expiresAt: expiryOf(entry),
@@ -281,8 +285,8 @@ export function createApprovals(parts: ApprovalParts): Approvals {
       const counts = new Map<string, number>()
       return [...entries.values()]
         .map((entry) => {
-          const turn = counts.get(entry.question.agentId) ?? 0
-          counts.set(entry.question.agentId, turn + 1)
+          const turn = counts.get(entry.agentId) ?? 0
+          counts.set(entry.agentId, turn + 1)
           return { entry, turn }
         })
         .toSorted((left, right) => left.turn - right.turn || left.entry.askedAt - right.entry.askedAt)
@@ -301,7 +305,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
       if (entry.state !== 'pending' || entry.isAnswering) throw new KeywardError('approval_answered')
       entry.isAnswering = true
       try {
-        const { journaled } = entry.question
+        const { journaled } = entry.described
         const event = { ...journaled, kind: 'control', action: `approval.${answer}`, actor, approval: id } as const
         await parts.journal.append({ ...event, hash: digestOfApproval(entry.digest, id) }, { sync: true })
       } finally {
@@ -323,16 +327,16 @@ function gone(): KeywardError {
   return new KeywardError('not_found', 'No approval of this id is open: it was used, withdrawn or is too old.')
 }
 
-function requiredFor({ id, question }: Entry): Refusal {
+function requiredFor({ id, described }: Entry): Refusal {
   return {
     refusal: 'approval_required',
     detail: `Nobody has answered yet; this is approval ${id}.`,
-    rule: question.facts.rule,
+    rule: described.facts.rule,
     approval: id,
     facts: { approval: id },
   }
 }
 
-function refusedBy({ id, question }: Entry): Refusal {
-  return { refusal: 'approval_refused', rule: question.facts.rule, approval: id, facts: { approval: id } }
+function refusedBy({ id, described }: Entry): Refusal {
+  return { refusal: 'approval_refused', rule: described.facts.rule, approval: id, facts: { approval: id } }
 }

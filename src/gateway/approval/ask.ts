@@ -89,10 +89,7 @@ function questionOf(
   const { caller, head, credentialId, service } = place
   const { sessionId, agentId } = caller
   const body = place.body?.bytes ?? new Uint8Array(0)
-  const facts = factsOfApproval(arrival, place, judged, ask, body, ports)
-  const { operation, grant, rule } = facts
   return {
-    facts,
     sessionId,
     agentId,
     credentialId,
@@ -110,7 +107,12 @@ function questionOf(
         grants: ports.grants.revisionOf(agentId, credentialId),
       })
     },
-    journaled: { ...factsOf(arrival, place, ports), ...(operation === null ? {} : { operation }), grant, rule },
+    describe() {
+      const facts = factsOfApproval(arrival, place, judged, ask, body, ports)
+      const { operation, grant, rule } = facts
+      const named = operation === null ? {} : { operation }
+      return { facts, journaled: { ...factsOf(arrival, place, ports), ...named, grant, rule } }
+    },
   }
 }
 

@@ -2,12 +2,12 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { expect, test } from 'vitest'
 import { createInflight } from '../inflight.ts'
-import { createApprovals, type ApprovalQuestion } from './approvals.ts'
+import { createApprovals, type ApprovalQuestion, type Described } from './approvals.ts'
 
 setFlagsFromString('--expose-gc')
 const collect: () => void = runInNewContext('gc')
 
-const facts: ApprovalQuestion['facts'] = {
+const facts: Described['facts'] = {
   agent: 'worker',
   environment: 'dev',
   session: 's',
@@ -28,7 +28,8 @@ const facts: ApprovalQuestion['facts'] = {
 /** Its digest is made of the body, as that of a request is. */
 function questionAbout(body: Buffer): ApprovalQuestion {
   const digest = (): string => body.toString('latin1', 0, 5)
-  return { facts, sessionId: 's', agentId: 'a', credentialId: 'c', bodyBytes: body.byteLength, digest, journaled: {} }
+  const describe = (): Described => ({ facts, journaled: { bytes: body.byteLength } })
+  return { sessionId: 's', agentId: 'a', credentialId: 'c', bodyBytes: body.byteLength, digest, describe }
 }
 
 test('when nobody waits any more, the question stays and the body does not: it is counted no longer', async () => {
