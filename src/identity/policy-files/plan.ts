@@ -118,7 +118,7 @@ function grantSaid(
 }
 
 /** The row as it is read back from the store, so that equal services look equal. */
-export function storedAs(service: Service): Service {
+function storedAs(service: Service): Service {
   return serviceRow.parse(JSON.parse(JSON.stringify(service)))
 }
 
