@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import { afterAll, expect } from 'vitest'
 import { createControlApi } from '../../src/api/control.ts'
 import { inputs } from '../../src/api/schema.ts'
@@ -12,6 +13,11 @@ const places = usePlaces()
 const secrets = { first: `first-${madeUp()}`, replaced: `replaced-${madeUp()}`, second: `second-${madeUp()}` }
 const leaks: string[] = []
 afterAll(() => expect(leaks).toEqual([]))
+
+/** A policy file with a secret wherever one could be misplaced. */
+const secretive = `kind: credential\nname: mine\nservice: mine\nfrom: { key: "${secrets.second}" }\n${secrets.second}: 1\nowner: !${secrets.second} x\n---\nkind: grant\nagent: mine\ncredential: mine\nallow: ["*"]\nexpires: ${secrets.second}\n`
+/** Of the plan that changes nothing in a home that knows no files. */
+const noChange = createHash('sha256').update('[[],[]]').digest('base64url')
 
 /** One call of every route in an order that makes sense; `ID` stands for the id that the list of the route before gave. */
 const calls: readonly (readonly [route: RouteName, input?: object])[] = [
@@ -43,6 +49,18 @@ const calls: readonly (readonly [route: RouteName, input?: object])[] = [
   ['POST /approvals/:id/refuse'],
   ['GET /approvals'],
   ['POST /approvals/:id/accept'],
+  ['GET /policy'],
+  ['POST /policy/plan', { files: [{ path: 'a.yaml', text: secretive }], prune: true }],
+  ['POST /policy', { files: [{ path: 'a.yaml', text: secretive }], prune: false, digest: noChange, values: {} }],
+  [
+    'POST /policy',
+    {
+      files: [{ path: 'a.yaml', text: '' }],
+      prune: false,
+      digest: noChange,
+      values: { mine: { key: secrets.second } },
+    },
+  ],
   ['POST /environments/:environment/sessions', { agent: 'mine' }],
   ['POST /environments/:environment/runs', { agent: 'mine', contain: 'none' }],
   ['GET /sessions'],

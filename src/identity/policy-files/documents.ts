@@ -42,7 +42,7 @@ const state = z.literal('suspended').exactOptional()
 const patterns = z.array(z.string().min(1).max(patternLength)).max(patternsPerList)
 
 /** Where a value lies: never the value itself. */
-export const reference = /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|@[^\p{Cc}]{1,1024})$/u
+const reference = /^(?:env:[A-Za-z_][A-Za-z0-9_]{0,127}|@[^\p{Cc}]{1,1024})$/u
 const source = z.string().regex(reference, 'a value comes from env:VARIABLE or @FILE, and never stands in the file')
 
 const durationUnits = { s: 1, m: 60, h: 3_600, d: 86_400, w: 604_800 } as const

@@ -58,7 +58,7 @@ export function planPolicy(
   return { steps, problems: checkAfter(steps, present, records, options.builtIn), managed }
 }
 
-/** Documents and rows of one name. Only grants can be several: equal ones belong together, the others in their order. */
+/** Documents and rows of one name. Only grants can be several: equal ones belong together, then the nearest. */
 function pair(documents: readonly Wanted[], rows: readonly Present[], records: Tables): Step[] {
   const steps: Step[] = []
   const free = new Set(rows)
@@ -72,17 +72,27 @@ function pair(documents: readonly Wanted[], rows: readonly Present[], records: T
     }
   }
   for (const wanted of unmatched.toSorted((left, right) => (spelled(left) < spelled(right) ? -1 : 1))) {
-    const [row = null] = free
+    // The nearest, so that what is said to change is what somebody changed.
+    const [row = null] = [...free].toSorted(
+      (left, right) => distance(wanted, left, records) - distance(wanted, right, records),
+    )
     if (row !== null) free.delete(row)
     steps.push(stepFor(wanted, row, records))
   }
   return steps
 }
 
+function distance(wanted: Wanted, row: Present, records: Tables): number {
+  return stepFor(wanted, row, records).differences.length
+}
+
 function stepFor(wanted: Wanted, present: Present | null, records: Tables): Step {
   const after = saidBy(wanted, present)
   const differences = [...differ(present?.said ?? {}, after), ...valueDifference(wanted, present, records)]
   if (present === null) return { action: 'create', wanted, present, differences }
+  // A grant that is changed is made anew, and its days begin anew.
+  if (wanted.kind === 'grant' && differences.length > 0)
+    return { action: 'change', wanted, present, differences: differ(present.said, saidBy(wanted, null)) }
   return { action: differences.length === 0 ? 'keep' : 'change', wanted, present, differences }
 }
 
@@ -118,7 +128,7 @@ function grantSaid(
 }
 
 /** The row as it is read back from the store, so that equal services look equal. */
-export function storedAs(service: Service): Service {
+function storedAs(service: Service): Service {
   return serviceRow.parse(JSON.parse(JSON.stringify(service)))
 }
 
