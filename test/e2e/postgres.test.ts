@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { existsSync, readFileSync } from 'node:fs'
 import { createServer, type Server as Upstream } from 'node:http'
 import { join } from 'node:path'
+import process from 'node:process'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { filesUnder, openHouse, serviceYaml } from '../harness.ts'
@@ -164,6 +165,36 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       await house.expectDone(['agent', 'suspend', 'ada'])
       expect(await otherUntil(403)).toMatchObject({ code: 'agent_suspended' })
       await other.expectDone(['agent', 'resume', 'ada'])
+      await otherUntil(200)
+    })
+
+    test('promise 8: a suspension bites on the other node within a second of being acknowledged', async () => {
+      const client = house.client()
+      const names = { environment: 'dev', name: 'first' }
+      for (let round = 0; round < 3; round += 1) {
+        await client.call('POST /environments/:environment/credentials/:name/suspend', names, {})
+        await wait(1_000)
+        const before = reached.length
+        expect(await askOther('/late')).toMatchObject({ status: 403 })
+        expect(reached).toHaveLength(before)
+        await client.call('POST /environments/:environment/credentials/:name/resume', names, {})
+        await otherUntil(200)
+      }
+    })
+
+    test('promise 8: a node that slept through a suspension does not act on what it knew', async () => {
+      process.kill(node.pid, 'SIGSTOP')
+      const names = { environment: 'dev', name: 'first' }
+      await house.client().call('POST /environments/:environment/credentials/:name/suspend', names, {})
+      await wait(1_200)
+      const before = reached.length
+      // It lies in the node's queue when it wakes, before the node has looked at anything else.
+      const asked = askOther('/asleep')
+      await wait(100)
+      process.kill(node.pid, 'SIGCONT')
+      expect([403, 503]).toContain((await asked).status)
+      expect(reached).toHaveLength(before)
+      await house.client().call('POST /environments/:environment/credentials/:name/resume', names, {})
       await otherUntil(200)
     })
 
