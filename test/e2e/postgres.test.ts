@@ -227,10 +227,8 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
     })
 
     test('a run on one is not taken for dead by the other, and its session is not taken there', async () => {
-      const running = house.keyward([
-        ...['run', '--agent', 'ada', '--contain', 'none', '--', 'sh', '-c'],
-        'echo "$ONE_API_KEY" > held; until [ -e done ]; do sleep 0.1; done',
-      ])
+      const script = 'echo "$ONE_API_KEY" > held; until [ -e done ]; do sleep 0.1; done'
+      const running = house.keyward(['run', '--agent', 'ada', '--contain', 'none', '--', 'sh', '-c', script])
       const file = join(house.work, 'held')
       for (let tries = 0; tries < 200 && !(existsSync(file) && readFileSync(file, 'utf8').length > 20); tries += 1)
         await wait(100)
