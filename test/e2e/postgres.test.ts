@@ -98,6 +98,14 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
     }
   })
 
+  test('doctor names the database, and that its password is in the server’s variables', async () => {
+    // Without the variable: it is the server that is asked.
+    const { out } = await house.keyward(['doctor', '--json'])
+    const findings = JSON.stringify(JSON.parse(out))
+    expect(findings).toContain(`postgres://keyward@127.0.0.1:${postgres.port}/keyward`)
+    expect(findings).toContain('the server’s variables hold the password of its database')
+  })
+
   test('what was stored is sealed', async () => {
     const rows = await postgres.run("SELECT encode(body, 'escape') AS body FROM record", postgres.url('keyward'))
     expect(rows.length).toBeGreaterThan(10)
