@@ -196,11 +196,18 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       await house.client().call('POST /environments/:environment/credentials/:name/suspend', names, {})
       await wait(1_200)
       const before = reached.length
-      // It lies in the node's queue when it wakes, before the node has looked at anything else.
+      // The node cannot look, either, when it wakes.
+      const lock = postgres.run(
+        'BEGIN; LOCK TABLE keyward IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT',
+        postgres.url('keyward'),
+      )
       const asked = askOther('/asleep')
       await wait(100)
       process.kill(node.pid, 'SIGCONT')
-      expect([403, 503]).toContain((await asked).status)
+      const answer = await asked
+      expect(answer.status).toBe(503)
+      expect(JSON.parse(answer.text)).toMatchObject({ code: 'lease_lost' })
+      await lock
       expect(reached).toHaveLength(before)
       await house.client().call('POST /environments/:environment/credentials/:name/resume', names, {})
       await otherUntil(200)
