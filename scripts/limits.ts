@@ -91,7 +91,11 @@ import { SUBPROTOCOLS_MAXIMUM_CHARACTERS, SUBPROTOCOLS_MAXIMUM_COUNT } from '../
 import { FRAME_SWAP_MAXIMUM_BYTES, FRAME_SWAP_MAXIMUM_MESSAGES } from '../src/gateway/websocket/swap.ts'
 import { SIGNATURE_AGE_MAXIMUM_MILLISECONDS } from '../src/injectors/sigv4.ts'
 import { DATABASE_URL_CHARACTERS_MAXIMUM } from '../src/stores/postgres-address.ts'
-import { DATABASE_CONNECTIONS_MAXIMUM, postgresTimeouts } from '../src/stores/postgres-connections.ts'
+import {
+  AUTHORITY_MAXIMUM_BYTES,
+  DATABASE_CONNECTIONS_MAXIMUM,
+  postgresTimeouts,
+} from '../src/stores/postgres-connections.ts'
 import { TAKE_OVER_MILLISECONDS } from '../src/stores/postgres-hold.ts'
 import { FOLLOW_MILLISECONDS, LEASE_MILLISECONDS } from '../src/vault/follow.ts'
 import { COMMIT_ATTEMPTS_MAXIMUM } from '../src/vault/records.ts'
@@ -307,7 +311,11 @@ export function limitsPage(): string {
       String(COMMIT_ATTEMPTS_MAXIMUM),
       '`store_conflict`',
     ],
-    ['characters of KEYWARD_DATABASE_URL', String(DATABASE_URL_CHARACTERS_MAXIMUM), '`config_invalid`'],
+    [
+      'characters of KEYWARD_DATABASE_URL; its file of authorities',
+      `${DATABASE_URL_CHARACTERS_MAXIMUM}; ${kibibytes(AUTHORITY_MAXIMUM_BYTES)}`,
+      '`config_invalid`',
+    ],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
     [

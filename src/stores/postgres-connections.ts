@@ -19,7 +19,7 @@ export const postgresTimeouts: PostgresTimeouts = {
   statementMilliseconds: 10_000,
   answerMilliseconds: 12_000,
 }
-const MAX_AUTHORITY_BYTES = 1024 * 1024
+export const AUTHORITY_MAXIMUM_BYTES = 1024 * 1024
 /** So that the server notices within about ten seconds when this machine is gone, and frees what it held. */
 const serverKeepAlive = '-c tcp_keepalives_idle=4 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3'
 
@@ -74,7 +74,7 @@ function authority(file: string | null): { ca?: string } {
   if (file === null) return {}
   try {
     const bytes = readFileSync(file)
-    if (bytes.byteLength <= MAX_AUTHORITY_BYTES) return { ca: bytes.toString('latin1') }
+    if (bytes.byteLength <= AUTHORITY_MAXIMUM_BYTES) return { ca: bytes.toString('latin1') }
   } catch {
     // Said below, like a file that is no certificate.
   }

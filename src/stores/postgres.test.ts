@@ -13,6 +13,7 @@ import type { PostgresServer } from '../../test/postgres-server.ts'
 import { storeCases } from './conformance.ts'
 import type { StoreHarness } from './conformance.ts'
 import { readPostgresUrl } from './postgres-address.ts'
+import { AUTHORITY_MAXIMUM_BYTES, DATABASE_CONNECTIONS_MAXIMUM } from './postgres-connections.ts'
 import { openPostgresStore } from './postgres.ts'
 import { storeSchema } from './store.ts'
 import type { Store, StoredRow } from './store.ts'
@@ -337,6 +338,18 @@ describe.skipIf(withoutPostgres)('on one server', () => {
     })
   })
 
+  test('as many connections as the bound says, however much is asked at once', async () => {
+    const place = await server.database()
+    const store = await started(place)
+    await Promise.all(Array.from({ length: 30 }, () => Promise.all([store.load(), store.epoch(), store.identity()])))
+    const connected = await server.run(
+      'SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
+      place,
+    )
+    expect(connected).toHaveLength(DATABASE_CONNECTIONS_MAXIMUM)
+    await store.close()
+  })
+
   test('an open store prints without the password', async () => {
     const store = await started(await server.database())
     expect(inspect(store, { depth: 12, showHidden: true })).not.toContain(server.password)
@@ -410,6 +423,8 @@ describe.skipIf(withoutPostgres)('a server with TLS', () => {
 
   test('an authority that cannot be read is said to be that', async () => {
     const url = server.url('postgres', { query: `?sslmode=verify-full&sslrootcert=${authorityFile}.gone` })
+    await expect(open(url)).rejects.toMatchObject({ code: 'config_invalid' })
+    writeFileSync(`${authorityFile}.gone`, Buffer.alloc(AUTHORITY_MAXIMUM_BYTES + 1, 'x'))
     await expect(open(url)).rejects.toMatchObject({ code: 'config_invalid' })
   })
 })

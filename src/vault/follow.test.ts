@@ -6,7 +6,7 @@ import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { fileRootKey, recordingAnchor, seededRandom } from './fixture.ts'
 import { FOLLOW_MILLISECONDS, followStore, LEASE_MILLISECONDS } from './follow.ts'
 import { BUCKET_TABLE, bucketOf, bucketRowId, HEAD_ID, HEAD_TABLE, ROOT_TABLE } from './manifest.ts'
-import { keptCommit } from './records.ts'
+import { COMMIT_ATTEMPTS_MAXIMUM, keptCommit } from './records.ts'
 import type { Change, Records } from './records.ts'
 import { createVault, openVault } from './vault.ts'
 
@@ -164,6 +164,20 @@ describe('nodes on one store', () => {
     }
     await expect(b.records.commit(take, why)).rejects.toMatchObject({ code: 'already_exists' })
     expect(b.records.get('setting', 'seat')).toEqual({ value: 'a' })
+  })
+
+  test('one that always comes second gives up after so many times', async () => {
+    const { shared, a } = await two()
+    let asked = 0
+    const alwaysSecond = (): Change[] => {
+      asked += 1
+      // As if another node had just committed something that this one may not see.
+      shared.epoch += 1
+      return [setting('one', asked)]
+    }
+    await expect(a.records.commit(alwaysSecond, why)).rejects.toMatchObject({ code: 'store_conflict' })
+    expect(asked).toBe(COMMIT_ATTEMPTS_MAXIMUM)
+    expect(a.records.get('setting', 'one')).toBeUndefined()
   })
 
   test('the store remembers the last commit of each node', async () => {

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, rmSync } from 'node:fs'
 import { createServer, type Server as Upstream } from 'node:http'
 import { join } from 'node:path'
+import process from 'node:process'
 import { setTimeout as wait } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { filesUnder, openHouse, serviceYaml } from '../harness.ts'
@@ -97,6 +98,14 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
     }
   })
 
+  test('doctor names the database, and that its password is in the server’s variables', async () => {
+    // Without the variable: it is the server that is asked.
+    const { out } = await house.keyward(['doctor', '--json'])
+    const findings = JSON.stringify(JSON.parse(out))
+    expect(findings).toContain(`postgres://keyward@127.0.0.1:${postgres.port}/keyward`)
+    expect(findings).toContain('the server’s variables hold the password of its database')
+  })
+
   test('what was stored is sealed', async () => {
     const rows = await postgres.run("SELECT encode(body, 'escape') AS body FROM record", postgres.url('keyward'))
     expect(rows.length).toBeGreaterThan(10)
@@ -167,6 +176,43 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       await otherUntil(200)
     })
 
+    test('promise 8: a suspension bites on the other node within a second of being acknowledged', async () => {
+      const client = house.client()
+      const names = { environment: 'dev', name: 'first' }
+      for (let round = 0; round < 3; round += 1) {
+        await client.call('POST /environments/:environment/credentials/:name/suspend', names, {})
+        await wait(1_000)
+        const before = reached.length
+        expect(await askOther('/late')).toMatchObject({ status: 403 })
+        expect(reached).toHaveLength(before)
+        await client.call('POST /environments/:environment/credentials/:name/resume', names, {})
+        await otherUntil(200)
+      }
+    })
+
+    test('promise 8: a node that slept through a suspension does not act on what it knew', async () => {
+      process.kill(node.pid, 'SIGSTOP')
+      const names = { environment: 'dev', name: 'first' }
+      await house.client().call('POST /environments/:environment/credentials/:name/suspend', names, {})
+      await wait(1_200)
+      const before = reached.length
+      // The node cannot look, either, when it wakes.
+      const lock = postgres.run(
+        'BEGIN; LOCK TABLE keyward IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(2); COMMIT',
+        postgres.url('keyward'),
+      )
+      const asked = askOther('/asleep')
+      await wait(100)
+      process.kill(node.pid, 'SIGCONT')
+      const answer = await asked
+      expect(answer.status).toBe(503)
+      expect(JSON.parse(answer.text)).toMatchObject({ code: 'lease_lost' })
+      await lock
+      expect(reached).toHaveLength(before)
+      await house.client().call('POST /environments/:environment/credentials/:name/resume', names, {})
+      await otherUntil(200)
+    })
+
     test('both change at once: every change is made, and both know all of them', async () => {
       const names = Array.from({ length: 12 }, (_, index) => index)
       const clients = [house.client(), other.client()] as const
@@ -196,29 +242,25 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
     })
 
     test('a run on one is not taken for dead by the other, and its session is not taken there', async () => {
-      const running = house.keyward([
-        'run',
-        '--agent',
-        'ada',
-        '--contain',
-        'none',
-        '--',
-        'sh',
-        '-c',
-        'echo "$ONE_API_KEY" > held; sleep 4',
-      ])
-      await wait(3_000)
+      const script = 'echo "$ONE_API_KEY" > held; until [ -e done ]; do sleep 0.1; done'
+      const running = house.keyward(['run', '--agent', 'ada', '--contain', 'none', '--', 'sh', '-c', script])
+      const file = join(house.work, 'held')
+      for (let tries = 0; tries < 200 && !(existsSync(file) && readFileSync(file, 'utf8').length > 20); tries += 1)
+        await wait(100)
+      // More than one of the other node's looks for processes that are gone.
+      await wait(2_500)
       const bound = (await other.client().call('GET /sessions', {}, {})).filter(
         ({ binding, state }) => binding.kind === 'process' && state === 'active',
       )
       expect(bound).toHaveLength(1)
-      const held = readFileSync(join(house.work, 'held'), 'utf8').trim()
+      const held = readFileSync(file, 'utf8').trim()
       expect(held.length).toBeGreaterThan(20)
       const answer = await fetch(`http://127.0.0.1:${node.port}/s/one/stolen`, {
         headers: { authorization: `Bearer ${held}` },
       })
       expect(await answer.json()).toMatchObject({ code: 'session_elsewhere' })
       expect(reached).not.toContain('/stolen')
+      house.write('done', '')
       expect((await running).code).toBe(0)
     })
 
@@ -233,6 +275,31 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       await otherUntil(200)
       server = await house.up({ variables: variables() })
       expect((await askUntil(200, '/f')).status).toBe(200)
+    })
+
+    test('a node that only followed is an anchor too: it refuses a database that is put back to before', async () => {
+      const at = postgres.url('keyward')
+      const copy = (name: string): string =>
+        `CREATE SCHEMA ${name}; CREATE TABLE ${name}.record AS TABLE public.record; CREATE TABLE ${name}.keyward AS TABLE public.keyward`
+      const putBack = (name: string): string =>
+        `BEGIN; DELETE FROM public.record; INSERT INTO public.record TABLE ${name}.record;
+         UPDATE public.keyward SET epoch = old.epoch FROM ${name}.keyward AS old; COMMIT`
+      await postgres.run(copy('before'), at)
+      await house.expectDone(['agent', 'add', 'seen-by-both'])
+      await wait(600)
+      await node.kill('SIGKILL')
+      await postgres.run(copy('after'), at)
+      await postgres.run(putBack('before'), at)
+      expectRefusal(
+        await other.keyward(['up'], { variables: nodeVariables() }),
+        'The store is older than the journal says.',
+      )
+      expect((await askUntil(503, '/back-then')).status).toBe(503)
+      await postgres.run(putBack('after'), at)
+      expect((await askUntil(200, '/and-now')).status).toBe(200)
+      await postgres.run('DROP SCHEMA before CASCADE; DROP SCHEMA after CASCADE', at)
+      node = await other.up({ variables: nodeVariables() })
+      await otherUntil(200)
     })
 
     test('a row that is changed while both run is refused at the next change that touches it, and fails closed', async () => {
@@ -298,6 +365,14 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       'DELETE FROM record; INSERT INTO record TABLE kept_record; DELETE FROM keyward; INSERT INTO keyward TABLE kept; DROP TABLE kept_record, kept',
       at,
     )
+  })
+
+  test('a node whose journal was taken away is refused, though others have committed since', async () => {
+    const journal = join(house.home, 'journal', 'node-1')
+    renameSync(journal, `${journal}-kept`)
+    expectRefusal(await house.keyward(['up'], { variables: variables() }), 'The journal does not verify.')
+    rmSync(journal, { recursive: true, force: true })
+    renameSync(`${journal}-kept`, journal)
   })
 
   test('the whole database put back to an earlier day is refused', async () => {

@@ -58,7 +58,7 @@ export async function setStage(io: Io, config: Config, status: StatusView): Prom
     undo.push(() => rmSync(canaryFile, { force: true }))
     writeFileSync(canaryFile, fileMark, { mode: 0o600, flag: 'wx' })
     // Where the database is not in the home, another file there stands for it.
-    const database = config.database === null ? databaseFile(io.home) : canaryFile
+    const database = existsSync(databaseFile(io.home)) ? databaseFile(io.home) : canaryFile
     symlinkSync(database, join(work, 'link'))
     symlinkSync(io.home, join(work, 'directory-link'))
     const login = join(scratch, 'login')

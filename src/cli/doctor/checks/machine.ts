@@ -25,7 +25,6 @@ export async function checkMachine(
 ): Promise<Finding[]> {
   return [
     ...checkOwned(io, config),
-    tellStore(config),
     checkJournal(journal),
     checkClock(journal, Date.now()),
     await checkDisk(io.home),
@@ -33,13 +32,6 @@ export async function checkMachine(
     checkBundle(files),
     ...checkExtraAuthorities(io),
   ]
-}
-
-/** Which of the two; that it is reached safely was settled when its URL was read. */
-function tellStore({ home, database }: Config): Finding {
-  if (database === null) return closed('store', 'machine', 'the records are in the home', databaseFile(home))
-  const way = database.tls === null ? 'on this machine, without TLS' : 'over TLS that must verify for its host'
-  return closed('store', 'machine', `the records are in PostgreSQL, reached ${way}`, database.shown)
 }
 
 /** Everything that only its owner may open, and the folders in which somebody else could put another thing in its place. */

@@ -14,10 +14,10 @@ const again = 'Stop the server (`keyward down`) and start it by the `keyward` co
 
 /** What the running server lets others do to it, read where the kernel says so (Linux). */
 export async function checkServer(io: Io, status: StatusView): Promise<Finding[]> {
-  const bound = checkAddress(status)
+  const told = [checkAddress(status), tellStore(status)]
   if (process.platform !== 'linux') {
     return [
-      bound,
+      ...told,
       notClosed(
         'unproven',
         'server-process',
@@ -28,10 +28,10 @@ export async function checkServer(io: Io, status: StatusView): Promise<Finding[]
     ]
   }
   try {
-    return [bound, ...(await checkProcess(io, status.processId))]
+    return [...told, ...(await checkProcess(io, status.processId))]
   } catch {
     return [
-      bound,
+      ...told,
       notClosed(
         'unproven',
         'server-process',
@@ -110,6 +110,16 @@ async function checkVariables(io: Io, id: number): Promise<Finding> {
   const names = texts
     .filter((_, index) => found[index] === true)
     .map((text) => /^(\w+)=/.exec(text)?.[1] ?? 'an argument')
+  const login = texts.some((text) => /^KEYWARD_DATABASE_URL=postgres(?:ql)?:\/\/[^/@]*:[^/@]/.test(text))
+  if (names.length === 0 && login) {
+    return notClosed(
+      'open',
+      'server-variables',
+      'server',
+      'the server’s variables hold the password of its database',
+      'Reach the database by a Unix socket with `peer` authentication, or run agents contained.',
+    )
+  }
   if (names.length === 0) return closed('server-variables', 'server', 'the server’s variables hold no secret')
   return notClosed(
     'broken',
@@ -119,6 +129,11 @@ async function checkVariables(io: Io, id: number): Promise<Finding> {
     again,
     names.join(', '),
   )
+}
+
+function tellStore({ store }: StatusView): Finding {
+  const where = store.startsWith('postgres:') ? 'in PostgreSQL' : 'in the home'
+  return closed('store', 'server', `the records are ${where}`, store)
 }
 
 function checkAddress(status: StatusView): Finding {
