@@ -32,15 +32,14 @@ import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isProcessAlive } from './identity/process.ts'
 import { signingFields } from './injectors/placement.ts'
-import { openJournal, type Journal } from './journal/journal.ts'
-import { lastEpochs } from './journal/epochs.ts'
+import type { Journal } from './journal/journal.ts'
 import { noBudget } from './ledger/no-budget.ts'
 import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
 import { openSqliteStore } from './stores/sqlite.ts'
 import { createCredentials } from './vault/credentials.ts'
-import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
-import { checkEpoch, type Change, type Records } from './vault/records.ts'
+import { openNodeJournal } from './vault/node-journal.ts'
+import type { Change, Records } from './vault/records.ts'
 import { createRootKeyFile, passphraseRootKey, readRootKeyFile, type RootKey } from './vault/root-key.ts'
 import { createVault, openVault, type Vault } from './vault/vault.ts'
 
@@ -64,6 +63,8 @@ export interface AppOptions {
   readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
   /** For tests: whether this node may still act on the policy that it knows; always, unless given. */
   readonly lease?: { held(): boolean }
+  /** The operator restored a backup himself: an older store or journal is taken as it is, once. */
+  readonly acceptRollback?: boolean
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
 }
@@ -84,24 +85,20 @@ export async function openApp(options: AppOptions) {
   const store = await openSqliteStore(join(config.home, 'keyward.db'))
   const { records, vault, created } = await openOrCreate(store, options, now)
   const journalDirectory = join(config.home, 'journal')
-  const keys = vault.journalKey()
-  const journal = await openJournal({
+  const { journal, keepLastHead } = await openNodeJournal({
+    records,
     directory: join(journalDirectory, config.node),
     node: config.node,
-    ...keys,
+    ...vault.journalKey(),
     now,
+    witnessFile: config.witnessFile,
+    accepts: options.acceptRollback === true,
+    onError,
     ...(options.journalFiles === undefined ? {} : { filesModule: options.journalFiles }),
   }).catch(async (error: unknown) => {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, join(journalDirectory, config.node), config.node).catch(
-    async (error: unknown) => {
-      await journal.close()
-      await records.close()
-      throw error
-    },
-  )
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
@@ -243,7 +240,7 @@ export async function openApp(options: AppOptions) {
       sessions.close()
       await gateway.close()
       await dialler.close()
-      await keepJournalHead(records, config.node, await journal.checkpoint()).catch(onError)
+      await keepLastHead()
       await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
       await records.close()
       await journal.close()
@@ -318,19 +315,6 @@ async function existingRootKey(options: AppOptions): Promise<RootKey> {
   if (!existsSync(rootKeyFile) && options.askPassphrase !== null)
     return passphraseRootKey(await options.askPassphrase())
   return readRootKeyFile(rootKeyFile)
-}
-
-/** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
-async function anchorToJournal(records: Records, journal: Journal, directory: string, node: string): Promise<void> {
-  const kept = keptJournalHead(records, node)
-  if (kept !== null && journal.size < kept.size) {
-    throw new KeywardError('journal_damaged', `It has ${journal.size} entries; the store remembers ${kept.size}.`)
-  }
-  checkEpoch({ storeEpoch: records.epoch, ...(await lastEpochs(directory)) })
-  records.attach({
-    intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
-    applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
-  })
 }
 
 /** The journal where nothing counts as written before it is on the disk. */

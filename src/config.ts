@@ -25,6 +25,8 @@ export interface Config {
   readonly gateway: Address
   /** Name of this node in the journal. */
   readonly node: string
+  /** A file elsewhere to which signed checkpoints are added, and with which the journal is compared at the start; null: none. */
+  readonly witnessFile: string | null
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
 }
@@ -44,6 +46,7 @@ const fileSchema = z.strictObject({
   rootKeyFile: z.string().optional(),
   passphraseFile: z.string().optional(),
   node: z.string().optional(),
+  witnessFile: z.string().optional(),
   strictJournal: z.boolean().optional(),
 })
 
@@ -84,6 +87,11 @@ export function readConfig(
     ['file', file.node],
     ['default', 'node-1'],
   ])
+  const witnessFile = pick<string | null>([
+    ['variable', text(variables, 'KEYWARD_WITNESS_FILE')],
+    ['file', file.witnessFile],
+    ['default', null],
+  ])
   const strict = pick<boolean>([
     ['variable', boolean(variables, 'KEYWARD_STRICT_JOURNAL')],
     ['file', file.strictJournal],
@@ -97,6 +105,12 @@ export function readConfig(
       'config_invalid',
       'The root key file must lie outside the home, so that a copy of one does not bring the other.',
     )
+  const witnessPath = witnessFile.value === null ? null : resolve(witnessFile.value)
+  if (witnessPath !== null && `${witnessPath}/`.startsWith(`${homePath}/`))
+    throw new KeywardError(
+      'config_invalid',
+      'KEYWARD_WITNESS_FILE must lie outside the home, so that whoever puts an old home back does not put it back too.',
+    )
 
   const settings: Settings = {
     home: { ...home, value: homePath },
@@ -104,6 +118,7 @@ export function readConfig(
     passphraseFile: { ...passphraseFile, value: passphraseFile.value === null ? null : resolve(passphraseFile.value) },
     gateway: { ...gateway, value: gatewayAddress(gateway.value) },
     node,
+    witnessFile: { ...witnessFile, value: witnessPath },
     strictJournal: strict,
   }
   return {
@@ -114,6 +129,7 @@ export function readConfig(
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,
       node: node.value,
+      witnessFile: witnessPath,
       strictJournal: strict.value,
     },
   }

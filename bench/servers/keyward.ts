@@ -22,6 +22,7 @@ const app = await openApp({
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
     node: 'bench',
+    witnessFile: null,
     strictJournal: false,
   },
   ephemeral: false,

@@ -9,6 +9,7 @@ export function declareServer(program: Command, stage: Stage): void {
     up,
     new Option('--home <dir>', 'where Keyward keeps its records (KEYWARD_HOME, else ~/.keyward)'),
     new Option('--gateway <address>', 'where agents reach the gateway'),
+    new Option('--accept-rollback', 'take restored records as they are, once; ends all sessions'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
     new Option('--sample', 'with a sample service, credential and agent').hideHelp(),
     new Option('--json', 'print errors as JSON').hideHelp(),

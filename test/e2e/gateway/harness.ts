@@ -90,6 +90,7 @@ export function configIn(folder: string): AppOptions['config'] {
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
     node: 'test',
+    witnessFile: null,
     strictJournal: false,
   }
 }
