@@ -33,8 +33,7 @@ import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isElsewhere, isProcessAlive } from './identity/process.ts'
 import { signingFields } from './injectors/placement.ts'
-import { openJournal, type Journal } from './journal/journal.ts'
-import { lastEpochs } from './journal/epochs.ts'
+import type { Journal } from './journal/journal.ts'
 import { noBudget } from './ledger/no-budget.ts'
 import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
@@ -42,8 +41,7 @@ import { services as builtIn } from './services/index.ts'
 import { openStore } from './stores/index.ts'
 import { createCredentials } from './vault/credentials.ts'
 import { followStore } from './vault/follow.ts'
-import { keepJournalHead, keptJournalHead } from './vault/journal-head.ts'
-import { checkEpoch, keptCommit, type Records } from './vault/records.ts'
+import { openNodeJournal } from './vault/node-journal.ts'
 import { openOrCreateVault } from './vault/open-or-create.ts'
 
 /** Where the kernel shows processes and sockets. */
@@ -68,6 +66,8 @@ export interface AppOptions {
   readonly approvalWaitMilliseconds?: number
   /** For tests: whether this node may still act on the policy that it knows; as long as it follows its store, unless given. */
   readonly lease?: { held(): boolean }
+  /** The operator restored a backup himself: an older store or journal is taken as it is, once. */
+  readonly acceptRollback?: boolean
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
 }
@@ -93,27 +93,21 @@ export async function openApp(options: AppOptions) {
     random: randomBytes,
   })
   const journalDirectory = join(config.home, 'journal')
-  const keys = vault.journalKey()
-  const journal = await openJournal({
+  const { journal, keepLastHead } = await openNodeJournal({
+    records,
     directory: join(journalDirectory, config.node),
     node: config.node,
-    ...keys,
+    ...vault.journalKey(),
     now,
+    witnessFile: config.witnessFile,
+    accepts: options.acceptRollback === true,
+    isShared: store.node !== null,
+    onError,
     ...(options.journalFiles === undefined ? {} : { filesModule: options.journalFiles }),
   }).catch(async (error: unknown) => {
     await records.close()
     throw error
   })
-  await anchorToJournal(records, journal, {
-    directory: join(journalDirectory, config.node),
-    node: config.node,
-    isShared: store.node !== null,
-  }).catch(async (error: unknown) => {
-    await journal.close()
-    await records.close()
-    throw error
-  })
-
   const following = await followStore({
     store,
     records,
@@ -324,7 +318,7 @@ export async function openApp(options: AppOptions) {
       sessions.close()
       await monitor?.close()
       await dialler.close()
-      await keepJournalHead(records, config.node, await journal.checkpoint()).catch(onError)
+      await keepLastHead()
       await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
       await records.close()
       await journal.close()
@@ -354,24 +348,6 @@ function prepareHome(home: string): void {
   if (found.uid === process.getuid?.() && (found.mode & 0o077) !== 0) {
     throw new KeywardError('home_unsafe', `${home} has mode ${(found.mode & 0o777).toString(8)}.`)
   }
-}
-
-/** From here on nothing changes without a journal entry, and a store older than the journal is not served. */
-async function anchorToJournal(
-  records: Records,
-  journal: Journal,
-  { directory, node, isShared }: { directory: string; node: string; isShared: boolean },
-): Promise<void> {
-  const kept = keptJournalHead(records, node)
-  if (kept !== null && journal.size < kept.size) {
-    throw new KeywardError('journal_damaged', `It has ${journal.size} entries; the store remembers ${kept.size}.`)
-  }
-  const others = isShared ? { lastCommit: keptCommit(records, node) ?? 0 } : {}
-  checkEpoch({ storeEpoch: records.epoch, ...others, ...(await lastEpochs(directory)) })
-  records.attach({
-    intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
-    applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
-  })
 }
 
 /** The journal where nothing counts as written before it is on the disk. */

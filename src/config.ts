@@ -30,6 +30,8 @@ export interface Config {
   readonly database: PostgresAddress | null
   /** Name of this node in the journal. */
   readonly node: string
+  /** A file elsewhere to which signed checkpoints are added, and with which the journal is compared at the start; null: none. */
+  readonly witnessFile: string | null
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
 }
@@ -99,6 +101,7 @@ export function readConfig(
     monitor: pick([flag('monitor'), variable('KEYWARD_MONITOR'), file.take('monitor')], addressOf, null),
     database: pick([variable('KEYWARD_DATABASE_URL')], ({ text }) => readPostgresUrl(text), null),
     node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
+    witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
     strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], boolean, false),
   }
   file.refuseRest()
@@ -106,6 +109,11 @@ export function readConfig(
     throw new KeywardError(
       'config_invalid',
       'The root key file must lie outside the home, so that a copy of one does not bring the other.',
+    )
+  if (settings.witnessFile.value !== null && `${settings.witnessFile.value}/`.startsWith(`${home.value}/`))
+    throw new KeywardError(
+      'config_invalid',
+      'KEYWARD_WITNESS_FILE must lie outside the home, so that whoever puts an old home back does not put it back too.',
     )
   return {
     settings,
@@ -117,6 +125,7 @@ export function readConfig(
       monitor: settings.monitor.value,
       database: settings.database.value,
       node: settings.node.value,
+      witnessFile: settings.witnessFile.value,
       strictJournal: settings.strictJournal.value,
     },
   }

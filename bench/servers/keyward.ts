@@ -24,6 +24,7 @@ const app = await openApp({
     gateway: { host: '127.0.0.1', port: 0 },
     monitor: null,
     node: 'bench',
+    witnessFile: null,
     strictJournal: false,
   },
   ephemeral: false,

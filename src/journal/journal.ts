@@ -24,6 +24,10 @@ export interface JournalOptions {
   readonly publicKey: KeyObject
   /** Milliseconds since the Unix epoch, for `at`. */
   readonly now: () => number
+  /** A head that was kept elsewhere: a journal that does not contain it is refused as `journal_rolled_back`. */
+  readonly anchor?: { readonly size: number; readonly root: string }
+  /** Up to which entry it was pruned: one that begins later is refused as `journal_damaged`. */
+  readonly prunedTo?: number
   readonly onCheckpoint?: (checkpoint: Checkpoint) => void
   /** How long an append may wait for its acknowledgement. */
   readonly deadlineMilliseconds?: number
@@ -63,7 +67,7 @@ export interface Journal {
   close(): Promise<void>
 }
 
-/** Opens the journal, or begins one. Throws `journal_damaged` when what is there is not as it was written, `journal_unwritable` when the place cannot be used. */
+/** Opens the journal, or begins one. Throws `journal_damaged` when what is there is not as it was written, `journal_rolled_back` when it is older than its anchor, `journal_unwritable` when the place cannot be used. */
 export async function openJournal(options: JournalOptions): Promise<Journal> {
   const { directory, node, privateKey, publicKey, now, onCheckpoint, deadlineMilliseconds = 1000 } = options
   const start: WorkerStart = {
@@ -72,6 +76,8 @@ export async function openJournal(options: JournalOptions): Promise<Journal> {
     privateKey,
     publicKey,
     segmentBytes: options.segmentBytes ?? SEGMENT_BYTES,
+    anchor: options.anchor ?? null,
+    prunedTo: options.prunedTo ?? null,
     filesModule: options.filesModule?.href ?? null,
   }
   const worker = new Worker(workerUrl(), {

@@ -9,6 +9,10 @@ export interface WorkerStart {
   readonly privateKey: KeyObject
   readonly publicKey: KeyObject
   readonly segmentBytes: number
+  /** A head that was kept elsewhere: the journal must contain it. */
+  readonly anchor: { readonly size: number; readonly root: string } | null
+  /** Up to which entry it was pruned, where somebody remembers. */
+  readonly prunedTo: number | null
   /** A module that exports another `files`, for tests of a disk that fails. */
   readonly filesModule: string | null
 }

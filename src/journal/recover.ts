@@ -6,8 +6,8 @@ import { KeywardError } from '../core/errors.ts'
 import { isSignedBy, parseCheckpoint } from './checkpoint.ts'
 import type { Checkpoint, CheckpointKey } from './checkpoint.ts'
 import { followsOn, MAX_LINE_BYTES } from './entry.ts'
-import { MerkleTree } from './merkle.ts'
-import type { CutTail } from './protocol.ts'
+import { digestToBase64, MerkleTree } from './merkle.ts'
+import type { CutTail, WorkerStart } from './protocol.ts'
 import { CHECKPOINTS_FILE, listSegments, readLines, readNotes, segmentAt } from './segments.ts'
 import { journalStart, readStartFile, readTreeFile } from './tree-file.ts'
 
@@ -27,13 +27,21 @@ const CHECKPOINT_TAIL_BYTES = 16 * 1024
 
 /**
  * Finds the end of a journal and makes it fit to be continued: the last segment is verified, a torn
- * last line is cut off. Throws `journal_damaged` for anything else that is not as it was written.
+ * last line is cut off. Throws `journal_damaged` for anything else that is not as it was written, and
+ * `journal_rolled_back` where a head that was kept elsewhere is not in it; one older than the newest segment is
+ * left to a verification.
  */
-export async function recoverJournal(directory: string, key: CheckpointKey): Promise<JournalEnd> {
+export async function recoverJournal(
+  directory: string,
+  key: CheckpointKey,
+  { anchor, prunedTo }: Pick<WorkerStart, 'anchor' | 'prunedTo'>,
+): Promise<JournalEnd> {
   mkdirSync(directory, { recursive: true, mode: 0o700 })
   chmodSync(directory, 0o700)
   const checkpoints = await lastCheckpoints(directory, key)
   const base = readStartFile(directory, key) ?? journalStart
+  if (prunedTo !== null && base.tree.size > prunedTo)
+    throw damaged(`It begins after entry ${base.tree.size}, and no pruning beyond entry ${prunedTo} is on record.`)
   // What an interrupted pruning left behind is passed over.
   const segments = (await listSegments(directory)).filter(({ number }) => number >= base.segment)
   segments.forEach(({ number }, index) => {
@@ -53,6 +61,8 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
     if (signed !== undefined && signed !== tree.root()) {
       throw damaged(`The entries up to ${tree.size} are not those that the checkpoint signed.`)
     }
+    if (anchor?.size === tree.size && anchor.root !== digestToBase64(tree.root()))
+      throw rolledBack(`Its entries up to ${anchor.size} are not those whose head was kept elsewhere.`)
   }
   compare()
   for (const { number, file, path } of segments.slice(start.segment - base.segment)) {
@@ -73,6 +83,8 @@ export async function recoverJournal(directory: string, key: CheckpointKey): Pro
   if (checkpoints.size > tree.size) {
     throw damaged(`${checkpoints.size} entries were signed, and ${tree.size} are there.`)
   }
+  if (anchor !== null && anchor.size > tree.size)
+    throw rolledBack(`It has ${tree.size} entries; a head of ${anchor.size} was kept elsewhere.`)
   const last = segmentAt(directory, Math.max(end - 1, start.segment))
   if (torn > MAX_LINE_BYTES) throw damaged(`What follows the last entry of ${last.file} is longer than an entry.`)
   const cut = torn === 0 ? null : cutTail(last.path, last.file, offset, torn)
@@ -125,6 +137,10 @@ async function lastCheckpoints(directory: string, key: CheckpointKey) {
     bytes += Buffer.byteLength(note)
   }
   return { bySize, newest, size, bytes, total }
+}
+
+function rolledBack(detail: string): KeywardError {
+  return new KeywardError('journal_rolled_back', detail)
 }
 
 function damaged(detail: string): KeywardError {

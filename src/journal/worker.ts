@@ -100,7 +100,7 @@ function reason(error: unknown): string {
 
 try {
   const other: { files: Files } | null = start.filesModule === null ? null : await import(start.filesModule)
-  const end = await recoverJournal(start.directory, key)
+  const end = await recoverJournal(start.directory, key, start)
   const opened = new JournalWriter({ ...start, key, files: other?.files ?? realFiles }, end)
   writer = opened
   announced = opened.checkpoint

@@ -17,13 +17,30 @@ export function keptJournalHead(records: Records, node: string): JournalHead | n
   return parsed.success ? parsed.data : null
 }
 
-/** Remembers a head in the store, so that a journal which is cut back together with its checkpoints is found out. */
+/** Remembers a head in the store, so that a journal which is cut back together with its checkpoints is found out. A head only grows: `journal_rolled_back` where the store remembers a later one, or another of this size. */
 export async function keepJournalHead(records: Records, node: string, head: JournalHead): Promise<void> {
   const value = { size: head.size, root: head.root }
-  await records.commit([{ table: 'setting', id: idOf(node), body: { value } }], {
-    actor: 'keyward',
-    action: 'journal.head',
-    detail: value,
+  const change = () => {
+    const kept = keptJournalHead(records, node)
+    if (kept !== null && (kept.size > head.size || (kept.size === head.size && kept.root !== head.root)))
+      throw new KeywardError('journal_rolled_back', `The store remembers ${kept.size} entries, not ${head.size}.`)
+    return [{ table: 'setting', id: idOf(node), body: { value } }] as const
+  }
+  await records.commit(change, { actor: 'keyward', action: 'journal.head', detail: value })
+}
+
+/** Begins anew from what was restored: its head is the one from now on, and no session of before lives on. */
+export async function acceptRollback(records: Records, node: string, head: JournalHead): Promise<void> {
+  const value = { size: head.size, root: head.root }
+  const forgotten = keptJournalHead(records, node)
+  const change = () => [
+    { table: 'setting' as const, id: idOf(node), body: { value } },
+    ...[...records.all('session').keys()].map((id) => ({ table: 'session' as const, id, body: null })),
+  ]
+  await records.commit(change, {
+    actor: 'operator',
+    action: 'journal.accept_rollback',
+    detail: { accepted: value, forgotten: forgotten === null ? null : { ...forgotten } },
   })
 }
 

@@ -332,7 +332,7 @@ describe('the journal', () => {
   test('gone: a server does not begin a new one over an old store', async () => {
     putBack()
     for (const name of readdirSync(folder())) rmSync(join(folder(), name))
-    expectRefusal(await house.keyward(['up']), 'The journal does not verify.')
+    expectRefusal(await house.keyward(['up']), 'The journal is older than a head of it that was kept elsewhere')
   })
 
   test('after all of it, the true files serve again and nothing is lost', async () => {

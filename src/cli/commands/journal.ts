@@ -7,7 +7,9 @@ import { KeywardError } from '../../core/errors.ts'
 import { VERSION } from '../../core/version.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
 import { formatEntry } from '../../journal/format.ts'
+import type { CheckpointKey } from '../../journal/checkpoint.ts'
 import type { JournalReport } from '../../journal/verify.ts'
+import type { JournalHead } from '../../vault/journal-head.ts'
 import { askYes } from '../confirm.ts'
 import type { Call, Io, JsonOption } from '../io.ts'
 import { parseCount, parseDuration, parseMoment } from '../measures.ts'
@@ -102,10 +104,16 @@ async function verifyFile(io: Io, file: string, keyText: string | undefined, jso
 async function witnessed(io: Io) {
   const { config } = readConfig({}, io.environment)
   const directory = join(config.home, 'journal', config.node)
-  const [{ checkpointKey, originOf, parseVerifierKey }, { journalWitness }] = await Promise.all([
+  const [{ checkpointKey, originOf, parseVerifierKey }, { journalWitness }, { lastWitnessed }] = await Promise.all([
     import('../../journal/checkpoint.ts'),
     import('../offline.ts'),
+    import('../../journal/witness.ts'),
   ])
+  const seenBy = async (kept: JournalHead | null, key: CheckpointKey) => {
+    const seen = config.witnessFile === null ? null : await lastWitnessed(config.witnessFile, key)
+    const anchor = seen !== null && seen.size >= (kept?.size ?? 0) ? seen : kept
+    return anchor === null ? {} : { anchor: { size: anchor.size, root: anchor.root } }
+  }
   const view = await io
     .client()
     .call('GET /journal/witness', {}, {})
@@ -116,11 +124,15 @@ async function witnessed(io: Io) {
   if (view === null) {
     const witness = await journalWitness(config)
     const key = checkpointKey(originOf(config.node), witness.publicKey)
-    return { directory, key, witness: { ...witness, origin: key.origin } }
+    return {
+      directory,
+      key,
+      witness: { ...witness, origin: key.origin, ...(await seenBy(witness.anchor ?? null, key)) },
+    }
   }
   const key = parseVerifierKey(view.key)
   if (key === undefined) throw new KeywardError('internal', 'The server gave no key.')
-  const anchor = view.anchor === null ? {} : { anchor: view.anchor }
+  const anchor = await seenBy(view.anchor, key)
   return {
     directory,
     key,

@@ -33,6 +33,7 @@ interface UpOptions {
   readonly monitor?: string
   readonly ephemeral?: boolean
   readonly sample?: boolean
+  readonly acceptRollback?: boolean
 }
 
 /** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
@@ -50,6 +51,7 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
     ephemeral,
     askPassphrase: io.interactive ? () => askPassphrase(io) : null,
     onError: log.error,
+    acceptRollback: options.acceptRollback === true,
   }
   const app = await open(appOptions, ephemeral && settings.gateway.origin === 'default')
   const ending = Promise.withResolvers<string>()

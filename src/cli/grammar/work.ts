@@ -14,6 +14,7 @@ export function declareServer(program: Command, stage: Stage): void {
     configOption(),
     new Option('--gateway <address>', 'where agents reach the gateway'),
     new Option('--monitor <address>', 'where health, readiness and metrics are told; nowhere unless given'),
+    new Option('--accept-rollback', 'take restored records as they are, once; ends all sessions'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
     new Option('--sample', 'with a sample service, credential and agent').hideHelp(),
     new Option('--json', 'print errors as JSON').hideHelp(),

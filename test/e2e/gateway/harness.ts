@@ -93,6 +93,7 @@ export function configIn(folder: string): AppOptions['config'] {
     gateway: { host: '127.0.0.1', port: 0 },
     monitor: null,
     node: 'test',
+    witnessFile: null,
     strictJournal: false,
   }
 }

@@ -58,7 +58,7 @@ const events: readonly JournalEvent[] = [
 /** Eight entries in two segments; signed at 3 (asked for), 5 (rotation) and 6; 7 and 8 are chained only. */
 async function writeGood(directory: string): Promise<void> {
   const key = checkpointKey(origin, own.publicKey)
-  const end = await recoverJournal(directory, key)
+  const end = await recoverJournal(directory, key, { anchor: null, prunedTo: null })
   const writer = new JournalWriter({ directory, key, privateKey: own.privateKey, files, segmentBytes: 1400 }, end)
   for (const [index, event] of events.entries()) {
     writer.append([entryBody(1_790_000_000_000 + index * 1000, encodeEvent(event))], () => {})

@@ -1,0 +1,87 @@
+import { checkpointKey, originOf } from '../journal/checkpoint.ts'
+import type { Checkpoint, CheckpointKey } from '../journal/checkpoint.ts'
+import { lastEpochs } from '../journal/epochs.ts'
+import { openJournal } from '../journal/journal.ts'
+import type { Journal, JournalOptions } from '../journal/journal.ts'
+import { appendWitnessed, lastWitnessed } from '../journal/witness.ts'
+import { createHeadKeeper } from './head-keeper.ts'
+import type { HeadKeeper } from './head-keeper.ts'
+import { acceptRollback, keepJournalHead, keptJournalHead, keptPruning } from './journal-head.ts'
+import type { JournalHead } from './journal-head.ts'
+import { checkEpoch, keptCommit } from './records.ts'
+import type { Records } from './records.ts'
+
+export interface NodeJournalOptions extends Pick<
+  JournalOptions,
+  'directory' | 'node' | 'privateKey' | 'publicKey' | 'now' | 'filesModule'
+> {
+  readonly records: Records
+  /** A file elsewhere that holds signed checkpoints too. */
+  readonly witnessFile: string | null
+  /** Other nodes commit to the same store. */
+  readonly isShared: boolean
+  /** The operator restored a backup himself: an older store or journal is taken as it is. */
+  readonly accepts: boolean
+  readonly onError: (error: unknown) => unknown
+}
+
+/** The journal of this node. */
+export interface NodeJournal {
+  readonly journal: Journal
+  /** Signs what is there and keeps it as the last head. The journal stays open. */
+  keepLastHead(): Promise<void>
+}
+
+/**
+ * Opens the journal of a node and ties it and the store to one another: each is held against what the other
+ * remembers, from here on nothing in the store changes without an entry, and heads go to the store and the witness.
+ */
+export async function openNodeJournal(options: NodeJournalOptions): Promise<NodeJournal> {
+  const { records, node, directory, witnessFile, isShared, accepts, onError } = options
+  const key = checkpointKey(originOf(node), options.publicKey)
+  const anchor = accepts ? null : await anchorOf(records, node, witnessFile, key)
+  let heads: HeadKeeper<Checkpoint> | null = null
+  const journal = await openJournal({
+    ...options,
+    prunedTo: keptPruning(records, node),
+    ...(anchor === null ? {} : { anchor }),
+    onCheckpoint: (checkpoint) => heads?.offer(checkpoint),
+  })
+  try {
+    const others = isShared ? { lastCommit: keptCommit(records, node) ?? 0 } : {}
+    if (!accepts) checkEpoch({ storeEpoch: records.epoch, ...others, ...(await lastEpochs(directory)) })
+    records.attach({
+      intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
+      applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
+    })
+    if (accepts) await acceptRollback(records, node, await journal.checkpoint())
+  } catch (error) {
+    await journal.close()
+    throw error
+  }
+  async function keep(head: Checkpoint): Promise<void> {
+    await keepJournalHead(records, node, head)
+    if (witnessFile !== null) await appendWitnessed(witnessFile, head)
+  }
+  heads = createHeadKeeper({ keep, sizeNow: () => journal.size, onError })
+  return {
+    journal,
+    async keepLastHead() {
+      await heads?.close()
+      await journal.checkpoint().then(keep).catch(onError)
+    },
+  }
+}
+
+/** The newest head of the journal that is known outside of it: that of the store, or that of the witness. */
+async function anchorOf(
+  records: Records,
+  node: string,
+  witnessFile: string | null,
+  key: CheckpointKey,
+): Promise<JournalHead | null> {
+  const kept = keptJournalHead(records, node)
+  const seen = witnessFile === null ? null : await lastWitnessed(witnessFile, key)
+  // The larger one holds the smaller: a tree that only grows has one root at each size.
+  return seen !== null && seen.size >= (kept?.size ?? 0) ? seen : kept
+}
