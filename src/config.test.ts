@@ -38,6 +38,9 @@ test('a flag wins over a variable, a variable over the file, the file over what 
     rootKeyFile: { value: join(`${home}.root`, 'key'), origin: 'default', from: null },
     passphraseFile: { value: null, origin: 'default', from: null },
     gateway: { value: { host: '127.0.0.1', port: 3 }, origin: 'flag', from: '--gateway' },
+    monitor: { value: null, origin: 'default', from: null },
+    database: { value: null, origin: 'default', from: null },
+    witnessFile: { value: null, origin: 'default', from: null },
     node: { value: 'from-file', origin: 'file', from: `${file}:3` },
     strictJournal: { value: true, origin: 'file', from: `${file}:4` },
   })

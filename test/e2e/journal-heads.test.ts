@@ -26,6 +26,8 @@ const config = (): AppOptions['config'] => ({
   rootKeyFile: join(folder, 'root', 'key'),
   passphraseFile: null,
   gateway: { host: '127.0.0.1', port: 0 },
+  monitor: null,
+  database: null,
   node: 'test',
   witnessFile,
   strictJournal: false,
