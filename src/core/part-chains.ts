@@ -78,7 +78,10 @@ export class PartChains {
     const start = offset - before
     const last = at + end - offset
     if (chain !== undefined) {
-      if (start === chain.reached && this.#distance(chain, at - before) <= JUNK_MAXIMUM_BYTES) {
+      // By chance, what stood behind the part before may have begun as the secret goes on: then they overlap.
+      const overlap = chain.reached - start
+      const goesOn = overlap >= 0 && overlap < (form.parts?.length ?? 0) && end > chain.reached
+      if (goesOn && this.#distance(chain, at - before) <= JUNK_MAXIMUM_BYTES) {
         chain.reached = end
         chain.last = last
         chain.pieces++
@@ -106,8 +109,8 @@ export class PartChains {
       if (chain.pieces > 1 || chain.lead > 0) this.#reported(chain, start, chain.last)
       return
     }
-    // Too short to hold a part: the first place where it stands is taken.
-    if (missing < (parts?.length ?? 0)) {
+    // Too short to hold a part, or no longer than one that tells nothing: the first place where it stands is taken.
+    if (missing <= (parts?.length ?? 0)) {
       const tail = this.#tail(chain, limit)
       if (tail >= 0) {
         const last = tail + missing

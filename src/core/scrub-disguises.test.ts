@@ -342,6 +342,27 @@ describe('R4: a secret is found however it is written', () => {
   })
 })
 
+/** Keys with which a part of the dump is followed by what the next one begins with, or has hardly a different digit. */
+test.each([
+  [
+    'xxd',
+    (column: string) => `sk_Ab-${'x'.repeat(5)}${`${column}abcdefghijklmno${column}pqrstuvwxyzABCD`}${column}YdmM`,
+  ],
+  [
+    'hexdump -C',
+    (column: string) => `sk_Ab-${'x'.repeat(1)}${`${column}ABCDEFGHIJKLMNO${column}PQRSTUVWXYZabcd`}${column}YdmM`,
+  ],
+  ['od -b', (column: string) => `sk_Ab-${column}oeGRIIJgMleBKKHxYs9xbfOEN6LILa`],
+  ['od -b', (column: string) => `sk_Ab-zYWRrvcQzyEdwTliLTvAE5WfKZvBkUqz9Y${column}56HHHA`],
+])('R4: %s, where what stands between could be what goes on', (disguise, keyOf) => {
+  for (const column of alphanumeric) {
+    const secret = keyOf(column)
+    const needles = needlesOf([{ name: 'key', value: Buffer.from(secret), replacement: '[keyward:key]' }])
+    const whole = inPieces(needles, Buffer.from(disguises[disguise]?.(secret) ?? ''), [])
+    expect(whole.hits, secret).toBeGreaterThan(0)
+  }
+})
+
 test('R4: quoted-printable ends with its last letter, whichever that is and wherever its line ends', () => {
   for (const last of alphanumeric) {
     // What begins with the letter follows, for there the secret would be thought to go on.

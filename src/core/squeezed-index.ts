@@ -126,14 +126,22 @@ class FormCollector {
     return false
   }
 
+  /** A part with too few different letters is moved until it has enough, and left out where that takes too long. */
   #addParts(letters: Uint8Array, key: number, { length, stride }: Parts): void {
     const last = letters.length - length
-    for (let at = 0; at < last; at += stride) this.#addPart(letters, at, length, key)
+    for (let at = 0; at < last; at += stride) {
+      const limit = Math.min(last, at + stride)
+      let start = at
+      while (start < limit && !this.#tells(letters, start, length)) start++
+      if (start < limit) this.parts.add(letters.subarray(start, start + length), key, start)
+    }
     // So that what comes last holds one too.
-    if (last >= 0) this.#addPart(letters, last, length, key)
+    let start = last
+    while (start > last - stride && start >= 0 && !this.#tells(letters, start, length)) start--
+    if (start > last - stride && start >= 0) this.parts.add(letters.subarray(start, start + length), key, start)
   }
 
-  #addPart(letters: Uint8Array, at: number, length: number, key: number): void {
+  #tells(letters: Uint8Array, at: number, length: number): boolean {
     const stamp = ++this.#stamp
     let different = 0
     for (let i = at; i < at + length; i++) {
@@ -141,7 +149,7 @@ class FormCollector {
       if (this.#stamps[letter] !== stamp) different++
       this.#stamps[letter] = stamp
     }
-    if (different >= FEWEST_DIFFERENT) this.parts.add(letters.subarray(at, at + length), key, at)
+    return different >= FEWEST_DIFFERENT
   }
 }
 

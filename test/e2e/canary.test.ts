@@ -262,6 +262,8 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       '--expires',
       '30d',
     ])
+    house.write('policy.yaml', 'kind: agent\nname: from-a-file\n')
+    house.write('leaky.yaml', `kind: credential\nname: leaky\nservice: c-bearer\nfrom: { key: "${secrets.bearer}" }\n`)
     for (const json of [[], ['--json']]) {
       for (const noun of ['service', 'credential', 'agent', 'grant', 'session', 'approval'])
         await done([noun, 'list', ...json])
@@ -282,6 +284,11 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       await done(['journal', 'verify', ...json])
       await done(['journal', 'export'])
       await done(['journal', 'export', '--format', 'ocsf'])
+      await done(['journal', 'prune', '--keep', '90d', ...json])
+      await done(['export'])
+      await done(['apply', '-f', 'policy.yaml', ...json])
+      // A key where a reference belongs is refused, and not repeated.
+      await drive(['apply', '-f', 'leaky.yaml', '--dry-run', ...json])
       const grants: { id: string; agent: string }[] = JSON.parse((await done(['grant', 'list', '--json'])).out)
       await done(['grant', 'show', grants[0]?.id ?? '', ...json])
       await done(['session', 'list', '--all', '--agent', 'other', ...json])

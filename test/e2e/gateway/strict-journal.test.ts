@@ -67,9 +67,9 @@ const [plain] = fronts as [(typeof fronts)[number]]
 
 test('the operator asks for it: by variable, or in keyward.yaml', () => {
   const { settings } = readConfig({}, { KEYWARD_HOME: folder, KEYWARD_STRICT_JOURNAL: 'true' })
-  expect(settings.strictJournal).toEqual({ value: true, origin: 'variable' })
+  expect(settings.strictJournal).toMatchObject({ value: true, origin: 'variable' })
   writeFileSync(join(folder, 'keyward.yaml'), 'strictJournal: true\n')
-  expect(readConfig({}, { KEYWARD_HOME: folder }).settings.strictJournal).toEqual({ value: true, origin: 'file' })
+  expect(readConfig({}, { KEYWARD_HOME: folder }).settings.strictJournal).toMatchObject({ value: true, origin: 'file' })
 })
 
 test.each(fronts.map((front) => [front.name, front] as const))(
