@@ -107,7 +107,20 @@ attack(
 attack('V1', 'no statement is put together from texts', inside, () => {
   const made: string[] = []
   let statements = 0
-  for (const [file, text] of sources()) {
+  const [sqlite, postgres] = [/^stores\/sqlite/, /^stores\/postgres/].map((name) =>
+    sources().filter(([file]) => name.test(file)),
+  )
+  for (const [file, text] of postgres ?? []) {
+    const templates = [...text.matchAll(/`[^`]*\b(?:SELECT|INSERT|UPDATE|DELETE|CREATE|SET|BEGIN|LISTEN)\b[^`]*`/g)]
+    for (const [template] of templates)
+      for (const [, name = ''] of template.matchAll(/\$\{([^}]*)\}/g))
+        if (!filledIn.includes(name)) made.push(`${file}: ${name}`)
+    expect(/(?:SELECT|INSERT|UPDATE|DELETE|CREATE)\b[^'"`]*['"`]\s*\+/.test(text), `${file} adds to a statement`).toBe(
+      false,
+    )
+  }
+  expect(postgres?.map(([, text]) => text).join('')).toMatch(/\bkey(?:: number| = \w+\.readInt32BE)/)
+  for (const [file, text] of sqlite ?? []) {
     for (const [call, , literal] of text.matchAll(
       /\.(prepare|exec)\(\s*('[^']*'|"[^"]*"|`[^`]*`|createTables(?=\)))?/g,
     )) {
@@ -127,9 +140,12 @@ attack('V1', 'no statement is put together from texts', inside, () => {
 function sources(): [file: string, text: string][] {
   const root = join(import.meta.dirname, '../../src')
   return readdirSync(root, { recursive: true, encoding: 'utf8' })
-    .filter((file) => /^stores\/(?!index|store|conformance)\w+\.ts$/.test(file))
+    .filter((file) => /^stores\/(?:sqlite|postgres(?:-[a-z]+)?)\.ts$/.test(file))
     .map((file) => [file, readFileSync(join(root, file), 'utf8')])
 }
+
+/** What may be filled into a statement for PostgreSQL where it takes no parameter: numbers of Keyward's own. */
+const filledIn = ['TAKE_OVER_MILLISECONDS', 'LOCK_CLASS', 'key']
 
 /** Each filter of each list, and what of an entry it must equal. */
 const filters: readonly { readonly path: string; readonly filter: string; readonly member: string }[] = [

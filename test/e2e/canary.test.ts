@@ -263,7 +263,10 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       '30d',
     ])
     house.write('policy.yaml', 'kind: agent\nname: from-a-file\n')
-    house.write('leaky.yaml', `kind: credential\nname: leaky\nservice: c-bearer\nfrom: { key: "${secrets.bearer}" }\n`)
+    const leaky = house.write(
+      'leaky.yaml',
+      `kind: credential\nname: leaky\nservice: c-bearer\nfrom: { key: "${secrets.bearer}" }\n`,
+    )
     for (const json of [[], ['--json']]) {
       for (const noun of ['service', 'credential', 'agent', 'grant', 'session', 'approval'])
         await done([noun, 'list', ...json])
@@ -284,7 +287,7 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       await done(['journal', 'verify', ...json])
       await done(['journal', 'export'])
       await done(['journal', 'export', '--format', 'ocsf'])
-      await done(['journal', 'prune', '--keep', '90d', ...json])
+      await done(['journal', 'prune', '--keep', '90d', '--yes', ...json])
       await done(['export'])
       await done(['apply', '-f', 'policy.yaml', ...json])
       // A key where a reference belongs is refused, and not repeated.
@@ -293,6 +296,7 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
       await done(['grant', 'show', grants[0]?.id ?? '', ...json])
       await done(['session', 'list', '--all', '--agent', 'other', ...json])
     }
+    rmSync(leaky)
     for (const noun of ['credential', 'agent']) {
       const name = noun === 'agent' ? 'other' : 'c-pem'
       await done([noun, 'suspend', name])
