@@ -77,6 +77,8 @@ export class PartChains {
       end++
     const start = offset - before
     const last = at + end - offset
+    const { lead = 0, first = 0 } = form.parts ?? {}
+    const begins = start <= lead && end - start >= first
     if (chain !== undefined) {
       // By chance, what stood behind the part before may have begun as the secret goes on: then they overlap.
       const overlap = chain.reached - start
@@ -87,11 +89,12 @@ export class PartChains {
         chain.pieces++
         return
       }
+      // Where the secret repeats itself, a part of it is found at another place than its own.
+      if (!begins) return
       this.#finish(chain, at - before)
       this.#chains.delete(number)
     }
-    const { lead = 0, first = 0 } = form.parts ?? {}
-    if (start > lead || end - start < first) return
+    if (!begins) return
     this.#chains.set(number, { form, needle, first: at - before, lead: start, reached: end, last, pieces: 1 })
   }
 

@@ -363,6 +363,15 @@ test.each([
   }
 })
 
+test('R4: od -b, where four letters of the key come twice, and a part of it is found at the wrong one', () => {
+  for (const last of alphanumeric) {
+    const secret = `sk_Ab-mmdKaBtk2QUZSF9axl9hBeSCM5Qzj6OFqwuVcaRqD9axl0g8NCc86h3FKznWC2Jn${last}`
+    const needles = needlesOf([{ name: 'key', value: Buffer.from(secret), replacement: '[keyward:key]' }])
+    const whole = inPieces(needles, Buffer.from(dump(secret, 'x', octalDump)), [])
+    expect(whole.hits, secret).toBeGreaterThan(0)
+  }
+})
+
 test('R4: quoted-printable ends with its last letter, whichever that is and wherever its line ends', () => {
   for (const last of alphanumeric) {
     // What begins with the letter follows, for there the secret would be thought to go on.
