@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Json } from '../core/canonical-json.ts'
+import { eventKinds } from '../journal/event.ts'
 import { journalProblemCodes } from '../journal/verify.ts'
 
 /**
@@ -168,23 +169,10 @@ const issued = z
   })
   .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
 
-const eventKind = z.enum([
-  'intent',
-  'outcome',
-  'refusal',
-  'control',
-  'applied',
-  'followed',
-  'egress',
-  'start',
-  'stop',
-  'finding',
-])
-
 const entry = z
   .strictObject({
     at: moment,
-    event: z.looseObject({ kind: eventKind }),
+    event: z.looseObject({ kind: z.enum(eventKinds) }),
     hash: z.string(),
     previous: z.string(),
     sequence: z.int().min(1),

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import { maximumPolicyCharacters, maximumPolicyFiles } from '../identity/policy-files/documents.ts'
+import { eventKinds } from '../journal/event.ts'
 import type { RouteName } from './answers.ts'
 import { page } from './paging.ts'
 
@@ -163,9 +164,7 @@ export const inputs = {
   'GET /journal': z.strictObject({
     last: whole(MAX_JOURNAL_LINES).optional(),
     follow: z.enum(['yes', 'no']).optional(),
-    kind: z
-      .enum(['intent', 'outcome', 'refusal', 'control', 'applied', 'followed', 'egress', 'start', 'stop', 'finding'])
-      .optional(),
+    kind: z.enum(eventKinds).optional(),
     /** `newest` searches backwards from the end; otherwise the last entries come, oldest first. */
     order: z.literal('newest').optional(),
     text: z.string().min(1).max(256).optional(),

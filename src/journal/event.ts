@@ -1,37 +1,32 @@
 import { canonicalJson } from '../core/canonical-json.ts'
 import type { Json } from '../core/canonical-json.ts'
 
+/** What an entry of the journal may be about. */
+export const eventKinds = [
+  'intent',
+  'outcome',
+  'refusal',
+  'control',
+  'applied',
+  'followed',
+  'egress',
+  'start',
+  'stop',
+  'finding',
+] as const
+
+export type EventKind = (typeof eventKinds)[number]
+
 /** What happened: `kind` and any members that plain JSON can carry. */
 export interface JournalEvent {
-  readonly kind:
-    | 'intent'
-    | 'outcome'
-    | 'refusal'
-    | 'control'
-    | 'applied'
-    | 'followed'
-    | 'egress'
-    | 'start'
-    | 'stop'
-    | 'finding'
+  readonly kind: EventKind
   readonly [member: string]: Json | undefined
 }
 
 /** The longest event that is accepted, in characters of its JSON. */
 export const MAX_EVENT_LENGTH = 256 * 1024
 const MAX_DEPTH = 32
-const kinds: ReadonlySet<unknown> = new Set<JournalEvent['kind']>([
-  'applied',
-  'followed',
-  'control',
-  'egress',
-  'finding',
-  'intent',
-  'outcome',
-  'refusal',
-  'start',
-  'stop',
-])
+const kinds: ReadonlySet<unknown> = new Set(eventKinds)
 
 export function isEventKind(value: unknown): boolean {
   return kinds.has(value)

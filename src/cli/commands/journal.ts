@@ -11,21 +11,10 @@ import type { CheckpointKey } from '../../journal/checkpoint.ts'
 import type { JournalReport } from '../../journal/verify.ts'
 import type { JournalHead } from '../../vault/journal-head.ts'
 import { askYes } from '../confirm.ts'
+import type { EventKind } from '../../journal/event.ts'
 import type { Call, Io, JsonOption } from '../io.ts'
 import { parseCount, parseDuration, parseMoment } from '../measures.ts'
 import { moment, note, printJson, printLine, printPairs } from '../print.ts'
-
-type Kind =
-  | 'intent'
-  | 'outcome'
-  | 'refusal'
-  | 'control'
-  | 'applied'
-  | 'followed'
-  | 'egress'
-  | 'start'
-  | 'stop'
-  | 'finding'
 
 export async function tail({ io, options }: Call<{ lines: string; follow?: boolean } & JsonOption>): Promise<void> {
   const abort = new AbortController()
@@ -51,7 +40,7 @@ export async function search({
   io,
   args,
   options,
-}: Call<{ kind?: Kind; lines: string } & JsonOption>): Promise<number> {
+}: Call<{ kind?: EventKind; lines: string } & JsonOption>): Promise<number> {
   const [text] = args
   let found = 0
   const input = {
@@ -144,7 +133,7 @@ type ExportOf = {
   format: 'jsonl' | 'ocsf'
   since?: string
   until?: string
-  kind?: Kind[]
+  kind?: EventKind[]
   to?: string
   unverified?: boolean
 }
