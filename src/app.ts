@@ -285,6 +285,13 @@ export async function openApp(options: AppOptions) {
     { sync: true },
   )
 
+  let drained: Promise<void> | null = null
+  /** Takes nothing new and gives the exchanges that are open the grace to end; everything else goes on. Once. */
+  function drain(graceMilliseconds: number): Promise<void> {
+    stopping = true
+    return (drained ??= gateway.close(graceMilliseconds))
+  }
+
   return {
     version: VERSION,
     startedAt,
@@ -309,11 +316,10 @@ export async function openApp(options: AppOptions) {
     caCertificate: authority.certificate,
     now,
     holdsSecret: (text: string) => scrubText(needles.of('', null), text).hits > 0,
-    /** Exchanges that are open get the grace to end; from the call on the node says that it is not ready. */
-    async close(graceMilliseconds = 0) {
-      stopping = true
+    drain,
+    async close() {
       clearInterval(sweeper)
-      await gateway.close(graceMilliseconds)
+      await drain(0)
       following.close()
       sessions.close()
       await monitor?.close()

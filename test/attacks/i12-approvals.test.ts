@@ -80,7 +80,7 @@ attack('I12', 'what the agent writes cannot speak for Keyward to the person', fr
   expect(answer.status).toBe(200)
   expect(places.upstream.got.at(-1)?.body.toString()).toBe(hostile)
   const told = JSON.stringify(asked.facts)
-  // oxlint-disable-next-line no-control-regex -- they are what it is about
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
   expect(told).not.toMatch(/[\u0000-\u001f\u007f-\u009f\p{Cf}\p{Zl}\p{Zp}]/u)
   expect(asked.facts.body.text).toContain(String.raw`\u{1b}[2J\u{1b}]0;`)
   expect(asked.facts.body.text).toContain(String.raw`\u{202e}`)

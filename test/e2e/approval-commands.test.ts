@@ -59,7 +59,7 @@ test('list, show and accept: the request goes out', async () => {
     new RegExp(`${id} +waits +dev +ada +mine +yes +POST http\\S*/orders`),
   )
   const shown = await house.expectDone(['approval', 'show', id])
-  // oxlint-disable-next-line no-control-regex -- they are what it is about
+  // oxlint-disable-next-line no-control-regex -- control characters are what it is about
   expect(shown).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u202e]/)
   expect(shown).toContain(String.raw`{"amount":1}\u{1b}[2J\u{1b}[1;1Hagent  root\u{202e}`)
   expect(shown.indexOf('agent ')).toBeLessThan(shown.indexOf('What the agent wrote'))

@@ -91,6 +91,15 @@ test('asked by a service manager to end, it takes nothing new, says so, and lets
   expect((await ended).code).toBe(0)
 })
 
+test('while it drains, what is open can still be suspended', async () => {
+  const answer = await ask(server.port, '/s/own/slow')
+  const ended = server.kill('SIGTERM')
+  await expect.poll(() => told('/readyz')).toBe('server_stopping\n')
+  await house.expectDone(['credential', 'suspend', 'own'])
+  await expect(textOf(answer)).rejects.toThrow()
+  expect((await ended).code).toBe(0)
+})
+
 test('a second signal does not wait', async () => {
   const answer = await ask(server.port, '/s/own/slow')
   const ended = server.kill('SIGTERM')

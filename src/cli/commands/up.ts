@@ -74,8 +74,10 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   if (!ephemeral) note(io, 'Keyward stops.')
   for (const signal of SIGNALS) process.once(signal, () => process.exit(1))
   sample?.close()
+  // What is still open can be suspended, revoked and answered until it has ended.
+  await app.drain(reason === 'SIGTERM' ? DRAIN_MILLISECONDS : 0)
   await control.close()
-  await app.close(reason === 'SIGTERM' ? DRAIN_MILLISECONDS : 0)
+  await app.close()
   log.close()
 }
 
