@@ -112,9 +112,13 @@ attack('V13', 'what Keyward runs with is few and named', inside, () => {
   expect(Object.keys(manifestAt(join(root, 'package.json')).dependencies ?? {}).toSorted()).toEqual([
     '@clack/prompts',
     '@hono/node-server',
+    '@marcbachmann/cel-js',
+    '@opentelemetry/api',
+    'age-encryption',
     'commander',
     'graphql',
     'hono',
+    'jose',
     'pg',
     'pino',
     'prom-client',
