@@ -47,7 +47,16 @@ const operation = fc.oneof(
     }),
   },
   { weight: 2, arbitrary: fc.record({ kind: fc.constant('reopen' as const) }) },
-  { weight: 1, arbitrary: fc.record({ kind: fc.constant('initialise' as const), storeId: fc.uuid() }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant('initialise' as const),
+      storeId: fc.uuid(),
+      content: fc.option(fc.record({ epoch: fc.nat(), rows: fc.uniqueArray(row, { selector: keyOf, maxLength: 8 }) }), {
+        nil: undefined,
+      }),
+    }),
+  },
 )
 type Operation = typeof operation extends fc.Arbitrary<infer T> ? T : never
 
@@ -82,7 +91,7 @@ async function play(open: () => Promise<Store>, operations: readonly Operation[]
         await store.close()
         store = await open()
       } else if (one.kind === 'initialise') {
-        seen.push(await outcomeOf(store.initialise({ storeId: one.storeId, schema: storeSchema })))
+        seen.push(await outcomeOf(store.initialise({ storeId: one.storeId, schema: storeSchema }, one.content)))
       } else {
         const chosen = one.again.flatMap((at) => written[at] ?? [])
         const put = [...one.put]
@@ -119,7 +128,8 @@ describe.skipIf(withoutPostgres)('SQLite and PostgreSQL', () => {
     const outcomes = new Set<unknown>()
     await fc.assert(
       fc.asyncProperty(fc.array(operation, { minLength: 1, maxLength: 12 }), fc.boolean(), async (drawn, early) => {
-        const operations: Operation[] = early ? drawn : [{ kind: 'initialise', storeId: 'drawn' }, ...drawn]
+        const first: Operation = { kind: 'initialise', storeId: 'drawn', content: undefined }
+        const operations: Operation[] = early ? drawn : [first, ...drawn]
         files += 1
         const path = join(folder, `${files}.db`)
         const url = readPostgresUrl(await server.database())

@@ -26,6 +26,10 @@ const faults = [
   'opens a later schema',
   'gives old rows as changes',
   'leaves out a change',
+  'begins without its content',
+  'begins with its content at epoch 0',
+  'begins a second time where there was content',
+  'is marked before its content is there',
 ] as const
 type Fault = (typeof faults)[number]
 
@@ -87,8 +91,13 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
       }
       return disk.identity
     },
-    async initialise(identity) {
-      if (disk.identity !== null && fault !== 'initialises twice') throw new KeywardError('store_conflict')
+    async initialise(identity, content = { epoch: 0, rows: [] }) {
+      const isAgain = fault === 'begins a second time where there was content' && content.rows.length > 0
+      if (disk.identity !== null && fault !== 'initialises twice' && !isAgain) throw new KeywardError('store_conflict')
+      if (fault === 'is marked before its content is there') disk.identity = identity
+      const rows = fault === 'begins without its content' ? [] : content.rows
+      disk.rows = new Map(rows.map((row) => [keyOf(row.table, row.id), kept(row)]))
+      disk.epoch = fault === 'begins with its content at epoch 0' ? 0 : content.epoch
       disk.identity = identity
     },
     async epoch() {

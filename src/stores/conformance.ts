@@ -75,6 +75,48 @@ export const storeCases: readonly StoreCase[] = [
     },
   },
   {
+    name: 'an empty place is initialised as the store that held these rows, at their epoch, once',
+    async run(harness) {
+      const place = await harness.place()
+      const rows = [...oddIds.map((id) => row('a', id, 7)), row('b', 'earlier', 2), row('c', 'large', 5)]
+      const [first, ...rest] = rows
+      assert.ok(first)
+      await using(harness, place, async (store) => {
+        await store.initialise(identity, { epoch: 7, rows })
+        assert.deepEqual(await store.identity(), identity)
+        assert.equal(await store.epoch(), 7)
+        await holds(store, rows)
+        assert.equal((await store.changesSince(5)).length, oddIds.length)
+        await refuses('store_conflict', store.initialise(identity, { epoch: 9, rows: [row('d', 'other', 9)] }))
+        await holds(store, rows)
+      })
+      await using(harness, place, async (store) => {
+        assert.equal(await store.epoch(), 7)
+        await holds(store, rows)
+        await refuses('store_conflict', store.commit(batch(0, [row('a', 'late', 1)])))
+        await store.commit(batch(7, [row('a', 'next', 8)], [first]))
+        await holds(store, [...rest, row('a', 'next', 8)])
+      })
+    },
+  },
+  {
+    name: 'a content that breaks half-way leaves the place empty',
+    async run(harness) {
+      const place = await harness.place()
+      const rows = [row('a', '1', 3), brokenRow(3), row('a', '6', 3)]
+      await using(harness, place, async (store) => {
+        await assert.rejects(async () => store.initialise(identity, { epoch: 3, rows }))
+        assert.equal(await store.identity(), null)
+        assert.deepEqual(await store.load(), [])
+      })
+      await using(harness, place, async (store) => {
+        assert.equal(await store.identity(), null)
+        await store.initialise(identity, { epoch: 4, rows: [row('a', '1', 4)] })
+        await holds(store, [row('a', '1', 4)])
+      })
+    },
+  },
+  {
     name: 'what is written is read, at once and after reopening',
     async run(harness) {
       const place = await harness.place()
@@ -150,17 +192,11 @@ export const storeCases: readonly StoreCase[] = [
     async run(harness) {
       const place = await harness.place()
       const kept = [row('a', '1', 1), row('a', '2', 1)]
-      const broken: StoredRow = {
-        ...row('a', '5', 2),
-        get body(): string {
-          throw new Error('this row cannot be read')
-        },
-      }
       await started(harness, place, async (store) => {
         await store.commit(batch(0, kept))
         const change = batch(
           1,
-          [row('a', '1', 2), row('a', '4', 2), broken, row('a', '6', 2)],
+          [row('a', '1', 2), row('a', '4', 2), brokenRow(2), row('a', '6', 2)],
           [{ table: 'a', id: '2' }],
         )
         await assert.rejects(async () => store.commit(change))
@@ -323,6 +359,16 @@ function comparable({ table, id, seq, body, mac }: StoredRow): string {
 
 function row(table: string, id: string, seq: number): StoredRow {
   return { table, id, seq, body: `{"of":${JSON.stringify(id.slice(0, 20))}}`, mac: new Uint8Array(32).fill(seq % 251) }
+}
+
+/** One that cannot be read to its end. */
+function brokenRow(seq: number): StoredRow {
+  return {
+    ...row('a', '5', seq),
+    get body(): string {
+      throw new Error('this row cannot be read')
+    },
+  }
 }
 
 function batch(expectedEpoch: number, put: readonly StoredRow[], remove: StoreBatch['remove'] = []): StoreBatch {

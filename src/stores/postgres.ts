@@ -76,8 +76,10 @@ export async function openPostgresStore(
     kind: 'postgres',
     node,
     identity: readIdentity,
-    async initialise(identity) {
-      await guarded(() => withConnection(pool, (client) => createTables(client, identity)))
+    async initialise(identity, content = { epoch: 0, rows: [] }) {
+      const statements = statementsOf({ put: content.rows, remove: [] })
+      const first = { identity, epoch: content.epoch, commitId: randomUUID(), statements }
+      await guarded(() => begin(pool, first))
       initialised = true
     },
     async epoch() {
@@ -148,7 +150,30 @@ async function wasMade(pool: Pool, expectedEpoch: number, commitId: string): Pro
   throw new KeywardError('store_unavailable', 'Whether the change was made is not known.')
 }
 
-async function createTables(client: PoolClient, identity: StoreIdentity): Promise<void> {
+interface FirstState {
+  readonly identity: StoreIdentity
+  readonly epoch: number
+  readonly commitId: string
+  readonly statements: readonly Statement[]
+}
+
+/** As `write` does, an answer that was lost is asked for again: what was begun here may be there. */
+async function begin(pool: Pool, first: FirstState): Promise<void> {
+  let isAsked = false
+  try {
+    await withConnection(pool, (client) =>
+      createTables(client, first, () => {
+        isAsked = true
+      }),
+    )
+  } catch (error) {
+    if (!isAsked || error instanceof KeywardError) throw error
+    if (!(await wasMade(pool, first.epoch, first.commitId))) throw storeError(error)
+  }
+}
+
+async function createTables(client: PoolClient, first: FirstState, onAsked: () => void): Promise<void> {
+  const { identity, epoch, commitId, statements } = first
   await client.query('BEGIN')
   if (!(await isEmpty(client))) throw new KeywardError('store_conflict', 'The store is not empty.')
   try {
@@ -157,10 +182,13 @@ async function createTables(client: PoolClient, identity: StoreIdentity): Promis
     throw isMadeMeanwhile(error) ? new KeywardError('store_conflict', 'Another node has begun here.') : error
   }
   await client.query(
-    "INSERT INTO public.keyward (one, store_id, schema, epoch, last_commit) VALUES (1, $1, $2, 0, '')",
-    [identity.storeId, identity.schema],
+    'INSERT INTO public.keyward (one, store_id, schema, epoch, last_commit) VALUES (1, $1, $2, $3, $4)',
+    [identity.storeId, identity.schema, epoch, commitId],
   )
-  await client.query('COMMIT')
+  for (const { text, values } of statements) await client.query(text, [...values])
+  onAsked()
+  const { command } = await client.query('COMMIT')
+  if (command !== 'COMMIT') throw new KeywardError('store_unreadable', 'The database undid the change.')
 }
 
 async function readMarker(client: PoolClient): Promise<StoreIdentity | null> {
@@ -200,7 +228,7 @@ async function isEmpty(client: PoolClient): Promise<boolean> {
   return rows[0]?.['empty'] === true
 }
 
-function statementsOf({ put, remove }: StoreBatch): Statement[] {
+function statementsOf({ put, remove }: Pick<StoreBatch, 'put' | 'remove'>): Statement[] {
   const statements: Statement[] = []
   for (const some of portions(remove, () => 0)) {
     statements.push({

@@ -74,11 +74,15 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
     if (moved !== 1) throw new KeywardError('store_conflict', 'The store is at another epoch.')
     const remove = database.prepare('DELETE FROM record WHERE tbl = ? AND id = ?')
     for (const { table, id } of batch.remove) remove.run(table, id)
+    writeRows(batch.put)
+  }
+
+  function writeRows(rows: readonly StoredRow[]): void {
     const put = database.prepare(
       `INSERT INTO record (tbl, id, seq, body, mac) VALUES (?, ?, ?, ?, ?)
        ON CONFLICT (tbl, id) DO UPDATE SET seq = excluded.seq, body = excluded.body, mac = excluded.mac`,
     )
-    for (const { table, id, seq, body, mac } of batch.put) put.run(table, id, seq, body, mac)
+    for (const { table, id, seq, body, mac } of rows) put.run(table, id, seq, body, mac)
   }
 
   function rowsAfter(epoch: number): StoredRow[] {
@@ -97,14 +101,15 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
     async identity() {
       return guarded(() => readMarker(database))
     },
-    async initialise(identity) {
+    async initialise(identity, content = { epoch: 0, rows: [] }) {
       guarded(() =>
         transaction(() => {
           if (!isEmpty(database)) throw new KeywardError('store_conflict', 'The store is not empty.')
           database.exec(createTables)
           database
-            .prepare('INSERT INTO keyward (one, store_id, schema, epoch) VALUES (1, ?, ?, 0)')
-            .run(identity.storeId, identity.schema)
+            .prepare('INSERT INTO keyward (one, store_id, schema, epoch) VALUES (1, ?, ?, ?)')
+            .run(identity.storeId, identity.schema, content.epoch)
+          writeRows(content.rows)
         }),
       )
       initialised = true

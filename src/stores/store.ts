@@ -12,9 +12,12 @@ export interface Store {
   readonly node: string | null
   /** Schema version and store id, or null where the place is empty. Throws `store_foreign` when the place holds something that is not Keyward's, `store_newer` for a schema from the future. */
   identity(): Promise<StoreIdentity | null>
-  /** Marks an empty place as Keyward's. Throws `store_conflict` if it is not empty. */
-  initialise(identity: StoreIdentity): Promise<void>
-  /** The epoch that `commit` compares; 0 after `initialise`. Of a shared store it is also the proof that this node still has its name there. */
+  /**
+   * Marks an empty place as Keyward's; with `content`, as the store that held it, at its epoch. All of it or
+   * nothing, on disk before it resolves. Throws `store_conflict`, changing nothing, if the place is not empty.
+   */
+  initialise(identity: StoreIdentity, content?: StoreContent): Promise<void>
+  /** The epoch that `commit` compares; 0 after `initialise` without content. Of a shared store it is also the proof that this node still has its name there. */
   epoch(): Promise<number>
   /** Every row of every table, in no order. */
   load(): Promise<readonly StoredRow[]>
@@ -31,6 +34,12 @@ export interface Store {
 export interface StoreIdentity {
   readonly storeId: string
   readonly schema: number
+}
+
+/** What a store held at some moment. Names each row at most once. */
+export interface StoreContent {
+  readonly epoch: number
+  readonly rows: readonly StoredRow[]
 }
 
 export interface StoredRow {
