@@ -39,10 +39,13 @@ import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
 import { openStore } from './stores/index.ts'
+import { createBackups } from './vault/backup/make.ts'
+import { settleRestore } from './vault/backup/staging.ts'
 import { createCredentials } from './vault/credentials.ts'
 import { followStore } from './vault/follow.ts'
 import { openNodeJournal } from './vault/node-journal.ts'
 import { openOrCreateVault } from './vault/open-or-create.ts'
+import { keptRestoration } from './vault/restoration.ts'
 
 /** Where the kernel shows processes and sockets. */
 const PROC = '/proc'
@@ -92,6 +95,7 @@ export async function openApp(options: AppOptions) {
     now,
     random: randomBytes,
   })
+  settleRestore(config.home, keptRestoration(records)?.id ?? null)
   const journalDirectory = join(config.home, 'journal')
   const { journal, keepLastHead } = await openNodeJournal({
     records,
@@ -168,6 +172,20 @@ export async function openApp(options: AppOptions) {
     if (detector === undefined) throw new KeywardError('internal', 'The generic detector is missing.')
     return detector.placeholder
   }
+
+  const backups = createBackups({
+    records,
+    key: () => vault.macKey('backup'),
+    publicKey: () => vault.journalKey().publicKey,
+    journal,
+    journalDirectory,
+    node: config.node,
+    version: VERSION,
+    now,
+    newId,
+  })
+  /** By which this node's journal shows that it knew of the last restore of the store. */
+  const restorationId = (): string | undefined => keptRestoration(records)?.id
 
   const inflight = createInflight()
   const needles = createNeedleSource({ credentials, services: directory, records })
@@ -281,7 +299,7 @@ export async function openApp(options: AppOptions) {
   const sweeper = setInterval(() => void sessions.sweep().catch(onError), SWEEP_MILLISECONDS)
   sweeper.unref()
   await journal.append(
-    { kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch },
+    { kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch, restoration: restorationId() },
     { sync: true },
   )
 
@@ -304,6 +322,7 @@ export async function openApp(options: AppOptions) {
     agents,
     grants,
     policyFiles,
+    backups,
     sessions,
     services: directory,
     journal,
@@ -325,7 +344,9 @@ export async function openApp(options: AppOptions) {
       await monitor?.close()
       await dialler.close()
       await keepLastHead()
-      await journal.append({ kind: 'stop', epoch: records.epoch }, { sync: true }).catch(() => undefined)
+      await journal
+        .append({ kind: 'stop', epoch: records.epoch, restoration: restorationId() }, { sync: true })
+        .catch(() => undefined)
       await records.close()
       await journal.close()
     },

@@ -22,3 +22,10 @@ export async function lastEpochs(directory: string): Promise<LastEpochs> {
   }
   return { lastApplied, lastIntent }
 }
+
+/** The last restoration of the store of which this journal knows, by its id; null where it knows of none. May read far back. */
+export async function lastRestoration(directory: string): Promise<string | null> {
+  for await (const { event } of searchJournal({ directory, kind: ['start', 'stop', 'restore'], limit: 1 }))
+    return typeof event['restoration'] === 'string' ? event['restoration'] : null
+  return null
+}

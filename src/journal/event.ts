@@ -12,6 +12,8 @@ export const eventKinds = [
   'egress',
   'start',
   'stop',
+  'backup',
+  'restore',
   'finding',
 ] as const
 

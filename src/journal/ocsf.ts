@@ -106,6 +106,9 @@ function classOf({ event, sequence }: JournalEntry): Classified {
       const activity = event.kind === 'start' ? START : STOP
       return { uid: APPLICATION_LIFECYCLE, activity, severity: INFORMATIONAL, members: { app } }
     }
+    case 'backup':
+    case 'restore':
+      return copy(event)
     case 'finding': {
       const title = text(event['finding']) ?? 'finding'
       const info = { title, types: [title], uid: text(event['exchange']) ?? `entry-${sequence}` }
@@ -162,6 +165,21 @@ function change(event: JournalEvent): Classified {
       comment: action,
       entity: { name, type: action?.split('.')[0] },
       status_id: event.kind !== 'control' ? SUCCESS : UNKNOWN,
+    },
+  }
+}
+
+/** A backup that was made or put back: the store is what was read or written. */
+function copy(event: JournalEvent): Classified {
+  return {
+    uid: ENTITY_MANAGEMENT,
+    activity: event.kind === 'backup' ? READ : UPDATE,
+    severity: event.kind === 'backup' ? INFORMATIONAL : MEDIUM,
+    members: {
+      actor: actorOf(event),
+      comment: `${event.kind}.${text(event['action']) ?? 'done'}`,
+      entity: { name: text(event['id']) ?? event.kind, type: 'backup' },
+      ...failing(event['action'] === 'broken_off'),
     },
   }
 }

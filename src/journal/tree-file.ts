@@ -16,7 +16,7 @@ export interface SegmentStart {
 export const journalStart: SegmentStart = { segment: 1, head: FIRST_PREVIOUS, tree: new MerkleTree() }
 
 const TREE_FILE = 'tree'
-const START_FILE = 'start'
+export const START_FILE = 'start'
 
 /** Keeps the start of the newest segment, so that opening reads one segment and not all. It is only a short cut: whoever deletes it makes the next opening slower, and a false one is not believed, because its peaks must fold to the root that the checkpoint in it signs. */
 export function writeTreeFile(directory: string, start: SegmentStart, checkpoint: Checkpoint): void {
@@ -62,13 +62,22 @@ function write(directory: string, file: string, start: SegmentStart, checkpoint:
 function read(directory: string, file: string, signer: CheckpointKey | KeyObject): SegmentStart | undefined {
   try {
     const flag = constants.O_RDONLY | constants.O_NOFOLLOW
-    const { head, note, peaks, segment } = readShape(
-      JSON.parse(readFileSync(join(directory, file), { encoding: 'utf8', flag })),
-    )
+    return parseStart(readFileSync(join(directory, file), { encoding: 'utf8', flag }), signer)
+  } catch {
+    return undefined
+  }
+}
+
+/** What such a file says; undefined where it cannot be believed. Without a signer whose it is remains open. */
+export function parseStart(text: string, signer: CheckpointKey | KeyObject | null): SegmentStart | undefined {
+  try {
+    const { head, note, peaks, segment } = readShape(JSON.parse(text))
     const signed = parseCheckpoint(note)
     if (signed === undefined) return undefined
-    const key = 'origin' in signer ? signer : checkpointKey(signed.checkpoint.origin, signer)
-    if (signed.checkpoint.origin !== key.origin || !isSignedBy(signed, key)) return undefined
+    if (signer !== null) {
+      const key = 'origin' in signer ? signer : checkpointKey(signed.checkpoint.origin, signer)
+      if (signed.checkpoint.origin !== key.origin || !isSignedBy(signed, key)) return undefined
+    }
     const tree = new MerkleTree(
       signed.checkpoint.size,
       peaks.map((peak) => digestFromBase64(peak) ?? ''),

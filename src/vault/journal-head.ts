@@ -17,6 +17,17 @@ export function keptJournalHead(records: Records, node: string): JournalHead | n
   return parsed.success ? parsed.data : null
 }
 
+/** The head that the store remembers for each node. */
+export function keptJournalHeads(records: Records): ReadonlyMap<string, JournalHead> {
+  const heads = new Map<string, JournalHead>()
+  for (const id of records.all('setting').keys()) {
+    const node = id.startsWith(idOf('')) ? id.slice(idOf('').length) : null
+    const head = node === null ? null : keptJournalHead(records, node)
+    if (node !== null && head !== null) heads.set(node, head)
+  }
+  return heads
+}
+
 /** Remembers a head in the store, so that a journal which is cut back together with its checkpoints is found out. A head only grows: `journal_rolled_back` where the store remembers a later one, or another of this size. */
 export async function keepJournalHead(records: Records, node: string, head: JournalHead): Promise<void> {
   const value = { size: head.size, root: head.root }
@@ -29,12 +40,22 @@ export async function keepJournalHead(records: Records, node: string, head: Jour
   await records.commit(change, { actor: 'keyward', action: 'journal.head', detail: value })
 }
 
-/** Begins anew from what was restored: its head is the one from now on, and no session of before lives on. */
-export async function acceptRollback(records: Records, node: string, head: JournalHead): Promise<void> {
+/**
+ * Begins anew from what was restored: its head is the one from now on, where it begins (null: with its first entry) is
+ * taken as it is, and no session of before lives on.
+ */
+export async function acceptRollback(
+  records: Records,
+  node: string,
+  { head, begin }: { readonly head: JournalHead; readonly begin: JournalHead | null },
+): Promise<void> {
   const value = { size: head.size, root: head.root }
   const forgotten = keptJournalHead(records, node)
   const change = () => [
     { table: 'setting' as const, id: idOf(node), body: { value } },
+    ...(begin === null && records.get('setting', pruningIdOf(node)) === undefined
+      ? []
+      : [{ table: 'setting' as const, id: pruningIdOf(node), body: begin === null ? null : { value: { ...begin } } }]),
     ...[...records.all('session').keys()].map((id) => ({ table: 'session' as const, id, body: null })),
   ]
   await records.commit(change, {

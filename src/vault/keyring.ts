@@ -22,7 +22,12 @@ export interface Keyring {
   readonly sealTerm: string
   /** Every seal term, retired ones included, by id. */
   readonly seal: ReadonlyMap<string, SealingKey>
-  readonly mac: { readonly token: KeyObject; readonly placeholder: KeyObject; readonly fingerprint: KeyObject }
+  readonly mac: {
+    readonly token: KeyObject
+    readonly placeholder: KeyObject
+    readonly fingerprint: KeyObject
+    readonly backup: KeyObject
+  }
   readonly journal: { readonly privateKey: KeyObject; readonly publicKey: KeyObject }
   readonly ca: KeyObject
 }
@@ -106,6 +111,7 @@ export function openKeyring(master: KeyObject, storeId: string, terms: ReadonlyM
       token: deriveKey(take('token').key, 'mac/token'),
       placeholder: deriveKey(take('token').key, 'mac/placeholder'),
       fingerprint: deriveKey(take('fingerprint').key, 'mac/fingerprint'),
+      backup: deriveKey(master, 'mac/backup'),
     },
     journal: { privateKey: journal, publicKey: createPublicKey(journal) },
     ca: take('ca').key,

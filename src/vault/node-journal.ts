@@ -1,13 +1,16 @@
 import { checkpointKey, originOf } from '../journal/checkpoint.ts'
 import type { Checkpoint, CheckpointKey } from '../journal/checkpoint.ts'
-import { lastEpochs } from '../journal/epochs.ts'
+import { lastEpochs, lastRestoration } from '../journal/epochs.ts'
 import { openJournal } from '../journal/journal.ts'
 import type { Journal, JournalOptions } from '../journal/journal.ts'
+import { digestToBase64 } from '../journal/merkle.ts'
+import { readStartFile } from '../journal/tree-file.ts'
 import { appendWitnessed, lastWitnessed } from '../journal/witness.ts'
 import { createHeadKeeper } from './head-keeper.ts'
 import type { HeadKeeper } from './head-keeper.ts'
 import { acceptRollback, keepJournalHead, keptJournalHead, keptPruning } from './journal-head.ts'
 import type { JournalHead } from './journal-head.ts'
+import { checkRestoration, keptRestoration } from './restoration.ts'
 import { checkEpoch, keptCommit } from './records.ts'
 import type { Records } from './records.ts'
 
@@ -43,18 +46,30 @@ export async function openNodeJournal(options: NodeJournalOptions): Promise<Node
   let heads: HeadKeeper<Checkpoint> | null = null
   const journal = await openJournal({
     ...options,
-    prunedTo: keptPruning(records, node),
+    ...(accepts ? {} : { prunedTo: keptPruning(records, node) }),
     ...(anchor === null ? {} : { anchor }),
     onCheckpoint: (checkpoint) => heads?.offer(checkpoint),
   })
   try {
     const others = isShared ? { lastCommit: keptCommit(records, node) ?? 0 } : {}
-    if (!accepts) checkEpoch({ storeEpoch: records.epoch, ...others, ...(await lastEpochs(directory)) })
+    if (!accepts) {
+      const last = await lastEpochs(directory)
+      checkEpoch({ storeEpoch: records.epoch, ...others, ...last })
+      const restoration = keptRestoration(records)
+      if (restoration !== null) {
+        const known = await lastRestoration(directory)
+        checkRestoration(restoration, { known, lastApplied: last.lastApplied })
+      }
+    }
     records.attach({
       intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
       applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
     })
-    if (accepts) await acceptRollback(records, node, await journal.checkpoint())
+    if (accepts) {
+      const begun = readStartFile(directory, key)
+      const begin = begun === undefined ? null : { size: begun.tree.size, root: digestToBase64(begun.tree.root()) }
+      await acceptRollback(records, node, { head: await journal.checkpoint(), begin })
+    }
   } catch (error) {
     await journal.close()
     throw error

@@ -3,14 +3,14 @@ import { canonicalJson } from '../core/canonical-json.ts'
 import type { Json } from '../core/canonical-json.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { TableName, Tables } from '../core/records.ts'
-import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
+import type { Store, StoreContent, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { emptyManifest, stageCommit } from './manifest.ts'
 import type { Manifest, RowChange } from './manifest.ts'
 import { isJson, isTableName, recordSchemas } from './record-schemas.ts'
 import { tampered } from './row-mac.ts'
 import { verifyChanges } from './verify-changes.ts'
 import type { VerifiedChanges } from './verify-changes.ts'
-import { verifyRows } from './verify-rows.ts'
+import { verifyRows, verifyRowsInTurns } from './verify-rows.ts'
 
 /** Commits that may wait for their turn. */
 const MAX_WAITING_COMMITS = 10_000
@@ -59,6 +59,13 @@ export interface Records {
   commit(changes: readonly Change[] | (() => readonly Change[]), why: Reason): Promise<void>
   /** Takes in, verified, what other nodes have committed to a shared store. Throws `store_tampered`, `store_rolled_back`, or what the store throws; memory is unchanged then. */
   refresh(): Promise<void>
+  /**
+   * Every row as the store has it, verified, as of one moment between commits of this node, at which `also` is asked
+   * too. Throws `store_tampered`, `store_rolled_back`, or what the store throws.
+   */
+  snapshot<T>(
+    also: () => Promise<T>,
+  ): Promise<{ readonly content: StoreContent; readonly schema: number; readonly also: T }>
   /** `listener` is called synchronously after memory has changed, by a commit of this or another node; it must not throw. */
   onCommit(listener: (changes: readonly Change[], epoch: number) => void): void
   attach(anchor: Anchor): void
@@ -201,6 +208,16 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
       const turn = tail.then(takeIn)
       tail = turn.catch(() => undefined)
       return turn
+    },
+    async snapshot(also) {
+      const turn = tail.then(async () => ({ known: epoch, rows: await store.load(), also: await also() }))
+      tail = turn.catch(() => undefined)
+      const moment = await turn
+      const verified = await verifyRowsInTurns(identity, key, moment.rows)
+      if (verified.epoch < moment.known)
+        throw new KeywardError('store_rolled_back', `It is at epoch ${verified.epoch}; this node saw ${moment.known}.`)
+      const content = { epoch: verified.epoch, rows: moment.rows }
+      return { content, schema: identity.schema, also: moment.also }
     },
     onCommit(listener) {
       listeners.push(listener)

@@ -56,6 +56,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
       return turn
     },
     refresh: () => Promise.resolve(),
+    snapshot: () => Promise.reject(new KeywardError('internal', 'There is no store behind these records.')),
     onCommit: (listener) => void listeners.push(listener),
     attach: () => undefined,
     close: () => Promise.resolve(),
