@@ -268,7 +268,7 @@ describe('what is not as it was written is refused before anything is there', ()
       let last = ''
       async function* changed(): AsyncGenerator<Part> {
         for await (const { name, content } of partsOf(first)) {
-          const whole = Buffer.concat([...(content instanceof Array ? content : [])])
+          const whole = Buffer.concat([...(Array.isArray(content) ? content : [])])
           if (name === 'manifest') last = whole.toString()
           else yield { name, content: [change(name, whole)] }
         }
@@ -282,7 +282,7 @@ describe('what is not as it was written is refused before anything is there', ()
     }
     let theirs = Buffer.alloc(0)
     for await (const { name, content } of partsOf(second))
-      if (name === 'records') theirs = Buffer.concat([...(content instanceof Array ? content : [])])
+      if (name === 'records') theirs = Buffer.concat([...(Array.isArray(content) ? content : [])])
     expect(await codeOf(inspect(await mixed((_, content) => content)))).toBe('done')
     const exchanged = await mixed((name, content) => (name === 'records' ? theirs : content))
     expect(await codeOf(inspect(exchanged))).toBe('backup_foreign')
