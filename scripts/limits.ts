@@ -108,6 +108,15 @@ import {
   maximumPolicyFiles,
   maximumPolicyProblems,
 } from '../src/identity/policy-files/documents.ts'
+import { CAVEAT_TEXTS_MAXIMUM, CAVEAT_USES_MAXIMUM, CAVEATS_MAXIMUM, NARROWINGS_MAXIMUM } from '../src/core/caveats.ts'
+import { NARROWED_TOKEN_MAXIMUM_CHARACTERS } from '../src/core/narrowed-token.ts'
+import {
+  NARROWING_RECORDS_MAXIMUM,
+  NARROWINGS_PER_SESSION_MAXIMUM,
+  USES_PER_COMMIT_MAXIMUM,
+  VERIFIED_TOKENS_MAXIMUM,
+  WAITING_USES_MAXIMUM,
+} from '../src/identity/narrowings.ts'
 import { maximumLiveSessions, maximumPlaceholdersPerSession } from '../src/identity/session-state.ts'
 
 /** What an outsider could make grow, and where it ends: read from the code, so that the page cannot say something else. */
@@ -291,6 +300,22 @@ export function limitsPage(): string {
       '`session_elsewhere`',
     ],
     ['live sessions; placeholders of one', `${maximumLiveSessions}; ${maximumPlaceholdersPerSession}`, '`overloaded`'],
+    [
+      'a narrowed token: characters; caveats; narrowings in a row; texts of one caveat; uses of one',
+      `${NARROWED_TOKEN_MAXIMUM_CHARACTERS}; ${CAVEATS_MAXIMUM}; ${NARROWINGS_MAXIMUM}; ${CAVEAT_TEXTS_MAXIMUM}; ${CAVEAT_USES_MAXIMUM}`,
+      '`usage`; `token_invalid`',
+    ],
+    [
+      'narrowings on record, of one session; of all',
+      `${NARROWINGS_PER_SESSION_MAXIMUM}; ${NARROWING_RECORDS_MAXIMUM}`,
+      '`overloaded`',
+    ],
+    [
+      'uses that wait to be written down; written in one commit',
+      `${WAITING_USES_MAXIMUM}; ${USES_PER_COMMIT_MAXIMUM}`,
+      '`overloaded`; the next commit',
+    ],
+    ['narrowed tokens whose signatures are remembered', `${VERIFIED_TOKENS_MAXIMUM}`, 'they are checked again'],
     [
       'PostgreSQL: connections; until one is made; one statement; its answer',
       `${DATABASE_CONNECTIONS_MAXIMUM}; ${seconds(postgresTimeouts.connectMilliseconds)}; ${seconds(postgresTimeouts.statementMilliseconds)}; ${seconds(postgresTimeouts.answerMilliseconds)}`,

@@ -2,6 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { mkdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { heldOf } from './api/held.ts'
 import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { KeywardError } from './core/errors.ts'
@@ -13,12 +14,12 @@ import { detectors } from './detectors/index.ts'
 import { createApprovals } from './gateway/approval/approvals.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
-import { endWhatChanged } from './gateway/end-what-changed.ts'
+import { endExpired, endWhatChanged } from './gateway/end-what-changed.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
 import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
-import { listenGateway } from './gateway/listener.ts'
+import { listenGateway, type Gateway } from './gateway/listener.ts'
 import { createWholeBodies } from './gateway/whole-body.ts'
 import { createMisplaced } from './gateway/misplaced.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
@@ -139,6 +140,7 @@ export async function openApp(options: AppOptions) {
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
+    sessionKey: vault.macKey('session'),
     signing: { key: vault.macKey('placeholder'), signsWith: (credentialId, field) => signsWith(credentialId, field) },
     randomBytes,
     now,
@@ -240,7 +242,7 @@ export async function openApp(options: AppOptions) {
     journal: recorded,
     ...(options.approvalWaitMilliseconds === undefined ? {} : { waitMilliseconds: options.approvalWaitMilliseconds }),
   })
-  const gateway = await listenGateway({
+  const gateway: Gateway = await listenGateway({
     ...config.gateway,
     socketPath: gatewaySocket,
     authority,
@@ -276,6 +278,16 @@ export async function openApp(options: AppOptions) {
       egressOpen: (environment) => records.get('environment', environment)?.egress === 'open',
       now,
       newId,
+      async registerNarrowed(token) {
+        const { placeholders, ...registered } = await sessions.narrowings.register(token)
+        const place = { credentials, services: directory, gatewayAddress: gateway.address }
+        return {
+          ...registered,
+          credentials: heldOf(place, registered.environment, placeholders),
+          gateway: { address: gateway.address, socket: gatewaySocket },
+          caCertificate: authority.certificate,
+        }
+      },
     },
   }).catch(async (error: unknown) => {
     await journal.close()
@@ -296,7 +308,13 @@ export async function openApp(options: AppOptions) {
 
   records.onCommit((changes) => endWhatChanged(changes, records, inflight))
   sessions.onEnd((sessionId) => inflight.endWhere((entry) => entry.sessionId === sessionId, 'session_revoked'))
-  const sweeper = setInterval(() => void sessions.sweep().catch(onError), SWEEP_MILLISECONDS)
+  sessions.onNarrowingEnd((id) =>
+    inflight.endWhere((entry) => entry.narrowed?.ids.includes(id) === true, 'narrowed_revoked'),
+  )
+  const sweeper = setInterval(() => {
+    endExpired(inflight, now())
+    void sessions.sweep().catch(onError)
+  }, SWEEP_MILLISECONDS)
   sweeper.unref()
   await journal.append(
     { kind: 'start', version: VERSION, gateway: gateway.address, epoch: records.epoch, restoration: restorationId() },

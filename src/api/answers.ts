@@ -144,6 +144,29 @@ const session = z.strictObject({
   expiresAt: moment,
 })
 
+const caveat = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('allow'), patterns: texts }),
+  z.strictObject({ kind: z.literal('deny'), patterns: texts }),
+  z.strictObject({ kind: z.literal('credentials'), names: texts }),
+  z.strictObject({ kind: z.literal('expires'), at: moment }),
+  z.strictObject({ kind: z.literal('uses'), count }),
+  z.strictObject({ kind: z.literal('address'), address: z.string() }),
+])
+
+const narrowing = z
+  .strictObject({
+    id: z.string(),
+    parent: z.string().nullable().describe('The narrowing that it was narrowed from; null: the session itself.'),
+    state: z.enum(['active', 'revoked', 'expired']),
+    caveats: z.array(caveat).describe('What this step took away; none where it was revoked before it was shown.'),
+    placeholders: count,
+    used: count.describe('Requests of it and of all that come from it, where it counts them.'),
+    createdAt: moment.describe('When it was first heard of.'),
+  })
+  .describe('A narrowing of which something is on record: most are never heard of.')
+
+const sessionShown = session.extend({ narrowings: z.array(narrowing) })
+
 const held = z
   .strictObject({
     name: z.string(),
@@ -253,6 +276,8 @@ export const namedAnswers = {
   ApprovalSummary: approvalSummary,
   Approval: approval,
   Session: session,
+  SessionShown: sessionShown,
+  Narrowing: narrowing,
   HeldCredential: held,
   IssuedSession: issued,
   PolicyPlan: plan,
@@ -296,6 +321,7 @@ export const answers = {
   'POST /policy/plan': plan,
   'POST /policy': plan,
   'GET /sessions': z.array(session),
+  'GET /sessions/:id': sessionShown,
   'POST /environments/:environment/sessions': issued,
   'POST /sessions/:id/extend': done,
   'POST /sessions/:id/suspend': done,
@@ -338,5 +364,6 @@ export type ApprovalSummary = Frozen<z.output<typeof approvalSummary>>
 export type ApprovalView = Frozen<z.output<typeof approval>>
 export type PlanView = Frozen<z.output<typeof plan>>
 export type SessionView = Frozen<z.output<typeof session>>
+export type SessionShown = Frozen<z.output<typeof sessionShown>>
 export type IssuedView = Frozen<z.output<typeof issued>>
 export type HeldView = Frozen<z.output<typeof held>>

@@ -106,6 +106,7 @@ beforeAll(async () => {
     sessions: createSessions({
       records,
       tokenKey: vault.macKey('token'),
+      sessionKey: vault.macKey('session'),
       signing: { key: vault.macKey('placeholder'), signsWith: () => false },
       randomBytes,
       now,

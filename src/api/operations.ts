@@ -64,11 +64,15 @@ export const operationTexts: { readonly [R in RouteName]: OperationText } = {
   'POST /policy/plan': { id: 'planPolicy', summary: 'What policy files would change' },
   'POST /policy': { id: 'applyPolicy', summary: 'Make it so, in one commit' },
   'GET /sessions': { id: 'listSessions', summary: 'Sessions, without their tokens' },
+  'GET /sessions/:id': { id: 'showSession', summary: 'A session, and what is known of those narrowed from it' },
   'POST /environments/:environment/sessions': { id: 'issueSession', summary: 'Issue a session to an agent' },
   'POST /sessions/:id/extend': { id: 'extendSession', summary: 'Let it live so much longer from now on' },
   'POST /sessions/:id/suspend': { id: 'suspendSession', summary: 'Stop it until it is resumed' },
   'POST /sessions/:id/resume': { id: 'resumeSession', summary: 'Allow it again' },
-  'DELETE /sessions/:id': { id: 'revokeSession', summary: 'End it for good, with all that is open in it' },
+  'DELETE /sessions/:id': {
+    id: 'revokeSession',
+    summary: 'End it for good, or a narrowing of one, with all that is open in it',
+  },
   'POST /environments/:environment/runs': {
     id: 'startRun',
     summary: 'Issue a session for a program that is about to start, and make its agent where there is none',

@@ -135,6 +135,7 @@ export const inputs = {
     values: z.record(z.string().max(256), fields),
   }),
   'GET /sessions': inEnvironment.extend({ agent: name.optional() }),
+  'GET /sessions/:id': nothing,
   'POST /environments/:environment/sessions': z.strictObject({
     agent: name,
     ttlSeconds: ttlSeconds.optional(),

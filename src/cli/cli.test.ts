@@ -316,6 +316,35 @@ describe('with a server', () => {
       expect((await keyward(['session', 'revoke', id])).code).toBe(0)
   })
 
+  test('a session is narrowed without a server, and what is left gets placeholders from the gateway', async () => {
+    const issued = JSON.parse((await keyward(['session', 'issue', '--agent', 'triage', '--json'])).out)
+    const nowhere = { KEYWARD_TOKEN: issued.token, KEYWARD_HOME: join(folder, 'no-such-home') }
+    const narrow = async (args: string[], options: Parameters<typeof keyward>[1]): Promise<Result> =>
+      keyward(['session', 'narrow', ...args], options)
+    const first = JSON.parse((await narrow(['--allow', 'GET /**', '--json'], { variables: nowhere })).out)
+    const second = await narrow(['--credential', 'nothing', '--uses', '3'], { input: `${first.token}\n` })
+    expect(second.out).toMatch(/^kwn_[\w-]+\n$/)
+    expect((await narrow([], { variables: nowhere })).code).toBe(2)
+    expect((await narrow(['--uses', '1'], { input: 'nonsense' })).err).toContain('not one that Keyward issued')
+    const { gateway } = issued
+    const env = (token: string) =>
+      keyward(['env', '--narrowed', '--format', 'json'], {
+        variables: { KEYWARD_GATEWAY: gateway.address, KEYWARD_TOKEN: token },
+      })
+    const variables = JSON.parse((await env(first.token)).out)
+    expect(variables).toMatchObject({
+      VENDOR_API_KEY: expect.stringContaining('kwp'),
+      HTTPS_PROXY: `http://session:${first.token}@${gateway.address}`,
+    })
+    expect(JSON.parse((await env(second.out.trim())).out)).not.toHaveProperty('VENDOR_API_KEY')
+    const shown = await keyward(['session', 'show', issued.id])
+    expect(shown.out).toContain(first.id)
+    expect(shown.out).toContain('only GET /**')
+    expect((await keyward(['session', 'revoke', first.id])).code).toBe(0)
+    expect((await env(second.out.trim())).err).toContain('was revoked')
+    expect((await keyward(['session', 'revoke', issued.id])).code).toBe(0)
+  })
+
   test('env prints placeholders in three spellings', async () => {
     const json = await keyward(['env', '--agent', 'triage', '--format', 'json'])
     expect(JSON.parse(json.out)).toMatchObject({

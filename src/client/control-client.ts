@@ -74,7 +74,7 @@ function unreachable(error: NodeJS.ErrnoException): KeywardError {
   return new KeywardError('server_unreachable', because, { cause: error })
 }
 
-async function readAll(response: IncomingMessage): Promise<string> {
+export async function readAll(response: IncomingMessage): Promise<string> {
   const chunks: Buffer[] = []
   let size = 0
   try {
@@ -105,7 +105,7 @@ async function* lines(response: IncomingMessage): AsyncGenerator<JournalEntry> {
 }
 
 /** The error that a problem document stands for. What does not look like one is `internal`. */
-function problemError(text: string, status: number): KeywardError {
+export function problemError(text: string, status: number): KeywardError {
   let problem: unknown
   try {
     problem = JSON.parse(text)

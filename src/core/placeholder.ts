@@ -30,7 +30,7 @@ export const maximumSuffixLength = 16
 
 const mark = 'kwp'
 const sessionPrefix = 'kws_'
-const checksumLength = 6
+export const checksumLength = 6
 const openRandomLength = 22
 const sessionRandomLength = 32
 const minimumRandomLength = 8
@@ -93,7 +93,7 @@ export function looksLikeSessionToken(text: string): boolean {
 }
 
 /** CRC-32 (IEEE 802.3) as six base62 digits: finds every single changed character. */
-function checksum(text: string): string {
+export function checksum(text: string): string {
   return base62Digits(crcOver(crcStart, text, 0, text.length))
 }
 

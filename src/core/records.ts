@@ -10,6 +10,7 @@ export interface Tables {
   readonly agent: AgentRecord
   readonly grant: GrantRecord
   readonly session: SessionRecord
+  readonly narrowing: NarrowingRecord
   readonly slot: SlotRecord
   readonly term: TermRecord
   readonly setting: SettingRecord
@@ -95,6 +96,27 @@ export interface SessionRecord {
   readonly state: 'active' | 'suspended' | 'revoked'
   readonly createdAt: number
   readonly expiresAt: number
+  /** How its token can be made again, to verify what was narrowed from it. Absent: an earlier release drew it by chance. */
+  readonly chain?: {
+    /** Which of the tokens that could be drawn for this session it is, from 1. */
+    readonly generation: number
+    /** By what a narrowed token names it: 16 hexadecimal digits. */
+    readonly locator: string
+  }
+}
+
+/** A narrowing of a session of which something has to be remembered; most have no record. The id is its own. */
+export interface NarrowingRecord {
+  readonly sessionId: string
+  /** The caveats of its whole chain as their bytes, base64url; null: it was ended before it was ever shown. */
+  readonly chain: string | null
+  /** The ids of every beginning of the chain, its own last; where the chain is not known, its own alone. */
+  readonly prefixes: readonly string[]
+  readonly placeholders: readonly PlaceholderRecord[]
+  /** Requests of it and of all that come from it, where it counts them. */
+  readonly used: number
+  readonly state: 'active' | 'revoked'
+  readonly createdAt: number
 }
 
 export interface PlaceholderRecord {

@@ -48,6 +48,11 @@ export function endWhatChanged(
   }
 }
 
+/** Ends what goes on in narrowed sessions whose time is over. */
+export function endExpired(inflight: Pick<Inflight, 'endWhere'>, now: number): void {
+  inflight.endWhere(({ narrowed }) => narrowed !== null && (narrowed.expiresAt ?? Infinity) <= now, 'narrowed_expired')
+}
+
 function isGranted(agentId: string, credentialId: string, records: Pick<Records, 'all'>): boolean {
   for (const grant of records.all('grant').values())
     if (grant.agentId === agentId && grant.credentialId === credentialId) return true

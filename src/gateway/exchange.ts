@@ -143,6 +143,11 @@ async function passListed(
       : ports.holds.takeAll(decision.shares, question)
   if (isRefusal(hold)) return refuse(arrival, place, hold, reply, ports)
   try {
+    const counting = ports.sessions.narrowings.use(place.caller)
+    if (counting !== null) {
+      const used = await counting.catch(refusalFrom)
+      if (used !== null) return refuse(arrival, place, used, reply, ports)
+    }
     // From here to the intent nothing is waited for: an approval is used up by one request, which names it there.
     if (approval !== null && !approval.take())
       return refuse(arrival, place, { refusal: 'approval_void', facts: { approval: approval.id } }, reply, ports)
@@ -226,7 +231,8 @@ async function send(p: Performance, intended: OpenVersion, body: UpstreamBody): 
     )
     const needles = ports.needles.of(place.credentialId, place.presented)
     const { service, caller, credentialId } = place
-    const entry = { sessionId: caller.sessionId, agentId: caller.agentId, credentialId, reserved: true }
+    const { sessionId, agentId, narrowed } = caller
+    const entry = { sessionId, agentId, narrowed, credentialId, reserved: true }
     const common = { head, reply, service, dialler: ports.dialler, protocol: p.arrival.protocol }
     if (p.arrival.upgrade !== WEBSOCKET)
       return await relay({

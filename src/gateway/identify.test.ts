@@ -9,6 +9,7 @@ const caller: Caller = {
   environment: 'dev',
   egress: 'deny',
   binding: { kind: 'unbound' },
+  narrowed: null,
 }
 const asked: string[] = []
 const sessions = {

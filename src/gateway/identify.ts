@@ -1,9 +1,10 @@
+import { NARROWED_TOKEN_MAXIMUM_CHARACTERS, narrowedPrefix } from '../core/narrowed-token.ts'
 import { headerValues, type HeaderPair } from '../core/request.ts'
 import type { Caller, Sessions } from '../identity/sessions.ts'
 import type { Refusal } from './refusal.ts'
 
-/** A proxy credential longer than this is not one of ours. */
-const PROXY_AUTHORIZATION_MAXIMUM_CHARACTERS = 1_024
+/** A proxy credential longer than this is not one of ours: the longest token in base64, and what stands around it. */
+const PROXY_AUTHORIZATION_MAXIMUM_CHARACTERS = 1_024 + Math.ceil((NARROWED_TOKEN_MAXIMUM_CHARACTERS * 4) / 3)
 
 /**
  * Who is behind a forward-proxy request: the session token in Proxy-Authorization, as Basic (either
@@ -23,5 +24,9 @@ export function identifyProxy(headers: readonly HeaderPair[], sessions: Pick<Ses
   const colon = pair.indexOf(':')
   const user = colon < 0 ? pair : pair.slice(0, colon)
   const password = colon < 0 ? '' : pair.slice(colon + 1)
-  return sessions.byToken(password.startsWith('kws_') ? password : user)
+  return sessions.byToken(isToken(password) ? password : user)
+}
+
+function isToken(text: string): boolean {
+  return text.startsWith('kws_') || text.startsWith(narrowedPrefix)
 }

@@ -4,6 +4,7 @@ import { createInflight } from './inflight.ts'
 const entry = (sessionId: string, ended: string[]) => ({
   sessionId,
   agentId: 'a',
+  narrowed: null,
   credentialId: null,
   end: (code: string) => void ended.push(`${sessionId} ${code}`),
 })

@@ -1,3 +1,4 @@
+import type { Narrowing } from '../core/narrowing.ts'
 import type { ErrorCode } from '../core/errors.ts'
 
 /** Everything open at this moment, so that a suspension ends it at once instead of at its own leisure. */
@@ -16,6 +17,8 @@ export interface Inflight {
 export interface InflightEntry {
   readonly sessionId: string
   readonly agentId: string
+  /** What is left of the session to whoever opened it; null: all of it. */
+  readonly narrowed: Narrowing | null
   /** Null for a tunnel that carries no credential of its own. */
   readonly credentialId: string | null
   /** Of a connection that outlives the request it began with: the version of the credential that it was opened with. */

@@ -38,7 +38,8 @@ export function judge(arrival: Arrival, place: Located, ports: JudgePorts): Judg
   const grants = ports.grants.of(caller.agentId, place.credentialId)
   if (place.meaning !== undefined) {
     const judged = judgeCalls(place, place.meaning, grants, ports.now())
-    return isRefusal(judged) ? judged : { ...judged, grants }
+    if (isRefusal(judged)) return judged
+    return narrowedAway(head.method, place, ports) ?? { ...judged, grants }
   }
   const asked = askedFor(head.method, place, grants, ports)
   if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
@@ -76,10 +77,11 @@ export function refusedNow(
 /** What was said to the request as one of this method. */
 function askedFor(
   method: string,
-  { service, head }: Located,
+  place: Located,
   grants: readonly CompiledGrant[],
   ports: JudgePorts,
 ): Judgement | Refusal {
+  const { service, head } = place
   const path = pathOf(head.target)
   const operation = operationOf(service.operations, method, path)
   const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, method, path)
@@ -87,7 +89,25 @@ function askedFor(
   const decision = decide({ method, target: head.target, operation, grants, now: ports.now() })
   if (!decision.allow)
     return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
-  return { decision, operation, grants }
+  return narrowedAway(method, place, ports) ?? { decision, operation, grants }
+}
+
+/** Why the request is not among what is left of the session to this caller, or null. Asked beside the grants and never instead. */
+function narrowedAway(method: string, place: Located, ports: JudgePorts): Refusal | null {
+  const { narrowed } = place.caller
+  if (narrowed === null) return null
+  const { head, service, meaning } = place
+  const { operations } = service
+  const refusal = narrowed.refusalOf(ports.records.get('credential', place.credentialId)?.name ?? '', {
+    method,
+    target: head.target,
+    operation: operationOf(operations, method, pathOf(head.target)),
+    operations,
+    calls: meaning?.calls ?? null,
+  })
+  return refusal === null
+    ? null
+    : { refusal: refusal.code, ...(refusal.rule === undefined ? {} : { rule: refusal.rule }) }
 }
 
 /** The opening of a WebSocket asks a person where the GET would that it is. */
@@ -99,15 +119,21 @@ function askingAsGet(judged: Judgement | Refusal, { service, head }: Located): J
   return ask === null ? judged : { ...judged, decision: { ...judged.decision, ask } }
 }
 
+const unsaid: ReadonlySet<Refusal['refusal']> = new Set([
+  'operation_not_allowed',
+  'grant_expired',
+  'narrowed_operation',
+])
+
 /** Whether something says no, rather than nothing says yes. */
 function isDenied(judged: Judgement | Refusal): boolean {
-  return isRefusal(judged) && judged.refusal !== 'operation_not_allowed' && judged.refusal !== 'grant_expired'
+  return isRefusal(judged) && !unsaid.has(judged.refusal)
 }
 
 /** Session, agent, credential, service and lease, as they are at this instant. */
 function stillAllowed(place: Located, ports: JudgePorts): Refusal | null {
   if (!ports.lease.held()) return { refusal: 'lease_lost' }
-  const caller = ports.sessions.live(place.caller.sessionId)
+  const caller = ports.sessions.live(place.caller)
   if (isRefusal(caller)) return caller
   const credential = ports.records.get('credential', place.credentialId)
   if (credential === undefined) return { refusal: 'credential_missing' }

@@ -14,6 +14,7 @@ import { exchange, type ExchangePorts } from './exchange.ts'
 import { createHttp1Codec } from './http1/server.ts'
 import { createHttp2Codec } from './http2/server.ts'
 import { createNodeCodec } from './node-codec.ts'
+import { answerNarrowed, isNarrowedDoor, type NarrowedPorts } from './narrowed-door.ts'
 import { remoteOf } from './peer-gate.ts'
 import { recordRefusal } from './record.ts'
 import { isRefusal, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
@@ -42,7 +43,7 @@ export interface GatewayOptions {
   readonly socketPath: string | null
   readonly authority: Authority
   readonly resolve: Resolve
-  readonly ports: Omit<ExchangePorts, 'ownAuthority'>
+  readonly ports: Omit<ExchangePorts, 'ownAuthority'> & Pick<NarrowedPorts, 'registerNarrowed'>
   readonly codec?: CodecChoice
   /** Told of errors that nobody expected; never shown to the agent. */
   readonly onError: (error: unknown) => string
@@ -52,7 +53,7 @@ export interface GatewayOptions {
 export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
   const sockets = new Set<Socket>()
   let ownPort = options.port
-  const ports: ExchangePorts = {
+  const ports: ExchangePorts & NarrowedPorts = {
     ...options.ports,
     ownAuthority: (host, port) =>
       port === ownPort && (host === options.host || host === 'localhost' || host === '127.0.0.1' || host === '::1'),
@@ -65,7 +66,10 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
         void recordHere(arrival, refusal).then((told) => sendRefusal(reply, told))
         return
       }
-      exchange(arrival, body, reply, ports).catch((error: unknown) => {
+      const answering = isNarrowedDoor(arrival)
+        ? answerNarrowed(arrival, body, reply, ports)
+        : exchange(arrival, body, reply, ports)
+      answering.catch((error: unknown) => {
         sendRefusal(reply, { refusal: 'internal', detail: `Reference ${options.onError(error)}.` })
       })
     },

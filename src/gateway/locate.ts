@@ -157,7 +157,7 @@ export function locateForward(
     return { refusal: 'port_refused', detail: `Services are reached on port ${portOf(scheme)}.` }
   if (body === null && wantsBody(head, service)) return { kind: 'body-first', caller }
   const chosen = chooseCredential(head, { arrival, target: where.rawTarget, body }, caller, service, guards, ports)
-  return isRefusal(chosen) ? chosen : { kind: 'service', caller, head, service, ...chosen, body: null }
+  return isRefusal(chosen) ? chosen : { kind: 'service', head, service, ...chosen, body: null }
 }
 
 /** The credential whose placeholder the request presents, or the only one that the caller's grants know here. */
@@ -168,19 +168,20 @@ function chooseCredential(
   service: Service,
   guards: readonly Held[],
   ports: LocatePorts,
-): Pick<Located, 'credentialId' | 'rule' | 'presented'> | Refusal {
+): Pick<Located, 'caller' | 'credentialId' | 'rule' | 'presented'> | Refusal {
   const found = presentedIn(head, service, sent.body)
   if (found !== null) {
     if (isRefusal(found)) return found
     const owner = ports.sessions.byPlaceholder(found.text)
     if (owner === null) return { refusal: notAPlaceholder(found.text) }
     if (isRefusal(owner)) return owner
-    if (owner.sessionId !== caller.sessionId) return { refusal: 'placeholder_foreign' }
+    const narrower = narrowerOf(caller, owner)
+    if (narrower === null) return { refusal: 'placeholder_foreign' }
     if (!guards.some((held) => held.credentialId === owner.credentialId) || owner.field !== found.field)
       return { refusal: 'placeholder_elsewhere' }
     const proof = unproven(found.rule, sent, owner, ports)
     if (proof !== null) return proof
-    return { credentialId: owner.credentialId, rule: found.rule, presented: found.text }
+    return { caller: narrower, credentialId: owner.credentialId, rule: found.rule, presented: found.text }
   }
   const granted = new Set(ports.grants.credentialsOf(caller.agentId))
   const fitting = guards.filter((held) => granted.has(held.credentialId))
@@ -189,7 +190,15 @@ function chooseCredential(
   if (only === undefined || rule === undefined) return { refusal: 'grant_missing' }
   if (fitting.length > 1) return { refusal: 'credential_ambiguous' }
   if (needsProof(rule)) return { refusal: 'signature_missing' }
-  return { credentialId: only.credentialId, rule, presented: null }
+  return { caller, credentialId: only.credentialId, rule, presented: null }
+}
+
+/** Of the two by whom a request is proven, the one to whom less is left; null where neither comes from the other. */
+function narrowerOf(caller: Caller, owner: Caller): Caller | null {
+  if (owner.sessionId !== caller.sessionId) return null
+  if (owner.narrowed === caller.narrowed || owner.narrowed === null) return caller
+  if (caller.narrowed === null || owner.narrowed.ids.includes(caller.narrowed.id)) return owner
+  return caller.narrowed.ids.includes(owner.narrowed.id) ? caller : null
 }
 
 function presentedIn(
@@ -247,7 +256,7 @@ function withHost(head: RequestHead): RequestHead {
  * The gateway's own port answers to loopback names only: a page whose name was rebound to this address
  * arrives under its own name. The port is not compared, since a relay may stand in front.
  */
-function ownHostRefusal(headers: readonly HeaderPair[]): Refusal | null {
+export function ownHostRefusal(headers: readonly HeaderPair[]): Refusal | null {
   const [value = '', ...others] = headerValues(headers, 'host')
   if (others.length === 0 && ownHosts.has(value)) return null
   const parsed = parseAuthority(value)

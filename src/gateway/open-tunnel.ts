@@ -22,6 +22,7 @@ export function openTunnel(
   const remove = ports.inflight.add({
     sessionId: tunnel.caller.sessionId,
     agentId: tunnel.caller.agentId,
+    narrowed: tunnel.caller.narrowed,
     credentialId: null,
     end: () => void stream.destroy(),
   })

@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { scrubText } from '../core/scrub.ts'
-import type { Peer, PeerCheck, PeerFinding } from '../identity/peer.ts'
+import { canonicalAddress, type Peer, type PeerCheck, type PeerFinding } from '../identity/peer.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { NeedleSource } from './needle-source.ts'
 import { refusedTo, type Refusal } from './refusal.ts'
@@ -57,6 +57,8 @@ export function createPeerGate({ check, needles }: { check: PeerCheck; needles: 
 
   return {
     refusalOf(caller, connection) {
+      if (caller.narrowed !== null && !isFromWhereItMay(caller.narrowed.addresses, connection))
+        return refusedTo(caller, { refusal: 'narrowed_elsewhere' })
       if (caller.binding.kind === 'unbound') return null
       const known = found.get(connection)?.get(caller.sessionId)
       return known === undefined ? look(caller, connection) : refusalFor(caller, known)
@@ -72,6 +74,12 @@ export function createPeerGate({ check, needles }: { check: PeerCheck; needles: 
       }
     },
   }
+}
+
+function isFromWhereItMay(addresses: readonly string[], { address }: Peer): boolean {
+  if (addresses.length === 0) return true
+  const from = canonicalAddress(address)
+  return from !== null && addresses.every((one) => canonicalAddress(one) === from)
 }
 
 /** The other end of a socket that was accepted just now. */

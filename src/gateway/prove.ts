@@ -30,7 +30,7 @@ export function unproven(
   if (proof === null) return null
   const placeholders: Record<string, string> = {}
   for (const field of proof.fields) {
-    const text = ports.sessions.signingPlaceholder(owner.sessionId, owner.credentialId, field)
+    const text = ports.sessions.signingPlaceholder(owner, field)
     if (text === null)
       return { refusal: 'token_invalid', detail: 'The service was changed since the session was issued.' }
     placeholders[field] = text

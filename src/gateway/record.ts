@@ -45,6 +45,7 @@ export function factsOf(
     environment: caller.environment,
     host: place.kind === 'service' ? head.host : scrubText(ports.needles.of('', null), head.host).text,
     method: head.method,
+    ...(caller.narrowed === null ? {} : { narrowed: caller.narrowed.id }),
     path: recordedPath(place, ports),
     peer: arrival.peer,
     ...(place.kind === 'service' ? { service: place.service.id } : {}),
@@ -85,6 +86,7 @@ export function recordIntent(
     host: head.host,
     kind: 'intent',
     method: head.method,
+    narrowed: caller.narrowed?.id,
     operation: operation ?? undefined,
     path: recordedPath(place, ports),
     peer: arrival.peer,
@@ -173,7 +175,14 @@ export async function recordRefusal(
     beyond === null ? refusal : { refusal: 'too_many_attempts', retryAfterSeconds: beyond.retryAfterSeconds }
   if (beyond !== null && !beyond.firstBeyond) return told
   const who =
-    caller === undefined ? {} : { agent: caller.agent, session: caller.sessionId, environment: caller.environment }
+    caller === undefined
+      ? {}
+      : {
+          agent: caller.agent,
+          session: caller.sessionId,
+          environment: caller.environment,
+          ...(caller.narrowed === null ? {} : { narrowed: caller.narrowed.id }),
+        }
   const event = {
     kind: 'refusal',
     ...who,

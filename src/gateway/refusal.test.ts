@@ -40,6 +40,7 @@ test.each(Object.keys(errors).map((code) => [code]))('%s is told as problem JSON
     environment: 'hidden-environment',
     egress: 'deny',
     binding: { kind: 'unbound' },
+    narrowed: null,
   } as const
   const { reply, said } = replyThat(false)
   sendRefusal(reply, { refusal: code, detail: 'About this case.', rule: 'GET /x', caller })

@@ -84,6 +84,7 @@ export async function passTunnel(
   const remove = ports.inflight.add({
     sessionId: caller.sessionId,
     agentId: caller.agentId,
+    narrowed: caller.narrowed,
     credentialId: null,
     end: () => void client.destroy(),
   })
@@ -92,6 +93,8 @@ export async function passTunnel(
     if (isRefusal(address)) {
       return tellAndClose(client, await recordRefusal(refusedTo(caller, address), facts, ports))
     }
+    const used = await Promise.resolve(ports.sessions.narrowings.use(caller)).catch(refusalFrom)
+    if (used !== null) return tellAndClose(client, await recordRefusal(refusedTo(caller, used), facts, ports))
     try {
       await ports.journal.append({ kind: 'egress', ...facts })
     } catch (error) {

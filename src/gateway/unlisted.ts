@@ -41,6 +41,11 @@ export async function passUnlisted(
 ): Promise<void> {
   const refusal = unlistedRefusal(place, ports)
   if (refusal !== null) return refuse(arrival, place, refusal, reply, ports)
+  const counting = ports.sessions.narrowings.use(place.caller)
+  if (counting !== null) {
+    const used = await counting.catch(refusalFrom)
+    if (used !== null) return refuse(arrival, place, used, reply, ports)
+  }
   const id = ports.newId()
   try {
     await ports.journal.append({ kind: 'egress', exchange: id, ...factsOf(arrival, place, ports) })
@@ -48,9 +53,9 @@ export async function passUnlisted(
     sendRefusal(reply, refusalFrom(error))
     return
   }
-  const { sessionId, agentId } = place.caller
+  const { sessionId, agentId, narrowed } = place.caller
   // The journal took its time; until it is watched, nothing would end this request.
-  const live = ports.sessions.live(sessionId)
+  const live = ports.sessions.live(place.caller)
   if (isRefusal(live)) {
     sendRefusal(reply, live)
     recordOutcome(id, place.caller, { ...nothingSent, outcome: 'refused', code: live.refusal }, 0, ports)
@@ -65,7 +70,7 @@ export async function passUnlisted(
     protocol: arrival.protocol,
     needles: null,
     watch: (stop: (code: ErrorCode) => void) =>
-      ports.inflight.add({ sessionId, agentId, credentialId: null, reserved: true, end: stop }),
+      ports.inflight.add({ sessionId, agentId, narrowed, credentialId: null, reserved: true, end: stop }),
   }
   const end = await (arrival.upgrade === WEBSOCKET
     ? relayUpgrade({

@@ -1,5 +1,8 @@
+import type { Narrowing } from '../core/narrowing.ts'
 import type { PlaceholderRecord, SessionBinding, SessionRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
+import type { ErrorCode } from '../core/errors.ts'
+import { createNarrowingIndex, type NarrowingIndex } from './narrowing-index.ts'
 import { isLive, refusalOf } from './session-state.ts'
 import type { SessionRefusal } from './session-state.ts'
 
@@ -13,6 +16,8 @@ export interface Caller {
   readonly egress: 'open' | 'deny'
   /** Where it may call from. */
   readonly binding: SessionBinding
+  /** What is left of the session to this caller; null: all of it. */
+  readonly narrowed: Narrowing | null
 }
 
 /** Who is calling, and what the placeholder stands for. */
@@ -24,7 +29,8 @@ export interface PlaceholderCaller extends Caller {
 }
 
 export interface Refused {
-  readonly refusal: SessionRefusal
+  readonly refusal: SessionRefusal | Extract<ErrorCode, 'narrowed_revoked' | 'narrowed_expired' | 'caveat_unknown'>
+  readonly detail?: string
   /** Whose token or placeholder it was, where it is one that was issued. */
   readonly caller?: Caller
 }
@@ -38,7 +44,12 @@ export type Timer = (afterMilliseconds: number, run: () => void) => () => void
  * map look-ups and never waits.
  */
 export interface SessionIndex {
-  byId(sessionId: string): Caller | Refused
+  /** The same caller as of now. */
+  byCaller(caller: Pick<Caller, 'sessionId' | 'narrowed'>): Caller | Refused
+  byNarrowing(sessionId: string, narrowing: Narrowing): Caller | Refused
+  /** The session that narrowed tokens name so. */
+  idByLocator(locator: string): string | undefined
+  readonly narrowings: NarrowingIndex
   byTokenHash(hash: string): Caller | Refused
   byPlaceholderHash(hash: string): PlaceholderCaller | Refused
   knowsPlaceholder(hash: string): boolean
@@ -87,6 +98,9 @@ export function createSessionIndex({
   const byToken = new Map<string, Entry>()
   const byPlaceholder = new Map<string, Place>()
   const byAgent = new Map<string, Set<Entry>>()
+  const byLocator = new Map<string, string>()
+  const narrowings = createNarrowingIndex({ records, now })
+  const narrowedCallers = new WeakMap<Narrowing, { readonly from: Caller; readonly caller: Caller }>()
   const listeners: ((sessionId: string) => void)[] = []
   let wakeAt = Infinity
   let cancelTimer: () => void = () => undefined
@@ -113,7 +127,17 @@ export function createSessionIndex({
       environment: entry.record.environment,
       egress: entry.record.egress === 'open' && egressOf(entry.record.environment) === 'open' ? 'open' : 'deny',
       binding: entry.record.binding,
+      narrowed: null,
     }))
+  }
+
+  function narrowedCaller(caller: Caller, narrowing: Narrowing): Caller {
+    const known = narrowedCallers.get(narrowing)
+    if (known?.from === caller) return known.caller
+    const egress = narrowing.isClosed ? 'deny' : caller.egress
+    const made = Object.freeze({ ...caller, egress, narrowed: narrowing } as const)
+    narrowedCallers.set(narrowing, { from: caller, caller: made })
+    return made
   }
 
   function egressOf(environment: string): 'open' | 'deny' {
@@ -132,6 +156,7 @@ export function createSessionIndex({
     const entry: Entry = { id, record, over: null, usable: false, caller: null }
     entries.set(id, entry)
     byToken.set(record.tokenHash, entry)
+    if (record.chain !== undefined) byLocator.set(record.chain.locator, id)
     for (const placeholder of record.placeholders) {
       byPlaceholder.set(placeholder.hash, { entry, placeholder, found: null, from: null })
     }
@@ -149,6 +174,7 @@ export function createSessionIndex({
     review(entry)
     entries.delete(id)
     byToken.delete(entry.record.tokenHash)
+    if (entry.record.chain !== undefined) byLocator.delete(entry.record.chain.locator)
     for (const { hash } of entry.record.placeholders) byPlaceholder.delete(hash)
     const siblings = byAgent.get(entry.record.agentId)
     siblings?.delete(entry)
@@ -199,13 +225,34 @@ export function createSessionIndex({
     return why === null ? callerOf(entry) : { refusal: why, caller: callerOf(entry) }
   }
 
+  function byNarrowing(sessionId: string, narrowing: Narrowing): Caller | Refused {
+    const whole = answer(entries.get(sessionId))
+    if ('refusal' in whole) return whole
+    const caller = narrowedCaller(whole, narrowing)
+    const why = narrowings.refusalOf(narrowing)
+    return why === null ? caller : { refusal: why, caller }
+  }
+
+  function byNarrowedHash(hash: string): PlaceholderCaller | Refused {
+    const place = narrowings.byPlaceholderHash(hash)
+    if (place === undefined) return unknown
+    const caller = byNarrowing(place.sessionId, place.narrowing)
+    if ('refusal' in caller) return caller
+    const { credentialId, field, short } = place.placeholder
+    return { ...caller, credentialId, field, short }
+  }
+
   return {
-    byId: (sessionId) => answer(entries.get(sessionId)),
+    narrowings,
+    byNarrowing,
+    byCaller: ({ sessionId, narrowed }) =>
+      narrowed === null ? answer(entries.get(sessionId)) : byNarrowing(sessionId, narrowed),
+    idByLocator: (locator) => byLocator.get(locator),
     byTokenHash: (hash) => answer(byToken.get(hash)),
 
     byPlaceholderHash(hash) {
       const place = byPlaceholder.get(hash)
-      if (place === undefined) return unknown
+      if (place === undefined) return byNarrowedHash(hash)
       const why = review(place.entry)
       if (why !== null) return { refusal: why, caller: callerOf(place.entry) }
       const caller = callerOf(place.entry)
@@ -215,10 +262,10 @@ export function createSessionIndex({
       return (place.found = Object.freeze({ ...caller, credentialId, field, short }))
     },
 
-    knowsPlaceholder: (hash) => byPlaceholder.has(hash),
+    knowsPlaceholder: (hash) => byPlaceholder.has(hash) || narrowings.byPlaceholderHash(hash) !== undefined,
 
     get placeholderCount() {
-      return byPlaceholder.size
+      return byPlaceholder.size + narrowings.placeholderCount
     },
 
     countLive() {

@@ -33,11 +33,13 @@ function createHouse(
   const environments = createEnvironments({ records, now })
   const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
   const tokenKey = createSecretKey(randomBytes(32))
+  const sessionKey = createSecretKey(randomBytes(32))
   const signingKey = createSecretKey(randomBytes(32))
   const open = () =>
     createSessions({
       records,
       tokenKey,
+      sessionKey,
       signing: { key: signingKey, signsWith: (credentialId, field) => credentialId === 'aws' && field === 'secret' },
       randomBytes,
       now,
@@ -119,16 +121,22 @@ test('a placeholder that is signed with can be made again, and only it, and only
   const textOf = ({ session }: typeof one, field: string) =>
     session.placeholders.find((placeholder) => placeholder.field === field)?.text
   for (const { session } of [one, two]) {
-    const again = sessions.signingPlaceholder(session.id, 'aws', 'secret')
+    const again = sessions.signingPlaceholder({ sessionId: session.id, narrowed: null, credentialId: 'aws' }, 'secret')
     expect(again).toBe(textOf({ agentId: '', session }, 'secret'))
-    expect(sessions.signingPlaceholder(session.id, 'aws', 'id')).toBeNull()
-    expect(sessions.signingPlaceholder(session.id, 'openai', 'key')).toBeNull()
-    expect(sessions.signingPlaceholder(session.id, 'other', 'secret')).toBeNull()
+    expect(sessions.signingPlaceholder({ sessionId: session.id, narrowed: null, credentialId: 'aws' }, 'id')).toBeNull()
+    expect(
+      sessions.signingPlaceholder({ sessionId: session.id, narrowed: null, credentialId: 'openai' }, 'key'),
+    ).toBeNull()
+    expect(
+      sessions.signingPlaceholder({ sessionId: session.id, narrowed: null, credentialId: 'other' }, 'secret'),
+    ).toBeNull()
   }
-  expect(sessions.signingPlaceholder('nobody', 'aws', 'secret')).toBeNull()
+  expect(sessions.signingPlaceholder({ sessionId: 'nobody', narrowed: null, credentialId: 'aws' }, 'secret')).toBeNull()
   expect(textOf(one, 'secret')).not.toBe(textOf(two, 'secret'))
   // A server that has been started again has the same key, and so has another node.
-  expect(open().signingPlaceholder(one.session.id, 'aws', 'secret')).toBe(textOf(one, 'secret'))
+  expect(open().signingPlaceholder({ sessionId: one.session.id, narrowed: null, credentialId: 'aws' }, 'secret')).toBe(
+    textOf(one, 'secret'),
+  )
   const record = records.get('session', one.session.id)
   expect(JSON.stringify(record)).not.toContain(textOf(one, 'secret'))
 })
@@ -170,14 +178,14 @@ test('revoking, suspending and expiry bite at once and end the session once', as
   expect(ended).toEqual([first.session.id, second.session.id])
   await sessions.resume(second.session.id, 'test')
   expect(sessions.byToken(second.session.token)).toMatchObject({ sessionId: second.session.id })
-  expect(sessions.live(second.session.id)).toBe(sessions.byToken(second.session.token))
+  expect(sessions.live({ sessionId: second.session.id, narrowed: null })).toBe(sessions.byToken(second.session.token))
   pass(hour * 1000 - 1)
   expect(ended).toHaveLength(2)
   pass(1)
   expect(ended.slice(2).toSorted()).toEqual([second.session.id, third.session.id].toSorted())
   expect(sessions.byToken(third.session.token)).toMatchObject({ refusal: 'session_expired' })
-  expect(sessions.live(third.session.id)).toMatchObject({ refusal: 'session_expired' })
-  expect(sessions.live('nobody')).toMatchObject({ refusal: 'token_invalid' })
+  expect(sessions.live({ sessionId: third.session.id, narrowed: null })).toMatchObject({ refusal: 'session_expired' })
+  expect(sessions.live({ sessionId: 'nobody', narrowed: null })).toMatchObject({ refusal: 'token_invalid' })
   expect(await codeOf(sessions.resume(first.session.id, 'test'))).toBe('session_revoked')
   expect(await codeOf(sessions.extend(third.session.id, hour, 'test'))).toBe('session_expired')
   expect(ended).toHaveLength(4)
@@ -366,8 +374,10 @@ test('placeholders of all sessions, and sessions that are over, are bounded', as
   await records.commit(over, { actor: 'test', action: 'fill' })
   await sessions.sweep()
   expect(records.all('session').size).toBe(maximumEndedSessions + 1)
-  expect(sessions.live(session.id)).toMatchObject({ agentId })
-  expect(sessions.live(`over-${maximumEndedSessions}`)).toMatchObject({ refusal: 'token_invalid' })
+  expect(sessions.live({ sessionId: session.id, narrowed: null })).toMatchObject({ agentId })
+  expect(sessions.live({ sessionId: `over-${maximumEndedSessions}`, narrowed: null })).toMatchObject({
+    refusal: 'token_invalid',
+  })
 
   const placeholders = Array.from({ length: maximumPlaceholders - 4 }, (_, index) => {
     return { hash: `placeholder-${index}`, credentialId: 'openai', field: 'key', short: false }

@@ -1,11 +1,14 @@
 import { createHmac } from 'node:crypto'
 import type { KeyObject } from 'node:crypto'
 import { KeywardError } from '../core/errors.ts'
-import { looksLikePlaceholder, looksLikeSessionToken, makePlaceholder, makeSessionToken } from '../core/placeholder.ts'
+import { locatorOf, narrowedPrefix } from '../core/narrowed-token.ts'
+import { looksLikePlaceholder, looksLikeSessionToken, makeSessionToken } from '../core/placeholder.ts'
 import type { PlaceholderShape } from '../core/placeholder.ts'
-import type { PlaceholderRecord, SessionBinding, SessionRecord } from '../core/records.ts'
+import type { SessionBinding, SessionRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
 import { derivedText } from './derived-text.ts'
+import { createDraw, type DrawnPlaceholder } from './draw-placeholders.ts'
+import { createNarrowings, type Narrowings } from './narrowings.ts'
 import { randomTextFrom } from './random-text.ts'
 import { createSessionIndex } from './session-index.ts'
 import type { Caller, PlaceholderCaller, Refused, Timer } from './session-index.ts'
@@ -22,6 +25,7 @@ import {
 } from './session-state.ts'
 
 export type { Caller, PlaceholderCaller, Timer } from './session-index.ts'
+export type { NarrowingSummary, RegisteredNarrowing } from './narrowings.ts'
 
 export interface IssuedPlaceholder {
   readonly credentialId: string
@@ -63,6 +67,7 @@ export interface Sessions {
   ): Promise<IssuedSession>
   /** Lets it live for `ttlSeconds` from now, never less than it has. The texts stay. */
   extend(id: string, ttlSeconds: number, actor: string): Promise<{ expiresAt: number }>
+  /** Of a session, or of a narrowing of one with all that come from it. */
   revoke(id: string, actor: string): Promise<void>
   suspend(id: string, actor: string): Promise<void>
   resume(id: string, actor: string): Promise<void>
@@ -70,9 +75,16 @@ export interface Sessions {
   /** null: it does not look like a placeholder at all. */
   byPlaceholder(text: string): PlaceholderCaller | Refused | null
   /** The text of a placeholder that is signed with, made again; null where this session has no such one. It proves nothing by itself and must not be shown. */
-  signingPlaceholder(sessionId: string, credentialId: string, field: string): string | null
+  signingPlaceholder(
+    owner: Pick<PlaceholderCaller, 'sessionId' | 'narrowed' | 'credentialId'>,
+    field: string,
+  ): string | null
   /** The same question for a session that was proven before: may it still go on? */
-  live(id: string): Caller | Refused
+  live(caller: Pick<Caller, 'sessionId' | 'narrowed'>): Caller | Refused
+  /** Sessions that were narrowed by whoever holds them. */
+  readonly narrowings: Pick<Narrowings, 'register' | 'use' | 'ofSession'>
+  /** Each time that a narrowing is revoked. */
+  onNarrowingEnd(listener: (id: string) => void): void
   get(id: string): SessionSummary | undefined
   /** Newest first, those that ended lately included. */
   list(): readonly SessionSummary[]
@@ -88,6 +100,8 @@ export interface SessionParts {
   readonly records: Records
   /** HMAC-SHA256 key for tokens and placeholders. */
   readonly tokenKey: KeyObject
+  /** HMAC-SHA256 key that the tokens of sessions are drawn from, so that what is narrowed from one can be verified without keeping it. */
+  readonly sessionKey: KeyObject
   readonly randomBytes: (size: number) => Uint8Array
   readonly now: () => number
   readonly newId: () => string
@@ -103,7 +117,7 @@ export interface SessionParts {
   readonly timer?: Timer
 }
 
-const maximumDraws = 16
+const maximumGenerations = 16
 const maximumRememberedHashes = 50_000
 
 export function createSessions(parts: SessionParts): Sessions {
@@ -114,6 +128,33 @@ export function createSessions(parts: SessionParts): Sessions {
   /** Of placeholders that were found: they come with every request, and a keyed hash costs more than all other look-ups of one. */
   const hashes = new Map<string, string>()
   const hashOf = (text: string): string => createHmac('sha256', tokenKey).update(text, 'utf8').digest('base64url')
+
+  const draw = createDraw({
+    hashOf,
+    isTaken: index.knowsPlaceholder,
+    shapeOf: parts.shapeOf,
+    randomText,
+    key: parts.signing.key,
+  })
+  const tokenOf = (id: string, generation: number): string =>
+    makeSessionToken(derivedText(parts.sessionKey, [id, generation]))
+  const narrowings = createNarrowings({
+    records,
+    index,
+    draw,
+    now,
+    tokenOf(id) {
+      const chain = records.get('session', id)?.chain
+      return chain === undefined ? null : tokenOf(id, chain.generation)
+    },
+    fieldsOf,
+  })
+
+  function fieldsOf(agentId: string): { credentialId: string; field: string }[] {
+    return parts
+      .credentialsOf(agentId)
+      .flatMap((credentialId) => parts.secretFieldsOf(credentialId).map((field) => ({ credentialId, field })))
+  }
 
   function need(id: string): SessionRecord {
     const record = records.get('session', id)
@@ -142,30 +183,18 @@ export function createSessions(parts: SessionParts): Sessions {
     return records.commit(() => [{ table: 'session', id, body: next(needLive(id)) }], { actor, action, detail })
   }
 
-  /** A short placeholder has so few random bits that two may be alike; the second is drawn again. */
-  function drawPlaceholder(
-    sessionId: string,
-    credentialId: string,
-    field: string,
-    taken: Set<string>,
-  ): { text: string; record: PlaceholderRecord } {
-    const shape = parts.shapeOf(credentialId, field)
-    const signed = parts.signing.signsWith(credentialId, field)
-    for (let draw = 0; draw < maximumDraws; draw += 1) {
-      const characters = signed ? derivedText(parts.signing.key, [sessionId, credentialId, field, draw]) : randomText
-      const { text, short } = makePlaceholder(shape, characters)
-      const hash = hashOf(text)
-      if (index.knowsPlaceholder(hash) || taken.has(hash)) continue
-      taken.add(hash)
-      return { text, record: { hash, credentialId, field, short } }
+  /** The token of a new session, and how it can be made again. */
+  function drawToken(id: string): { token: string; chain: NonNullable<SessionRecord['chain']> } {
+    for (let generation = 1; generation <= maximumGenerations; generation += 1) {
+      const token = tokenOf(id, generation)
+      const locator = locatorOf(token)
+      if (index.idByLocator(locator) === undefined) return { token, chain: { generation, locator } }
     }
-    throw new KeywardError('internal', 'No placeholder is free for this shape of key.')
+    throw new KeywardError('internal', 'No token is free for this session.')
   }
 
-  function drawPlaceholders(sessionId: string, agentId: string): ReturnType<typeof drawPlaceholder>[] {
-    const wanted = parts
-      .credentialsOf(agentId)
-      .flatMap((credentialId) => parts.secretFieldsOf(credentialId).map((field) => ({ credentialId, field })))
+  function drawPlaceholders(sessionId: string, agentId: string): DrawnPlaceholder[] {
+    const wanted = fieldsOf(agentId)
     if (wanted.length > maximumPlaceholdersPerSession) {
       throw new KeywardError('overloaded', `A session has at most ${maximumPlaceholdersPerSession} placeholders.`)
     }
@@ -173,7 +202,10 @@ export function createSessions(parts: SessionParts): Sessions {
       throw new KeywardError('overloaded', `There are at most ${maximumPlaceholders} placeholders.`)
     }
     const taken = new Set<string>()
-    return wanted.map(({ credentialId, field }) => drawPlaceholder(sessionId, credentialId, field, taken))
+    return wanted.map(({ credentialId, field }) => {
+      const holder = parts.signing.signsWith(credentialId, field) ? sessionId : null
+      return draw.fresh(holder, credentialId, field, taken)
+    })
   }
 
   function egressFor(environment: string, wanted: 'open' | 'deny' | null): 'open' | 'deny' {
@@ -224,11 +256,14 @@ export function createSessions(parts: SessionParts): Sessions {
     const old = ended.filter(
       ([, record], place) => place >= maximumEndedSessions || record.expiresAt + keepEndedMilliseconds <= time,
     )
-    if (old.length === 0) return
-    const changes = (): Change[] =>
-      old
+    const stale = narrowings.stale(old.map(([id]) => id))
+    if (old.length + stale.length === 0) return
+    const changes = (): Change[] => [
+      ...old
         .filter(([id]) => records.get('session', id) !== undefined)
-        .map(([id]): Change => ({ table: 'session', id, body: null }))
+        .map(([id]): Change => ({ table: 'session', id, body: null })),
+      ...stale.filter(({ table, id }) => records.get(table, id) !== undefined),
+    ]
     await records.commit(changes, { actor: 'keyward', action: 'session.forget', detail: { count: old.length } })
   }
 
@@ -249,7 +284,7 @@ export function createSessions(parts: SessionParts): Sessions {
         const { environment } = agent
         const createdAt = now()
         const expiresAt = createdAt + ttlSeconds * 1000
-        const token = makeSessionToken(randomText)
+        const { token, chain } = drawToken(id)
         const drawn = drawPlaceholders(id, agentId)
         const body: SessionRecord = {
           agentId,
@@ -261,6 +296,7 @@ export function createSessions(parts: SessionParts): Sessions {
           state: 'active',
           createdAt,
           expiresAt,
+          chain,
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
         issued.push({ id, token, placeholders, expiresAt })
@@ -284,6 +320,7 @@ export function createSessions(parts: SessionParts): Sessions {
     },
 
     async revoke(id, actor) {
+      if (records.get('session', id) === undefined) return narrowings.revoke(id, actor)
       const detail = { session: id, agent: nameOf(need(id)) }
       const changes = (): Change[] => {
         const record = need(id)
@@ -296,7 +333,10 @@ export function createSessions(parts: SessionParts): Sessions {
 
     resume: async (id, actor) => change(id, (record) => ({ ...record, state: 'active' }), 'session.resume', actor),
 
-    byToken: (text) => (looksLikeSessionToken(text) ? index.byTokenHash(hashOf(text)) : { refusal: 'token_invalid' }),
+    byToken(text) {
+      if (text.startsWith(narrowedPrefix)) return narrowings.byToken(text)
+      return looksLikeSessionToken(text) ? index.byTokenHash(hashOf(text)) : { refusal: 'token_invalid' }
+    },
 
     byPlaceholder(text) {
       const known = hashes.get(text)
@@ -310,20 +350,17 @@ export function createSessions(parts: SessionParts): Sessions {
       return index.byPlaceholderHash(hash)
     },
 
-    signingPlaceholder(sessionId, credentialId, field) {
-      const placeholders = records.get('session', sessionId)?.placeholders ?? []
-      const known = placeholders.find((one) => one.credentialId === credentialId && one.field === field)
+    signingPlaceholder({ sessionId, narrowed, credentialId }, field) {
+      const row = narrowed === null ? records.get('session', sessionId) : records.get('narrowing', narrowed.id)
+      const known = row?.placeholders.find((one) => one.credentialId === credentialId && one.field === field)
       if (known === undefined || !parts.signing.signsWith(credentialId, field)) return null
-      const shape = parts.shapeOf(credentialId, field)
-      for (let draw = 0; draw < maximumDraws; draw += 1) {
-        const { text } = makePlaceholder(shape, derivedText(parts.signing.key, [sessionId, credentialId, field, draw]))
-        if (hashOf(text) === known.hash) return text
-      }
-      // The service or the shape of its keys was changed since: the session holds another text than would be made now.
-      return null
+      // Null as well where the service or the shape of its keys was changed since.
+      return draw.again(narrowed?.id ?? sessionId, known)
     },
 
-    live: (id) => index.byId(id),
+    live: (caller) => index.byCaller(caller),
+    narrowings,
+    onNarrowingEnd: (listener) => index.narrowings.onEnd(listener),
 
     get(id) {
       const record = records.get('session', id)

@@ -24,6 +24,7 @@ export interface Keyring {
   readonly seal: ReadonlyMap<string, SealingKey>
   readonly mac: {
     readonly token: KeyObject
+    readonly session: KeyObject
     readonly placeholder: KeyObject
     readonly fingerprint: KeyObject
     readonly backup: KeyObject
@@ -109,6 +110,7 @@ export function openKeyring(master: KeyObject, storeId: string, terms: ReadonlyM
     seal: seals,
     mac: {
       token: deriveKey(take('token').key, 'mac/token'),
+      session: deriveKey(take('token').key, 'mac/session'),
       placeholder: deriveKey(take('token').key, 'mac/placeholder'),
       fingerprint: deriveKey(take('fingerprint').key, 'mac/fingerprint'),
       backup: deriveKey(master, 'mac/backup'),

@@ -7,6 +7,9 @@ const name = z.string().min(1)
 const environment = name
 const activity = z.enum(['active', 'suspended'])
 const texts = z.record(z.string(), z.string())
+const placeholders = z.array(
+  z.strictObject({ hash: z.string(), credentialId: name, field: z.string(), short: z.boolean() }),
+)
 
 /** What a row of each table must look like: read from the store, and before it is written there. */
 export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } = {
@@ -50,9 +53,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     agentId: name,
     environment,
     tokenHash: z.string(),
-    placeholders: z.array(
-      z.strictObject({ hash: z.string(), credentialId: name, field: z.string(), short: z.boolean() }),
-    ),
+    placeholders,
     egress: z.enum(['open', 'deny']),
     binding: z.discriminatedUnion('kind', [
       z.strictObject({ kind: z.literal('unbound') }),
@@ -67,6 +68,16 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     state: z.enum(['active', 'suspended', 'revoked']),
     createdAt: time,
     expiresAt: time,
+    chain: z.strictObject({ generation: z.int().min(1), locator: z.string() }).exactOptional(),
+  }),
+  narrowing: z.strictObject({
+    sessionId: name,
+    chain: z.string().nullable(),
+    prefixes: z.array(z.string()).min(1),
+    placeholders,
+    used: z.int().min(0),
+    state: z.enum(['active', 'revoked']),
+    createdAt: time,
   }),
   slot: z.strictObject({
     kind: z.enum(['file', 'passphrase']),
@@ -96,6 +107,7 @@ export const tableNames: readonly TableName[] = [
   'credential',
   'environment',
   'grant',
+  'narrowing',
   'service',
   'session',
   'setting',

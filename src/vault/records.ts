@@ -268,6 +268,7 @@ function emptyMemory(): Memory {
     agent: new Map(),
     grant: new Map(),
     session: new Map(),
+    narrowing: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

@@ -114,6 +114,11 @@ function sample<T extends TableName>(table: T, createdAt: number): Change {
         expiresAt: createdAt,
       },
     },
+    narrowing: {
+      table: 'narrowing',
+      id,
+      body: { sessionId: 'x', chain: null, prefixes: [id], placeholders: [], used: 0, state: 'active', createdAt },
+    },
     slot: { table: 'slot', id, body: { kind: 'file', wrapped: '', createdAt } },
     term: { table: 'term', id, body: { purpose: 'seal', wrapped: '', state: 'retired', createdAt } },
     setting: { table: 'setting', id, body: { value: createdAt } },

@@ -73,6 +73,7 @@ export const rows: readonly AttackRow[] = [
   { id: 'I15', title: 'Another door that does not ask who is there' },
   { id: 'I16', title: 'Guessing tokens' },
   { id: 'I17', title: 'Going around the proxy' },
+  { id: 'I18', title: 'A narrowed session that widens itself' },
   { id: 'S1', title: 'Capture or debug output written after injection' },
   { id: 'S2', title: 'Printing a secret in any way' },
   { id: 'S3', title: 'Secret in a query, in logs and Referer' },

@@ -21,6 +21,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
     agent: new Map(),
     grant: new Map(),
     session: new Map(),
+    narrowing: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

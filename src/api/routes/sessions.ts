@@ -1,10 +1,9 @@
 import { KeywardError } from '../../core/errors.ts'
 import type { SessionBinding, SessionRecord } from '../../core/records.ts'
 import { defaultTtlSeconds } from '../../identity/session-state.ts'
-import { hostsOf } from '../../services/hosts.ts'
-import type { Service } from '../../services/service.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
-import type { HeldView, IssuedView, SessionView } from '../answers.ts'
+import type { IssuedView, SessionView } from '../answers.ts'
+import { heldOf } from '../held.ts'
 import { agentOf } from './agents.ts'
 
 interface Wanted {
@@ -34,7 +33,7 @@ async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promis
     token: issued.token,
     expiresAt: issued.expiresAt,
     ttlSeconds,
-    credentials: held(parts, wanted.environment, issued.placeholders),
+    credentials: heldOf(parts, wanted.environment, issued.placeholders),
     gateway: { address: parts.gatewayAddress, socket: parts.gatewaySocket },
     caCertificate: parts.caCertificate,
   }
@@ -51,53 +50,6 @@ function environmentEgress(parts: ControlParts, environment: string): 'open' | '
   const record = parts.records.get('environment', environment)
   if (record === undefined) throw new KeywardError('not_found', `There is no environment ${environment}.`)
   return record.egress
-}
-
-/**
- * Credentials of the session, oldest first, so that the variables of a service go to the one that was
- * there first. A base-URL variable that would lead another held service's SDK astray is left out: the
- * SDK it belongs to then goes through the proxy (docs/decisions/0008).
- */
-function held(
-  parts: ControlParts,
-  environment: string,
-  placeholders: readonly { credentialId: string; field: string; text: string }[],
-): HeldView[] {
-  const granted = new Set(placeholders.map((one) => one.credentialId))
-  const views: HeldView[] = []
-  const listed = parts.credentials
-    .list(environment)
-    .toSorted((a, b) => a.record.createdAt - b.record.createdAt || a.record.name.localeCompare(b.record.name))
-  const usable = listed.flatMap(({ id, record, publicFields }) => {
-    const service = granted.has(id) ? parts.services.get(record.service) : undefined
-    return service === undefined ? [] : [{ id, record, publicFields, service }]
-  })
-  const shadowing = new Set(usable.flatMap(({ service }) => service.variables.shadowedBy ?? []))
-  for (const { id, record, publicFields, service } of usable) {
-    const texts = new Map(placeholders.filter((one) => one.credentialId === id).map((one) => [one.field, one.text]))
-    views.push({
-      name: record.name,
-      service: service.id,
-      fields: fieldsOf(service, texts, publicFields),
-      hosts: hostsOf(service, publicFields),
-      baseUrl: {
-        url: `http://${parts.gatewayAddress}/s/${service.id}${service.variables.basePath ?? ''}`,
-        variables: (service.variables.baseUrl ?? []).filter((name) => !shadowing.has(name)),
-      },
-    })
-  }
-  return views
-}
-
-function fieldsOf(
-  service: Service,
-  texts: ReadonlyMap<string, string>,
-  publicFields: Readonly<Record<string, string>>,
-): HeldView['fields'] {
-  return Object.entries(service.fields).flatMap(([field, kind]) => {
-    const text = kind === 'secret' ? texts.get(field) : publicFields[field]
-    return text === undefined ? [] : [{ field, kind, text, variables: service.variables.fields[field] ?? [] }]
-  })
 }
 
 function sessionView(parts: ControlParts, id: string, record: SessionRecord): SessionView {
@@ -123,6 +75,7 @@ function sessionOf(parts: ControlParts, id: string): string {
 
 export const sessionRoutes: Handlers<
   | 'GET /sessions'
+  | 'GET /sessions/:id'
   | 'POST /environments/:environment/sessions'
   | 'POST /sessions/:id/extend'
   | 'POST /sessions/:id/suspend'
@@ -139,6 +92,16 @@ export const sessionRoutes: Handlers<
           (input.agent === undefined || view.agent === input.agent),
       )
       .toSorted((a, b) => a.createdAt - b.createdAt || a.id.localeCompare(b.id)),
+
+  'GET /sessions/:id': (parts, { path }) => {
+    const record = parts.records.get('session', path.id)
+    if (record === undefined) throw new KeywardError('not_found', `No session has the id ${path.id}.`)
+    const narrowings = parts.sessions.narrowings.ofSession(path.id).map(({ caveats, ...rest }) => ({
+      ...rest,
+      caveats: caveats.flatMap((caveat) => (caveat.kind === 'narrowing' ? [] : [caveat])),
+    }))
+    return { ...sessionView(parts, path.id, record), narrowings }
+  },
 
   'POST /environments/:environment/sessions': (parts, { path, input, actor }) => {
     const agent = agentOf(parts, path.environment, input.agent)
@@ -161,7 +124,7 @@ export const sessionRoutes: Handlers<
   },
 
   'DELETE /sessions/:id': async (parts, { path, actor }) => {
-    await parts.sessions.revoke(sessionOf(parts, path.id), actor)
+    await parts.sessions.revoke(path.id, actor)
     return { done: true }
   },
 

@@ -1,13 +1,19 @@
 import { copyFileSync, mkdirSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import type { IssuedView } from '../../api/answers.ts'
+import { registerNarrowed } from '../../client/narrowed-client.ts'
+import { readConfig } from '../../config.ts'
+import { KeywardError } from '../../core/errors.ts'
 import { writeSessionDirectory } from '../../containment/session-directory.ts'
 import { heldVariables, proxyUrlOf } from '../child.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
 import { parseDuration } from '../measures.ts'
 import { note, printJson, printLine } from '../print.ts'
+import { readToken } from '../token-source.ts'
 
 interface EnvOptions extends EnvironmentOption {
-  readonly agent: string
+  readonly agent?: string
+  readonly narrowed?: boolean
   readonly ttl: string
   readonly egress?: 'open' | 'deny'
   readonly format: 'sh' | 'json' | 'dotenv'
@@ -15,15 +21,7 @@ interface EnvOptions extends EnvironmentOption {
 
 /** Prints placeholders, base URLs and the proxy of a session that is bound to nothing. */
 export async function env({ io, options }: Call<EnvOptions>): Promise<void> {
-  const session = await io.client().call(
-    'POST /environments/:environment/sessions',
-    { environment: options.env },
-    {
-      agent: options.agent,
-      ttlSeconds: parseDuration(options.ttl),
-      ...(options.egress === undefined ? {} : { egress: options.egress }),
-    },
-  )
+  const session = await (options.narrowed === true ? narrowedSession(io) : issuedSession(io, options))
   const { placeholders, baseUrls } = heldVariables(session)
   const proxy = proxyUrlOf(session)
   const trust = keepTrust(io, session.caCertificate)
@@ -47,10 +45,27 @@ export async function env({ io, options }: Call<EnvOptions>): Promise<void> {
   for (const [name, value] of Object.entries(variables)) {
     printLine(io, options.format === 'sh' ? `export ${name}='${value.replaceAll("'", `'\\''`)}'` : `${name}='${value}'`)
   }
+  if (options.narrowed === true)
+    return note(io, `Narrowing ${session.id} ends at ${new Date(session.expiresAt).toISOString()} at the latest.`)
   note(
     io,
     `Session ${session.id} is unbound and ends at ${new Date(session.expiresAt).toISOString()}; keyward session revoke ${session.id} ends it sooner.`,
   )
+}
+
+type PrintedSession = Pick<IssuedView, 'id' | 'token' | 'credentials' | 'gateway' | 'caCertificate' | 'expiresAt'>
+
+async function issuedSession(io: Io, { agent, env: environment, ttl, egress }: EnvOptions): Promise<PrintedSession> {
+  if (agent === undefined) throw new KeywardError('usage', 'Name the agent with --agent.')
+  const wish = { agent, ttlSeconds: parseDuration(ttl), ...(egress === undefined ? {} : { egress }) }
+  return io.client().call('POST /environments/:environment/sessions', { environment }, wish)
+}
+
+/** Asked of the gateway, which is all that the holder of a narrowed session may be able to reach. */
+async function narrowedSession(io: Io): Promise<PrintedSession> {
+  const token = await readToken(io, undefined)
+  const { gateway } = readConfig({}, io.environment).config
+  return { ...(await registerNarrowed(gateway, token)), token }
 }
 
 /** The certificates outlive this command, so they lie in the home; they are the same for every session. */

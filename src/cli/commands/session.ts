@@ -1,4 +1,4 @@
-import type { SessionView } from '../../api/answers.ts'
+import type { SessionShown, SessionView } from '../../api/answers.ts'
 import { parseDuration } from '../measures.ts'
 import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'
@@ -64,6 +64,52 @@ export async function list({
   )
 }
 
+export async function show({ io, args, options }: Call<JsonOption>): Promise<void> {
+  const session = await io.client().call('GET /sessions/:id', { id: firstOf(args) }, {})
+  if (options.json === true) return printJson(io, session)
+  printPairs(io, [
+    ['session', session.id],
+    ['agent', `${session.agent} in ${session.environment}`],
+    ['state', session.state],
+    ['bound', boundTo(session.binding)],
+    ['egress', session.egress],
+    ['placeholders', String(session.placeholders)],
+    ['since', moment(session.createdAt)],
+    ['expires', moment(session.expiresAt)],
+  ])
+  printTable(
+    io,
+    ['narrowing', 'from', 'state', 'what it took away', 'placeholders', 'used', 'since'],
+    session.narrowings.map((one) => [
+      one.id,
+      one.parent ?? 'the session',
+      one.state,
+      one.caveats.map(described).join('; '),
+      String(one.placeholders),
+      String(one.used),
+      moment(one.createdAt),
+    ]),
+    'No narrowing of it is known; those that count nothing and ask for no placeholders are never heard of.',
+  )
+}
+
+function described(caveat: SessionShown['narrowings'][number]['caveats'][number]): string {
+  switch (caveat.kind) {
+    case 'allow':
+      return `only ${caveat.patterns.join(', ')}`
+    case 'deny':
+      return `not ${caveat.patterns.join(', ')}`
+    case 'credentials':
+      return `only with ${caveat.names.join(', ')}`
+    case 'expires':
+      return `until ${moment(caveat.at)}`
+    case 'uses':
+      return `${caveat.count} uses`
+    case 'address':
+      return `from ${caveat.address}`
+  }
+}
+
 function boundTo(binding: SessionView['binding']): string {
   if (binding.kind === 'process') return `process ${binding.processId}`
   return binding.kind === 'address' ? `address ${binding.address}` : 'unbound'
@@ -81,5 +127,5 @@ export async function resume({ io, args }: Call): Promise<void> {
 
 export async function revoke({ io, args }: Call): Promise<void> {
   await io.client().call('DELETE /sessions/:id', { id: firstOf(args) }, {})
-  printLine(io, `Session ${firstOf(args)} is revoked; its tunnels are closed.`)
+  printLine(io, `${firstOf(args)} is revoked; its tunnels are closed.`)
 }

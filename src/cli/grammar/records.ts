@@ -223,13 +223,36 @@ export function declareSession(program: Command, stage: Stage): void {
   )
   perform(list, stage, async () => (await load()).list)
   perform(
+    withOptions(
+      noun.command('show <id>').description('show a session, and what is known of those narrowed from it'),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await load()).show,
+  )
+  const narrow = noun
+    .command('narrow')
+    .description('take away from a session without a server; reads its token from KEYWARD_TOKEN or stdin')
+  withOptions(
+    narrow,
+    new Option('--allow <operation...>', 'only operations by name or as "METHOD /path"'),
+    new Option('--deny <operation...>', 'not these operations'),
+    new Option('--credential <name...>', 'only these credentials'),
+    new Option('--ttl <duration>', 'only so long: 90s, 10m'),
+    new Option('--uses <count>', 'only so many requests, those of sessions narrowed from it included'),
+    new Option('--from <address>', 'only from this IP address'),
+    new Option('--from-variable <name>', 'the variable that holds the token'),
+    jsonOption(),
+  )
+  perform(narrow, stage, async () => (await import('../commands/narrow.ts')).narrow)
+  perform(
     noun.command('suspend <id>').description('refuse a session for now'),
     stage,
     async () => (await load()).suspend,
   )
   perform(noun.command('resume <id>').description('allow it again'), stage, async () => (await load()).resume)
   perform(
-    noun.command('revoke <id>').description('end a session and its tunnels'),
+    noun.command('revoke <id>').description('end a session, or a narrowing of one, and its tunnels'),
     stage,
     async () => (await load()).revoke,
   )

@@ -69,7 +69,11 @@ export function declareWork(program: Command, stage: Stage): void {
   const env = program.command('env').description('print the variables of a session, for programs started otherwise')
   withOptions(
     env,
-    new Option('--agent <name>', 'who it is').makeOptionMandatory(),
+    new Option('--agent <name>', 'who it is'),
+    new Option('--narrowed', 'those of a narrowed session, whose token stands in KEYWARD_TOKEN or on stdin').conflicts([
+      'agent',
+      'egress',
+    ]),
     environmentOption(),
     new Option('--ttl <duration>', 'how long the session lives: 15m, 12h').default('1h'),
     egressOption(),

@@ -41,6 +41,7 @@ const facts: ApprovalFacts = {
 function question(digest: string, more: Partial<ApprovalQuestion> = {}): ApprovalQuestion {
   return {
     sessionId: 's1',
+    narrowed: null,
     agentId: 'a1',
     credentialId: 'c1',
     bodyBytes: 0,

@@ -1,6 +1,7 @@
 import { digestOfApproval } from '../../core/approval-digest.ts'
 import { KeywardError, type ErrorCode } from '../../core/errors.ts'
 import type { Journal } from '../../journal/journal.ts'
+import type { Narrowing } from '../../core/narrowing.ts'
 import type { Inflight } from '../inflight.ts'
 import type { Refusal } from '../refusal.ts'
 import type { ApprovalFacts } from './facts.ts'
@@ -21,6 +22,7 @@ export const APPROVAL_BODIES_MAXIMUM_BYTES = 32 * 1024 * 1024
 export interface ApprovalQuestion {
   readonly sessionId: string
   readonly agentId: string
+  readonly narrowed: Narrowing | null
   readonly credentialId: string
   readonly bodyBytes: number
   /** The digest of the request as it is at this instant (core/approval-digest.ts). */
@@ -181,7 +183,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
   }
 
   function open(question: ApprovalQuestion, digest: string): Entry {
-    const { sessionId, agentId, credentialId } = question
+    const { sessionId, agentId, narrowed, credentialId } = question
     const entry: Entry = {
       id: newId(),
       sessionId,
@@ -198,6 +200,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     entry.forget = parts.inflight.add({
       sessionId,
       agentId,
+      narrowed,
       credentialId,
       reserved: true,
       end: (code: ErrorCode) => end(entry, { refusal: code }),

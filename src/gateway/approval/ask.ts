@@ -87,11 +87,12 @@ function questionOf(
   ports: AskPorts,
 ): Parameters<Approvals['ask']>[0] {
   const { caller, head, credentialId, service } = place
-  const { sessionId, agentId } = caller
+  const { sessionId, agentId, narrowed } = caller
   const body = place.body?.bytes ?? new Uint8Array(0)
   return {
     sessionId,
     agentId,
+    narrowed,
     credentialId,
     bodyBytes: body.byteLength,
     digest() {
@@ -99,7 +100,8 @@ function questionOf(
       return digestOfRequest({
         head,
         body,
-        sessionId,
+        // What one narrowing was allowed, another of the same session was not.
+        sessionId: narrowed === null ? sessionId : `${sessionId} ${narrowed.id}`,
         agentId,
         credentialId,
         upgrade: arrival.upgrade ?? '',

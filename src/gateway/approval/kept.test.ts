@@ -29,7 +29,15 @@ const facts: Described['facts'] = {
 function questionAbout(body: Buffer): ApprovalQuestion {
   const digest = (): string => body.toString('latin1', 0, 5)
   const describe = (): Described => ({ facts, journaled: { bytes: body.byteLength } })
-  return { sessionId: 's', agentId: 'a', credentialId: 'c', bodyBytes: body.byteLength, digest, describe }
+  return {
+    sessionId: 's',
+    agentId: 'a',
+    narrowed: null,
+    credentialId: 'c',
+    bodyBytes: body.byteLength,
+    digest,
+    describe,
+  }
 }
 
 test('when nobody waits any more, the question stays and the body does not: it is counted no longer', async () => {
