@@ -28,6 +28,7 @@ import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
 import { createGrants } from './identity/grants.ts'
+import { newId } from './identity/new-id.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
 import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
@@ -369,22 +370,6 @@ export async function openApp(options: AppOptions) {
       await journal.close()
     },
   }
-}
-
-const ID_CHARACTERS = 26
-const ID_ALPHABET = Buffer.from('0123456789abcdefghjkmnpqrstvwxyz', 'latin1')
-let idBytes = Buffer.alloc(0)
-let idsDrawn = 0
-
-/** 130 random bits in lower-case Crockford base 32. Draws randomness for many at a time: each request needs one. */
-function newId(): string {
-  if (idsDrawn === idBytes.byteLength) {
-    idBytes = randomBytes(ID_CHARACTERS * 256)
-    for (let at = 0; at < idBytes.length; at++) idBytes[at] = ID_ALPHABET[(idBytes[at] ?? 0) & 31] ?? 0
-    idsDrawn = 0
-  }
-  idsDrawn += ID_CHARACTERS
-  return idBytes.toString('latin1', idsDrawn - ID_CHARACTERS, idsDrawn)
 }
 
 function prepareHome(home: string): void {
