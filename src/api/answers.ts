@@ -262,6 +262,14 @@ const pruning = z.strictObject({
   prunedTo: count.describe('Entries 1 to this one are gone, those of earlier prunings among them.'),
 })
 
+const backupNames = z.strictObject({
+  storeId: z.string(),
+  known: z.array(z.strictObject({ name: z.string(), madeAt: moment, epoch: count, sha256: z.string() })),
+  keysChangedAt: moment.describe(
+    'When a way in or a key that seals was last added: earlier backups open with those of then.',
+  ),
+})
+
 const done = z.strictObject({ done: z.literal(true) })
 const made = z.strictObject({ id: z.string() })
 
@@ -339,6 +347,10 @@ export const answers = {
   'GET /journal/verification': verification,
   'GET /journal/witness': witness,
   'POST /journal/prunes': pruning,
+  /** A stream of bytes: docs/formats/backup.md. */
+  'POST /backups': z.string().meta({ format: 'binary' }).describe('docs/formats/backup.md; not encrypted yet.'),
+  'POST /backups/:id/file': z.strictObject({ name: z.string() }),
+  'POST /backups/names': backupNames,
   'POST /shutdown': done,
 } as const
 

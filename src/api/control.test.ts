@@ -16,7 +16,7 @@ function untouchable(but: Partial<ControlParts> = {}): ControlParts {
 
 const errorsSeen: unknown[] = []
 const api = createControlApi(untouchable(), { actor: 'operator:test', onError: (_, error) => errorsSeen.push(error) })
-const routes = [...Object.keys(handlers), 'GET /journal']
+const routes = [...Object.keys(handlers), 'GET /journal', 'POST /backups']
 const writes = routes.filter((route) => !route.startsWith('GET '))
 
 function ask(route: string, body: string | undefined, type = 'application/json', query = ''): Promise<Response> {

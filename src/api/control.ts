@@ -7,6 +7,7 @@ import { KeywardError, problemOf } from '../core/errors.ts'
 import type { Asked, ControlParts, Handlers } from './parts.ts'
 import { approvalRoutes } from './routes/approvals.ts'
 import { agentRoutes, grantRoutes } from './routes/agents.ts'
+import { backupRoutes, streamBackup } from './routes/backups.ts'
 import { credentialRoutes } from './routes/credentials.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
 import { policyRoutes } from './routes/policy.ts'
@@ -20,8 +21,8 @@ import type { InputRead } from './schema.ts'
 import { createIdempotency, isRepeatable, type Idempotency, type Repeatable } from './idempotency.ts'
 import { explainIssues } from './issues.ts'
 
-/** Every route but the stream, which answers in its own way. */
-export type PlainRoute = Exclude<RouteName, 'GET /journal'>
+/** Every route but the streams, which answer in their own way. */
+export type PlainRoute = Exclude<RouteName, 'GET /journal' | 'POST /backups'>
 
 export const handlers: Handlers<PlainRoute> = {
   ...statusRoutes,
@@ -33,6 +34,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...policyRoutes,
   ...sessionRoutes,
   ...journalRoutes,
+  ...backupRoutes,
 }
 
 const readers: { readonly [R in RouteName]: z.ZodType<InputRead<R>> } = inputs
@@ -69,6 +71,10 @@ export function createControlApi(
   app.get('/journal', async (context) => {
     const input = await readInput('GET /journal', context)
     return streamJournal(parts, input, context.req.raw.signal)
+  })
+  app.post('/backups', async (context) => {
+    const input = await readInput('POST /backups', context)
+    return streamBackup(parts, { input, actor: options.actor })
   })
   app.notFound(() => answerProblem(new KeywardError('not_found', 'The control API has no such route.')))
   app.onError((error) => {

@@ -20,6 +20,7 @@ import { createDirectory } from '../services/directory.ts'
 import { services as builtIn } from '../services/index.ts'
 import { keepJournalHead } from '../vault/journal-head.ts'
 import { openSqliteStore } from '../stores/sqlite.ts'
+import { createBackups } from '../vault/backup/make.ts'
 import { createCredentials } from '../vault/credentials.ts'
 import { createRootKeyFile } from '../vault/root-key.ts'
 import { createVault } from '../vault/vault.ts'
@@ -53,6 +54,7 @@ function expectDescribed(route: string, answer: unknown): void {
 function recording(inner: ControlClient): ControlClient {
   return {
     journal: inner.journal,
+    backup: inner.backup,
     async call(route, path, input) {
       try {
         const answer = await inner.call(route, path, input)
@@ -92,6 +94,17 @@ beforeAll(async () => {
   const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
   const credentials = createCredentials({ records, vault, service: services.get, now, newId })
   const needles = createNeedleSource({ credentials, services, records })
+  const backups = createBackups({
+    records,
+    key: () => vault.macKey('backup'),
+    publicKey: () => vault.journalKey().publicKey,
+    journal,
+    journalDirectory,
+    node: 'test',
+    version: '0.0.0',
+    now,
+    newId,
+  })
   const parts = {
     config: { home, database: null, node: 'test', ephemeral: false },
     version: '0.0.0',
@@ -116,6 +129,7 @@ beforeAll(async () => {
       secretFieldsOf: () => ['key'],
       shapeOf: () => ({ prefix: 'sk-', alphabet: base62, length: null }),
     }),
+    backups,
     services,
     journal,
     journalDirectory,

@@ -97,6 +97,7 @@ const idempotencyKey = {
 }
 
 function mediaTypeOf(route: RouteName): string {
+  if (route === 'POST /backups') return 'application/octet-stream'
   return route === 'GET /journal' ? 'application/x-ndjson' : 'application/json'
 }
 

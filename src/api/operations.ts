@@ -82,5 +82,8 @@ export const operationTexts: { readonly [R in RouteName]: OperationText } = {
   'GET /journal/verification': { id: 'verifyJournal', summary: 'Whether the journal is whole' },
   'GET /journal/witness': { id: 'showJournalWitness', summary: 'What the journal is verified with' },
   'POST /journal/prunes': { id: 'pruneJournal', summary: 'Remove old segments; what is left still verifies' },
+  'POST /backups': { id: 'makeBackup', summary: 'One moment of everything, to be encrypted by whoever asked' },
+  'POST /backups/:id/file': { id: 'keepBackup', summary: 'Journal which file came of it, and name the file' },
+  'POST /backups/names': { id: 'recogniseBackups', summary: 'Which of these files this home made, and when' },
   'POST /shutdown': { id: 'stopServer', summary: 'Stop the server once the answer is out' },
 }

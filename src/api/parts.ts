@@ -6,6 +6,7 @@ import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
 import type { StorePlace } from '../stores/index.ts'
+import type { Backups } from '../vault/backup/make.ts'
 import type { Credentials } from '../vault/credentials.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
@@ -25,6 +26,7 @@ export interface ControlParts {
   readonly policyFiles: PolicyFiles
   readonly sessions: Sessions
   readonly approvals: Pick<Approvals, 'list' | 'get' | 'answer'>
+  readonly backups: Backups
   readonly services: ServiceDirectory
   readonly journal: Journal
   /** Holds one folder of segments for each node. */

@@ -21,6 +21,7 @@ export const MAX_FIELDS = 32
 export const MAX_PATTERNS = 256
 export const MAX_SERVICE_YAML_CHARACTERS = 262_144
 export const MAX_JOURNAL_LINES = 10_000
+export const MAX_BACKUP_NAMES = 4_096
 
 const nameRule = 'must be 1 to 63 of a-z, 0-9, ".", "_" and "-", beginning and ending with a letter or digit'
 const name = z.string().regex(/^[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?$/, nameRule)
@@ -174,6 +175,15 @@ export const inputs = {
   'GET /journal/witness': nothing,
   /** `before`: milliseconds since the Unix epoch. */
   'POST /journal/prunes': z.strictObject({ before: z.int().min(0) }),
+  'POST /backups': z.strictObject({
+    /** With the journals of this home. */
+    journal: z.boolean(),
+  }),
+  'POST /backups/:id/file': z.strictObject({
+    sha256: z.string().regex(/^[0-9a-f]{64}$/, 'must be a SHA-256'),
+    bytes: z.int().min(1),
+  }),
+  'POST /backups/names': z.strictObject({ names: z.array(z.string().max(255)).max(MAX_BACKUP_NAMES) }),
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 

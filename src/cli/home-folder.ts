@@ -11,6 +11,7 @@ const own: ReadonlySet<string> = new Set([
   'keyward.yaml',
   'log',
   'log.old',
+  'restoring',
   'trust',
 ])
 

@@ -28,7 +28,8 @@ export async function journalWitness(
   }
 }
 
-async function rootKeyOf(config: Config): Promise<Parameters<typeof openVault>[0]['rootKey']> {
+/** The root key of a home as its settings name it. */
+export async function rootKeyOf(config: Config): Promise<Parameters<typeof openVault>[0]['rootKey']> {
   if (config.passphraseFile === null) return readRootKeyFile(config.rootKeyFile)
   const bytes = readFileSync(config.passphraseFile)
   const end = bytes.at(-1) === 0x0a ? bytes.byteLength - 1 : bytes.byteLength

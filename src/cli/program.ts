@@ -8,6 +8,7 @@ import {
   declareService,
   declareSession,
 } from './grammar/records.ts'
+import { declareBackup, declareRestore } from './grammar/backup.ts'
 import { declareJournal, declareOwn, declarePolicy, declareServer, declareWork } from './grammar/work.ts'
 
 /** The whole command tree. Completion and `docs/guide/commands.md` are made from it. */
@@ -27,6 +28,8 @@ export function createProgram(stage: Stage, version: string): Command {
   declareSession(program, stage)
   declareApproval(program, stage)
   declareJournal(program, stage)
+  declareBackup(program, stage)
+  declareRestore(program, stage)
   declareOwn(program, stage)
   settle(program, stage)
   return program

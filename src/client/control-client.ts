@@ -15,13 +15,15 @@ const MAX_LINE_CHARACTERS = 1024 * 1024
  * code; a socket that nobody serves is `server_unreachable`.
  */
 export interface ControlClient {
-  call<R extends Exclude<RouteName, 'GET /journal'>>(
+  call<R extends Exclude<RouteName, 'GET /journal' | 'POST /backups'>>(
     route: R,
     path: PathOf<R>,
     input: InputSent<R>,
   ): Promise<Answers[R]>
   /** Entries of the journal, as they come. Ends by itself unless `follow` is yes, or when `signal` fires. */
   journal(input: InputSent<'GET /journal'>, signal?: AbortSignal): AsyncIterable<JournalEntry>
+  /** A backup as it is made, with the id by which it is known until it is kept. Ending early ends it there, too. */
+  backup(input: InputSent<'POST /backups'>): Promise<{ readonly id: string; readonly bytes: AsyncGenerator<Buffer> }>
 }
 
 export function createControlClient(socketPath: string): ControlClient {
@@ -38,6 +40,12 @@ export function createControlClient(socketPath: string): ControlClient {
       const status = response.statusCode ?? 500
       if (status >= 400) throw problemError(await readAll(response), status)
       yield* lines(response)
+    },
+    async backup(input) {
+      const response = await send(socketPath, 'POST /backups', {}, input, undefined)
+      const status = response.statusCode ?? 500
+      if (status >= 400) throw problemError(await readAll(response), status)
+      return { id: String(response.headers['keyward-backup']), bytes: pieces(response) }
     },
   }
 }
@@ -89,6 +97,14 @@ export async function readAll(response: IncomingMessage): Promise<string> {
     throw new KeywardError('server_unreachable', 'It broke off its answer.', { cause: error })
   }
   return Buffer.concat(chunks).toString('utf8')
+}
+
+async function* pieces(response: IncomingMessage): AsyncGenerator<Buffer> {
+  try {
+    for await (const chunk of response) yield Buffer.from(chunk)
+  } catch (error) {
+    throw new KeywardError('server_unreachable', 'It broke off its answer.', { cause: error })
+  }
 }
 
 async function* lines(response: IncomingMessage): AsyncGenerator<JournalEntry> {

@@ -144,7 +144,19 @@ export function declareJournal(program: Command, stage: Stage): void {
     stage,
     async () => (await load()).verify,
   )
-  const kinds = ['intent', 'outcome', 'refusal', 'control', 'applied', 'egress', 'start', 'stop', 'backup', 'restore', 'finding']
+  const kinds = [
+    'intent',
+    'outcome',
+    'refusal',
+    'control',
+    'applied',
+    'egress',
+    'start',
+    'stop',
+    'backup',
+    'restore',
+    'finding',
+  ]
   const exporting = noun.command('export').description('entries that a stranger can verify, or OCSF events')
   withOptions(
     exporting,

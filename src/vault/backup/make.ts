@@ -36,6 +36,8 @@ export interface Backups {
   keep(id: string, file: { readonly sha256: string; readonly bytes: number }, actor: string): Promise<{ name: string }>
   /** Those of the names that this home gave, and what they say. */
   recognise(names: readonly string[]): readonly NamedBackup[]
+  /** When a slot or a term was last added: backups from before open with what was the way in then. Milliseconds since the Unix epoch. */
+  keysChangedAt(): number
 }
 
 export function createBackups(parts: {
@@ -133,6 +135,10 @@ export function createBackups(parts: {
     },
     recognise(names) {
       return names.flatMap((name) => parseBackupName(parts.key(), records.storeId, name) ?? [])
+    },
+    keysChangedAt() {
+      const made = [...records.all('slot').values(), ...records.all('term').values()]
+      return Math.max(0, ...made.map(({ createdAt }) => createdAt))
     },
   }
 }
