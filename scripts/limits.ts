@@ -1,3 +1,13 @@
+import { CAME_BACK_MAXIMUM } from '../src/vault/backup/came-back.ts'
+import { BACKUP_CHUNK_MAXIMUM_BYTES, BACKUP_PARTS_MAXIMUM } from '../src/vault/backup/container.ts'
+import { BACKUP_MANIFEST_MAXIMUM_BYTES } from '../src/vault/backup/contents.ts'
+import { BACKUPS_AT_ONCE_MAXIMUM } from '../src/vault/backup/make.ts'
+import { BACKUP_RECORDS_MAXIMUM_BYTES, BACKUP_ROW_MAXIMUM_BYTES } from '../src/vault/backup/rows.ts'
+import {
+  BACKUP_HEADER_MAXIMUM_BYTES,
+  BACKUP_RECIPIENTS_MAXIMUM,
+  BACKUP_WORK_MAXIMUM,
+} from '../src/vault/backup/sealed.ts'
 import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
 import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
 import { CALL_NAME_MAXIMUM_LENGTH } from '../src/core/call-pattern.ts'
@@ -341,6 +351,22 @@ export function limitsPage(): string {
       `${DATABASE_URL_CHARACTERS_MAXIMUM}; ${kibibytes(AUTHORITY_MAXIMUM_BYTES)}`,
       '`config_invalid`',
     ],
+    [
+      'backups made at the same time; their parts, pieces and manifest',
+      `${BACKUPS_AT_ONCE_MAXIMUM}; ${BACKUP_PARTS_MAXIMUM}, ${kibibytes(BACKUP_CHUNK_MAXIMUM_BYTES)}, ${kibibytes(BACKUP_MANIFEST_MAXIMUM_BYTES)}`,
+      '`overloaded`; `backup_damaged`',
+    ],
+    [
+      'records in a backup; one of them',
+      `${kibibytes(BACKUP_RECORDS_MAXIMUM_BYTES)}; ${kibibytes(BACKUP_ROW_MAXIMUM_BYTES)}`,
+      '`backup_damaged`',
+    ],
+    [
+      'a backup’s recipients; its head; the work that its passphrase asks for',
+      `${BACKUP_RECIPIENTS_MAXIMUM}; ${kibibytes(BACKUP_HEADER_MAXIMUM_BYTES)}; 2^${BACKUP_WORK_MAXIMUM}`,
+      '`usage`; `backup_damaged`',
+    ],
+    ['changes that a restore tells one by one', String(CAME_BACK_MAXIMUM), '"There is more"'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
     [

@@ -57,6 +57,7 @@ export async function acceptRollback(
       ? []
       : [{ table: 'setting' as const, id: pruningIdOf(node), body: begin === null ? null : { value: { ...begin } } }]),
     ...[...records.all('session').keys()].map((id) => ({ table: 'session' as const, id, body: null })),
+    ...[...records.all('narrowing').keys()].map((id) => ({ table: 'narrowing' as const, id, body: null })),
   ]
   await records.commit(change, {
     actor: 'operator',
