@@ -1,6 +1,7 @@
 import { createFakeRecords, fakeEnvironments } from '../test/fakes/records.ts'
 import { decide, operationOf } from '../src/core/policy.ts'
 import type { GrantRecord } from '../src/core/records.ts'
+import { createConditionReader } from '../src/identity/condition-reader.ts'
 import { createGrants } from '../src/identity/grants.ts'
 import type { Grants } from '../src/identity/grants.ts'
 import type { Change } from '../src/vault/records.ts'
@@ -50,6 +51,7 @@ function createWorld(grantCount: number): Grants {
     newId: () => `id-${(serial += 1)}`,
     operationsOf: () => operations,
     languagesOf: () => [],
+    conditionOf: createConditionReader('UTC'),
   })
   return grants
 }

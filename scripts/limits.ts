@@ -10,6 +10,14 @@ import {
 } from '../src/vault/backup/sealed.ts'
 import { MIN_SECRET_BYTES, MAX_FIELD_BYTES } from '../src/vault/secret-rules.ts'
 import { VERSIONS_SEARCHED_FOR } from '../src/vault/credentials.ts'
+import {
+  CONDITION_LIST_MAXIMUM,
+  CONDITION_MAXIMUM_DEPTH,
+  CONDITION_MAXIMUM_LENGTH,
+  CONDITION_MAXIMUM_NODES,
+  CONDITION_MAXIMUM_STEPS,
+  CONDITION_SOUGHT_MAXIMUM_LENGTH,
+} from '../src/core/condition-language.ts'
 import { CALL_NAME_MAXIMUM_LENGTH } from '../src/core/call-pattern.ts'
 import { JSON_MAXIMUM_DEPTH, JSON_MAXIMUM_MEMBERS } from '../src/core/strict-json.ts'
 import { LONGEST_TARGET } from '../src/core/canonical-target.ts'
@@ -368,6 +376,16 @@ export function limitsPage(): string {
     ],
     ['changes that a restore tells one by one', String(CAME_BACK_MAXIMUM), '"There is more"'],
     ['patterns of one grant', String(maximumPatternsPerGrant), '`usage`'],
+    [
+      'characters of a condition; its names, values and operators; how deep; elements of a list in it',
+      `${CONDITION_MAXIMUM_LENGTH}; ${CONDITION_MAXIMUM_NODES}; ${CONDITION_MAXIMUM_DEPTH}; ${CONDITION_LIST_MAXIMUM}`,
+      '`condition_invalid`',
+    ],
+    [
+      'steps of judging a condition once; characters that it looks for within a text',
+      `${CONDITION_MAXIMUM_STEPS}; ${CONDITION_SOUGHT_MAXIMUM_LENGTH}`,
+      '`condition_not_met`',
+    ],
     ['a secret', `${MIN_SECRET_BYTES} bytes to ${kibibytes(MAX_FIELD_BYTES)}`, '`secret_invalid`'],
     [
       'bytes between two letters of a secret; between two parts of one',

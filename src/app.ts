@@ -27,6 +27,7 @@ import { createPeerGate } from './gateway/peer-gate.ts'
 import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
 import { createEnvironments } from './identity/environments.ts'
+import { createConditionReader, loadConditionsOf } from './identity/condition-reader.ts'
 import { createGrants } from './identity/grants.ts'
 import { newId } from './identity/new-id.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
@@ -130,12 +131,14 @@ export async function openApp(options: AppOptions) {
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
   const environments = createEnvironments({ records, now })
   const agents = createAgents({ records, now, newId })
+  await loadConditionsOf(records.all('grant').values())
   const grants = createGrants({
     records,
     now,
     newId,
     operationsOf: (credentialId) => operationsOf(credentialId),
     languagesOf: (credentialId) => serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
+    conditionOf: createConditionReader(config.timeZone),
   })
   const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
@@ -241,7 +244,7 @@ export async function openApp(options: AppOptions) {
     newId,
     inflight,
     journal: recorded,
-    ...(options.approvalWaitMilliseconds === undefined ? {} : { waitMilliseconds: options.approvalWaitMilliseconds }),
+    waitMilliseconds: options.approvalWaitMilliseconds ?? config.approvalWaitMilliseconds,
   })
   const gateway: Gateway = await listenGateway({
     ...config.gateway,

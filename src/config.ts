@@ -4,6 +4,8 @@ import { isIP } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { KeywardError } from './core/errors.ts'
+import { isTimeZone } from './core/wall-clock.ts'
+import { APPROVAL_LIFE_MILLISECONDS, APPROVAL_WAIT_MILLISECONDS } from './gateway/approval/approvals.ts'
 import { isLoopback } from './gateway/egress.ts'
 import { readYamlDocuments } from './services/yaml-documents.ts'
 import { readPostgresUrl, type PostgresAddress } from './stores/postgres-address.ts'
@@ -34,6 +36,10 @@ export interface Config {
   readonly witnessFile: string | null
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
+  /** Where the clock hangs on which conditions of grants look (IANA); the same on all nodes. */
+  readonly timeZone: string
+  /** How long a request is held while a person is asked, in milliseconds. */
+  readonly approvalWaitMilliseconds: number
 }
 
 export interface Setting<T> {
@@ -103,6 +109,12 @@ export function readConfig(
     node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
     witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
     strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], boolean, false),
+    timeZone: pick([variable('KEYWARD_TIME_ZONE'), file.take('timeZone')], timeZone, 'UTC'),
+    approvalWaitMilliseconds: pick(
+      [variable('KEYWARD_APPROVAL_WAIT'), file.take('approvalWait')],
+      approvalWait,
+      APPROVAL_WAIT_MILLISECONDS,
+    ),
   }
   file.refuseRest()
   if (`${settings.rootKeyFile.value}/`.startsWith(`${home.value}/`))
@@ -127,6 +139,8 @@ export function readConfig(
       node: settings.node.value,
       witnessFile: settings.witnessFile.value,
       strictJournal: settings.strictJournal.value,
+      timeZone: settings.timeZone.value,
+      approvalWaitMilliseconds: settings.approvalWaitMilliseconds.value,
     },
   }
 }
@@ -164,6 +178,19 @@ function nodeName({ text, name }: Written): string {
 
 function pathOf({ text, folder }: Written): string {
   return resolve(folder, text)
+}
+
+function timeZone({ text, name }: Written): string {
+  if (isTimeZone(text)) return text
+  throw new KeywardError('config_invalid', `${name} must name a time zone, as in Europe/Berlin or UTC.`)
+}
+
+/** No longer than an approval can be given: who waits on would wait for nothing. */
+function approvalWait({ text, name }: Written): number {
+  const match = /^([1-9]\d{0,3})(s|m)$/.exec(text)
+  const milliseconds = Number(match?.[1] ?? Number.NaN) * (match?.[2] === 'm' ? 60_000 : 1_000)
+  if (milliseconds <= APPROVAL_LIFE_MILLISECONDS) return milliseconds
+  throw new KeywardError('config_invalid', `${name} must be written as 90s or 5m, and be 10m at most.`)
 }
 
 function boolean({ text, name }: Written): boolean {

@@ -26,6 +26,8 @@ const app = await openApp({
     node: 'bench',
     witnessFile: null,
     strictJournal: false,
+    timeZone: 'UTC',
+    approvalWaitMilliseconds: 60_000,
   },
   ephemeral: false,
   askPassphrase: null,

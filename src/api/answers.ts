@@ -87,6 +87,7 @@ const grant = z.strictObject({
   deny: texts,
   rate: z.strictObject({ count, perSeconds: count }).nullable(),
   concurrent: count.nullable(),
+  when: z.string().nullable().describe('The condition, in CEL.'),
   approve: z.enum(['never', 'destructive', 'always']),
   expiresAt: moment.nullable(),
   createdAt: moment,

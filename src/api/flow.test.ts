@@ -12,6 +12,7 @@ import { createControlClient } from '../client/control-client.ts'
 import type { ControlClient } from '../client/control-client.ts'
 import { base62 } from '../core/placeholder.ts'
 import { createAgents } from '../identity/agents.ts'
+import { createConditionReader } from '../identity/condition-reader.ts'
 import { createGrants } from '../identity/grants.ts'
 import { createPolicyFiles } from '../identity/policy-files/policy-files.ts'
 import { createSessions } from '../identity/sessions.ts'
@@ -91,7 +92,14 @@ beforeAll(async () => {
     applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
   })
   const services = createDirectory({ builtIn, own: () => records.all('service') })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
+  const grants = createGrants({
+    records,
+    now,
+    newId,
+    operationsOf: () => [],
+    languagesOf: () => [],
+    conditionOf: createConditionReader('UTC'),
+  })
   const credentials = createCredentials({ records, vault, service: services.get, now, newId })
   const needles = createNeedleSource({ credentials, services, records })
   const backups = createBackups({

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { CONDITION_MAXIMUM_LENGTH } from '../core/condition-language.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import { maximumPolicyCharacters, maximumPolicyFiles } from '../identity/policy-files/documents.ts'
@@ -33,6 +34,10 @@ const fields = z
   .refine((value) => Object.keys(value).length <= MAX_FIELDS, 'names too many fields')
 const owner = z.string().min(1).max(254)
 const pattern = z.string().min(1).max(512)
+const condition = z
+  .string()
+  .refine((text) => text.trim() !== '', 'must say something')
+  .max(CONDITION_MAXIMUM_LENGTH, `must have at most ${CONDITION_MAXIMUM_LENGTH} characters`)
 const ttlSeconds = z.int().min(minimumTtlSeconds).max(maximumTtlSeconds)
 const egress = z.enum(['open', 'deny'])
 const binding = z.strictObject({
@@ -111,6 +116,7 @@ export const inputs = {
       .strictObject({ count: z.int().min(1).max(1_000_000_000), perSeconds: z.int().min(1).max(31_536_000) })
       .optional(),
     concurrent: z.int().min(1).max(1_000_000).optional(),
+    when: condition.optional(),
     approve: z.enum(['never', 'destructive', 'always']).optional(),
     expiresInSeconds: z
       .int()

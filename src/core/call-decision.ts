@@ -3,10 +3,13 @@ import {
   findAsk,
   findDeny,
   isWider,
+  nearer,
+  notAllowing,
   type Asked,
   type CompiledGrant,
   type Decision,
   type DecisionRequest,
+  type NotAllowing,
 } from './policy.ts'
 import { viewPath } from './path-index.ts'
 import { pathOf } from './request.ts'
@@ -25,7 +28,7 @@ export const JOINED_RULES_MAXIMUM_LENGTH = 1_024
  * docs/formats/policy.md.
  */
 export function decideCalls(request: DecisionRequest, calls: Calls): CallsDecision {
-  const { method, operation, grants, now } = request
+  const { method, operation, grants } = request
   const first = grants[0]
   const destructive = [...calls.made.keys()].some((call) => first?.operations.destructiveCall(call) ?? true)
   if (first === undefined) return { allow: false, code: 'grant_missing', destructive }
@@ -41,7 +44,7 @@ export function decideCalls(request: DecisionRequest, calls: Calls): CallsDecisi
   if (calls.made.size === 0) return { allow: false, code: 'operation_not_allowed', destructive }
   const allowing = new Map<CompiledGrant, { rule: string; count: number }[]>()
   for (const [call, count] of calls.made) {
-    const found = findAllow(call, grants, now)
+    const found = findAllow(call, grants, request)
     if ('code' in found) return { allow: false, ...found, call, destructive }
     const rules = allowing.get(found.grant)
     if (rules === undefined) allowing.set(found.grant, [{ rule: found.rule, count }])
@@ -102,23 +105,24 @@ function findDeniedCall(call: string, grants: readonly CompiledGrant[]): { grant
 type Found =
   | { readonly grant: CompiledGrant; readonly rule: string }
   | { readonly code: 'operation_not_allowed' }
-  | { readonly code: 'grant_expired'; readonly grant: string; readonly rule: string }
+  | NotAllowing
 
 /** The widest grant that allows the call. */
-function findAllow(call: string, grants: readonly CompiledGrant[], now: number): Found {
+function findAllow(
+  call: string,
+  grants: readonly CompiledGrant[],
+  { now, facts }: Pick<DecisionRequest, 'now' | 'facts'>,
+): Found {
   let allowing: { grant: CompiledGrant; rule: string } | null = null
-  let expired: { grant: CompiledGrant; rule: string } | null = null
+  let refusing: NotAllowing | null = null
   for (const grant of grants) {
     const rule = grant.allow.findCall(call, grant.operations.nameOfCall(call, 'exact'))
     if (rule === null) continue
-    if (grant.expiresAt !== null && grant.expiresAt <= now) {
-      if (expired === null || grant.id < expired.grant.id) expired = { grant, rule }
-    } else if (allowing === null || isWider(grant, allowing.grant)) allowing = { grant, rule }
+    const against = notAllowing(grant, rule, now, facts)
+    if (against !== null) refusing = nearer(refusing, against)
+    else if (allowing === null || isWider(grant, allowing.grant)) allowing = { grant, rule }
   }
-  if (allowing !== null) return allowing
-  return expired === null
-    ? { code: 'operation_not_allowed' }
-    : { code: 'grant_expired', grant: expired.grant.id, rule: expired.rule }
+  return allowing ?? refusing ?? { code: 'operation_not_allowed' }
 }
 
 function shortened(text: string): string {

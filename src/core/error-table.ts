@@ -54,6 +54,7 @@ export const errors = {
   field_missing: { status: 500, exit: 1, title: 'The credential lacks a field that the service needs.', next: '`keyward credential set NAME --field FIELD=SOURCE`' },
   grant_missing: { status: 403, exit: 1, title: 'No grant lets this agent use this credential.', next: '`keyward grant add --agent A --credential C --allow OP`' },
   grant_expired: { status: 403, exit: 1, title: 'The grant has expired.', next: '`keyward grant add` makes a new one.' },
+  condition_not_met: { status: 403, exit: 1, title: 'A grant would allow this operation, but its condition does not hold for this request.', next: '`keyward grant show ID` shows the condition (when); docs/guide/conditions.md says how it is judged.' },
   operation_not_allowed: { status: 403, exit: 1, title: 'No grant allows this operation.', next: '`keyward grant list --agent A` shows what is allowed; the operator may add the operation.' },
   operation_denied: { status: 403, exit: 1, title: 'A grant denies this operation.', next: '`keyward grant list --agent A` shows the rule.' },
   operation_unreadable: { status: 400, exit: 1, title: 'What the request asks for cannot be read from it for certain, and here it is judged by that.', next: 'Send GraphQL or JSON-RPC as plain JSON, uncompressed, each name once; docs/formats/policy.md has the whole form.' },
@@ -123,6 +124,7 @@ export const errors = {
   port_in_use: { status: 500, exit: 1, title: 'The address is in use.', next: 'Choose another with --gateway HOST:PORT (`npm start -- --gateway HOST:PORT` in a clone), or stop what listens there.' },
   // What people type
   usage: { status: 400, exit: 2, title: 'The command cannot be understood.', next: 'Add --help.' },
+  condition_invalid: { status: 400, exit: 2, title: 'The condition of the grant cannot be understood.', next: 'Correct it at the place that is named; docs/guide/conditions.md has what may stand there, with examples.' },
   config_invalid: { status: 400, exit: 2, title: 'The configuration is not valid.', next: 'Correct the named setting.' },
   policy_repeated: { status: 400, exit: 2, title: 'Two documents describe one thing.', next: 'Keep one of them.' },
   policy_dangling: { status: 400, exit: 2, title: 'A document refers to something that is neither in the files nor in this home.', next: 'Add a document for it, or correct the name.' },

@@ -1,5 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
+import type { Facts } from './condition.ts'
+import { Failure } from './condition-value.ts'
 import type { NamedOperation } from './operation-pattern.ts'
 import { compileGrant, decide, maximumPatternsPerGrant, operationOf, sealedBy } from './policy.ts'
 import type { Decision } from './policy.ts'
@@ -14,17 +16,35 @@ const operations: readonly NamedOperation[] = [
   { name: 'repos.any', match: '* /repos/**' },
 ]
 
-type Grant = Partial<Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'expiresAt'>> & { id?: string }
+/** `met`: what the condition of the grant comes to; absent: it has none. */
+type Grant = Partial<Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'expiresAt'>> & {
+  id?: string
+  met?: boolean | Failure | undefined
+}
+
+/** Nothing that these conditions ask. */
+const facts: Facts = {
+  now: 0,
+  plain: () => null,
+  headers: () => [],
+  query: () => [],
+  body: () => null,
+}
 
 const now = 1_000
 
 function ask(request: string, grants: readonly Grant[], rows = operations): Decision {
   const [method = '', target = ''] = request.split(' ')
-  const compiled = grants.map(({ id, ...grant }, index) =>
-    compileGrant(id ?? `g${index}`, { allow: ['*'], deny: [], limits: {}, expiresAt: null, ...grant }, rows),
+  const compiled = grants.map(({ id, met, ...grant }, index) =>
+    compileGrant(
+      id ?? `g${index}`,
+      { allow: ['*'], deny: [], limits: {}, expiresAt: null, ...grant, ...(met === undefined ? {} : { when: 'any' }) },
+      rows,
+      () => ({ judge: () => met ?? false }),
+    ),
   )
   const [path = ''] = target.split('?')
-  return decide({ method, target, operation: operationOf(rows, method, path), grants: compiled, now })
+  return decide({ method, target, operation: operationOf(rows, method, path), grants: compiled, now, facts })
 }
 
 test('without a grant nothing is allowed, and with one only what it says', () => {
@@ -196,6 +216,7 @@ const grant: fc.Arbitrary<Grant> = fc.record({
   deny: fc.array(pattern, { maxLength: 2 }),
   expiresAt: fc.constantFrom(null, 500, 1_500),
   limits: fc.constantFrom({}, { concurrent: 1 }, { rate: { count: 5, perSeconds: 60 } }),
+  met: fc.constantFrom(undefined, undefined, true, false, new Failure('is a riddle')),
 })
 const request = fc
   .tuple(
@@ -245,6 +266,61 @@ test('a further deny never widens, a further allow and a further grant without d
     ),
     { numRuns: 1000 },
   )
+})
+
+test('a condition never widens: whatever it comes to, no more is allowed, and no less denied or asked about, than without it', () => {
+  const asking = fc
+    .tuple(grant, fc.constantFrom(undefined, 'destructive', 'always'))
+    .map(([one, approve]): Grant => ({ ...one, ...(approve === undefined ? {} : { approve }) }))
+  fc.assert(
+    fc.property(request, fc.uniqueArray(asking, { ...unique, minLength: 1 }), (asked, grants) => {
+      const before = ask(
+        asked,
+        grants.map((one) => ({ ...one, met: undefined })),
+      )
+      const after = ask(asked, grants)
+      if (!before.allow) expect(after.allow).toBe(false)
+      if (after.allow && before.allow) expect(after.ask).toEqual(before.ask)
+      if (!before.allow && before.code === 'operation_denied') expect(after).toEqual(before)
+    }),
+    { numRuns: 2000 },
+  )
+})
+
+test('a condition that is not met, or cannot be judged, allows nothing; the refusal says which and why', () => {
+  const limits = { concurrent: 1 }
+  expect(ask('GET /a', [{ met: true, limits }])).toMatchObject({ allow: true, grant: 'g0', limits })
+  expect(ask('GET /a', [{ met: false }])).toEqual({
+    allow: false,
+    code: 'condition_not_met',
+    grant: 'g0',
+    rule: '*',
+    why: 'is false',
+    destructive: false,
+  })
+  expect(ask('GET /a', [{ met: new Failure('is a riddle') }])).toMatchObject({ allow: false, why: 'is a riddle' })
+  // What is over is named after what could still become true; what denies, before both.
+  expect(
+    ask('GET /a', [
+      { id: 'a', expiresAt: 500 },
+      { id: 'b', met: false },
+    ]),
+  ).toMatchObject({ grant: 'b' })
+  expect(ask('GET /a', [{ met: false, deny: ['GET /a'] }])).toMatchObject({ code: 'operation_denied' })
+  expect(ask('GET /a', [{ met: false, deny: ['GET /a'] }, {}])).toMatchObject({ code: 'operation_denied' })
+  // A wider grant counts where its condition is met, and there alone.
+  expect(ask('GET /a', [{ limits }, { met: true }])).toMatchObject({ grant: 'g1' })
+  expect(ask('GET /a', [{ limits }, { met: false }])).toMatchObject({ grant: 'g0' })
+})
+
+test('what was compiled without a reader of conditions, or is decided without facts, allows nothing', () => {
+  const record = { allow: ['*'], deny: [], limits: {}, expiresAt: null, when: 'true' }
+  const asked = { method: 'GET', target: '/a', operation: null, now }
+  const unread = compileGrant('g', record, [])
+  expect(decide({ ...asked, grants: [unread], facts })).toMatchObject({ code: 'condition_not_met' })
+  const read = compileGrant('g', record, [], () => ({ judge: () => true }))
+  expect(decide({ ...asked, grants: [read], facts })).toMatchObject({ allow: true })
+  expect(decide({ ...asked, grants: [read] })).toMatchObject({ code: 'condition_not_met' })
 })
 
 test('a decision names a rule that the grant has, and a deny that fits always wins', () => {

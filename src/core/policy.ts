@@ -1,4 +1,6 @@
 import { ANY_FIELD } from './call-pattern.ts'
+import type { Condition, Facts } from './condition.ts'
+import { Failure } from './condition-value.ts'
 import { KeywardError } from './errors.ts'
 import type { ErrorCode } from './errors.ts'
 import type { NamedOperation } from './operation-pattern.ts'
@@ -17,6 +19,8 @@ export interface CompiledGrant {
   readonly id: string
   readonly allow: RuleSet
   readonly deny: RuleSet
+  /** Where this does not hold, the grant allows nothing; what it denies and asks about stays. Null: it always does. */
+  readonly when: Condition | null
   readonly limits: GrantLimits
   /** Of which requests a person is asked first; null: of none. */
   readonly asks: Asking | null
@@ -34,11 +38,15 @@ export interface Asking {
 /** Most patterns of one grant, allow and deny together. */
 export const maximumPatternsPerGrant = 1000
 
-/** Throws KeywardError `usage` on an empty `allow`, a malformed pattern (naming it), too many patterns, or impossible limits. */
+/**
+ * Throws KeywardError `usage` on an empty `allow`, a malformed pattern (naming it), too many patterns, or impossible
+ * limits, and what `conditionOf` throws. Without that, a condition never holds.
+ */
 export function compileGrant(
   id: string,
-  record: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'expiresAt'>,
+  record: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve' | 'when' | 'expiresAt'>,
   operations: readonly NamedOperation[],
+  conditionOf: (text: string) => Condition = () => neverMet,
 ): CompiledGrant {
   if (record.allow.length === 0) {
     throw new KeywardError('usage', 'The grant allows nothing: name operations or patterns, or write * for everything.')
@@ -54,12 +62,17 @@ export function compileGrant(
     id,
     allow: compileRules(record.allow, 'exact'),
     deny: compileRules(record.deny, 'wide'),
+    when: record.when === undefined ? null : conditionOf(record.when),
     limits: record.limits,
     asks: record.approve === undefined ? null : { rules: compileRules(record.allow, 'wide'), which: record.approve },
     expiresAt: record.expiresAt,
     operations: tableOf(operations),
   }
 }
+
+/** Of a condition that cannot be read: it stands for a refusal, not for nothing. */
+export const neverMet: Condition = { judge: () => unread }
+const unread = new Failure('cannot be read')
 
 /** As much of the limits of one grant as the calls that it allows. */
 export interface Share {
@@ -78,6 +91,8 @@ export interface DecisionRequest {
   readonly grants: readonly CompiledGrant[]
   /** Milliseconds since the Unix epoch. */
   readonly now: number
+  /** What the conditions of these grants are asked about; without it none of them holds. */
+  readonly facts?: Facts
 }
 
 export interface Asked {
@@ -102,18 +117,26 @@ export type Decision =
       readonly allow: false
       readonly code: Extract<
         ErrorCode,
-        'grant_missing' | 'operation_denied' | 'grant_expired' | 'operation_not_allowed' | 'path_not_canonical'
+        | 'grant_missing'
+        | 'operation_denied'
+        | 'grant_expired'
+        | 'condition_not_met'
+        | 'operation_not_allowed'
+        | 'path_not_canonical'
       >
       readonly grant?: string
       readonly rule?: string
+      /** Of a condition that is not met: what it does, without what it read. */
+      readonly why?: string
       readonly destructive: boolean
     }
 
 /**
  * Default deny; a deny of any grant wins; the order of grants and patterns makes no difference. An
  * expired grant allows nothing any more, but what it denies stays denied until it is removed: time
- * never widens. Where several grants allow, the one with the widest limits counts, so that a further
- * grant never narrows what is allowed. Where any of them asks a person, expired or not, a person is asked. The procedure, step by step, is in docs/formats/policy.md.
+ * never widens. A grant whose condition is not met, or cannot be judged, allows nothing either, and denies and asks
+ * all the same. Where several grants allow, the one with the widest limits counts, so that a further
+ * grant never narrows what is allowed. Where any of them asks a person, expired or not, met or not, a person is asked. The procedure, step by step, is in docs/formats/policy.md.
  */
 export function decide(request: DecisionRequest): Decision {
   const { method, operation, grants, now } = request
@@ -131,14 +154,13 @@ export function decide(request: DecisionRequest): Decision {
 
   let allowing: CompiledGrant | null = null
   let allowingRule = ''
-  let expired: CompiledGrant | null = null
-  let expiredRule = ''
+  let refusing: NotAllowing | null = null
   for (const grant of grants) {
     const rule = grant.allow.find(view, operation)
     if (rule === null) continue
-    if (grant.expiresAt !== null && grant.expiresAt <= now) {
-      if (expired === null || grant.id < expired.id) [expired, expiredRule] = [grant, rule]
-    } else if (allowing === null || isWider(grant, allowing)) {
+    const against = notAllowing(grant, rule, now, request.facts)
+    if (against !== null) refusing = nearer(refusing, against)
+    else if (allowing === null || isWider(grant, allowing)) {
       allowing = grant
       allowingRule = rule
     }
@@ -150,10 +172,33 @@ export function decide(request: DecisionRequest): Decision {
       ? { allow: true, grant: id, rule: allowingRule, limits, destructive }
       : { allow: true, grant: id, rule: allowingRule, limits, ask, destructive }
   }
-  if (expired !== null) {
-    return { allow: false, code: 'grant_expired', grant: expired.id, rule: expiredRule, destructive }
-  }
-  return { allow: false, code: 'operation_not_allowed', destructive }
+  return { allow: false, ...(refusing ?? { code: 'operation_not_allowed' }), destructive }
+}
+
+/** Why a grant whose rule fits allows nothing at this instant. */
+export type NotAllowing =
+  | { readonly code: 'grant_expired'; readonly grant: string; readonly rule: string }
+  | { readonly code: 'condition_not_met'; readonly grant: string; readonly rule: string; readonly why: string }
+
+/** Null: it allows. */
+export function notAllowing(
+  grant: CompiledGrant,
+  rule: string,
+  now: number,
+  facts: Facts | undefined,
+): NotAllowing | null {
+  if (grant.expiresAt !== null && grant.expiresAt <= now) return { code: 'grant_expired', grant: grant.id, rule }
+  if (grant.when === null) return null
+  const met = facts === undefined ? unread : grant.when.judge(facts)
+  if (met === true) return null
+  return { code: 'condition_not_met', grant: grant.id, rule, why: met === false ? 'is false' : met.why }
+}
+
+/** Which of two to name: what could still become true before what is over, then the lower id. */
+export function nearer(left: NotAllowing | null, right: NotAllowing): NotAllowing {
+  if (left === null) return right
+  if (left.code !== right.code) return left.code === 'condition_not_met' ? left : right
+  return left.grant < right.grant ? left : right
 }
 
 /** The denying rule of the grant with the lowest id. */

@@ -79,6 +79,8 @@ export interface GrantRecord {
     readonly rate?: { readonly count: number; readonly perSeconds: number }
     readonly concurrent?: number
   }
+  /** An expression in CEL without which nothing is allowed; absent: none. */
+  readonly when?: string
   /** Absent: never. */
   readonly approve?: Exclude<Approve, 'never'>
   readonly expiresAt: number | null

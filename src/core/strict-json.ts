@@ -51,7 +51,8 @@ export function looksLike(name: string, known: string): boolean {
   return name !== known && lettersOf(name) === lettersOf(known)
 }
 
-function lettersOf(name: string): string {
+/** The letters and digits of a name, as a reader that is lax about everything else sees them. */
+export function lettersOf(name: string): string {
   const [beforeNul = ''] = name.split('\0', 1)
   return beforeNul
     .normalize('NFKC')

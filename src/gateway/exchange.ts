@@ -93,6 +93,25 @@ async function passSpoken(
   }
 }
 
+/** Where a condition asks about the body, it is read whole, and what was read is what is sent. */
+async function passRead(
+  arrival: Arrival,
+  place: Located,
+  body: RequestBody,
+  reply: Reply,
+  ports: ExchangePorts,
+  startedAt: number,
+): Promise<void> {
+  const whole = await ports.wholeBodies.read(body, place.caller.sessionId)
+  if (whole === 'gone') return
+  if (isRefusal(whole)) return refuse(arrival, place, whole, reply, ports)
+  try {
+    await passListed(arrival, { ...place, body: whole }, body, reply, ports, startedAt, null)
+  } finally {
+    whole.leave()
+  }
+}
+
 /** Where a person has to be asked, that is done before anything is held, and what is then sent is judged anew. */
 async function passAsked(
   arrival: Arrival,
@@ -124,7 +143,10 @@ async function passListed(
   approval: Approval | null,
 ): Promise<void> {
   const judged = judge(arrival, place, ports)
-  if (isRefusal(judged)) return refuse(arrival, place, judged, reply, ports)
+  if (isRefusal(judged)) {
+    if (judged.wantsBody === true) return passRead(arrival, place, body, reply, ports, startedAt)
+    return refuse(arrival, place, judged, reply, ports)
+  }
   const { decision, operation, grants } = judged
   if (decision.ask !== undefined && approval === null)
     return passAsked(arrival, place, judged, body, reply, ports, startedAt)

@@ -6,6 +6,8 @@ import type { ServiceDirectory } from '../services/directory.ts'
 import type { Records } from '../vault/records.ts'
 import type { Approval } from './approval/approvals.ts'
 import type { Arrival } from './arrival.ts'
+import { createFacts, type RequestFacts } from './condition-facts.ts'
+import { refusalOfDecision } from './decision-refusal.ts'
 import { namesMethod } from './form-method.ts'
 import type { Located } from './locate.ts'
 import { judgeCalls } from './meaning/judge.ts'
@@ -36,14 +38,32 @@ export function judge(arrival: Arrival, place: Located, ports: JudgePorts): Judg
   if (changed !== null) return changed
   if (namesMethod(head.target)) return { refusal: 'method_refused', detail: 'The query would change the method.' }
   const grants = ports.grants.of(caller.agentId, place.credentialId)
+  const facts = grants.some(hasCondition) ? createFacts(arrival, place, ports) : undefined
+  const judged = judgeBy(arrival, place, grants, facts, ports)
+  return isRefusal(judged) && judged.refusal === 'condition_not_met' && facts?.wantsBody === true
+    ? { ...judged, wantsBody: true }
+    : judged
+}
+
+function hasCondition({ when }: CompiledGrant): boolean {
+  return when !== null
+}
+
+function judgeBy(
+  arrival: Arrival,
+  place: Located,
+  grants: readonly CompiledGrant[],
+  facts: RequestFacts | undefined,
+  ports: JudgePorts,
+): Judgement | Refusal {
   if (place.meaning !== undefined) {
-    const judged = judgeCalls(place, place.meaning, grants, ports.now())
+    const judged = judgeCalls(place, place.meaning, grants, ports.now(), facts)
     if (isRefusal(judged)) return judged
-    return narrowedAway(head.method, place, ports) ?? { ...judged, grants }
+    return narrowedAway(place.head.method, place, ports) ?? { ...judged, grants }
   }
-  const asked = askedFor(head.method, place, grants, ports)
+  const asked = askedFor(place.head.method, place, grants, facts, ports)
   if (arrival.upgrade !== WEBSOCKET || isDenied(asked)) return asked
-  return askingAsGet(askedFor(WEBSOCKET_METHOD, place, grants, ports), place)
+  return askingAsGet(askedFor(WEBSOCKET_METHOD, place, grants, facts, ports), place)
 }
 
 /**
@@ -57,7 +77,9 @@ export function changedSince(
   approval: Approval | null,
   ports: JudgePorts,
 ): Refusal | null {
-  if (ports.grants.of(place.caller.agentId, place.credentialId) === grants) return stillAllowed(place, ports)
+  // A condition may ask what time it is, or how old the session.
+  const isSame = ports.grants.of(place.caller.agentId, place.credentialId) === grants
+  if (isSame && !grants.some(hasCondition)) return stillAllowed(place, ports)
   return refusedNow(arrival, place, approval, ports)
 }
 
@@ -79,6 +101,7 @@ function askedFor(
   method: string,
   place: Located,
   grants: readonly CompiledGrant[],
+  facts: RequestFacts | undefined,
   ports: JudgePorts,
 ): Judgement | Refusal {
   const { service, head } = place
@@ -86,9 +109,9 @@ function askedFor(
   const operation = operationOf(service.operations, method, path)
   const sealed = service.sealed === undefined ? null : sealedBy(service.sealed, method, path)
   if (sealed !== null) return { refusal: 'operation_sealed', rule: sealed }
-  const decision = decide({ method, target: head.target, operation, grants, now: ports.now() })
-  if (!decision.allow)
-    return { refusal: decision.code, ...(decision.rule === undefined ? {} : { rule: decision.rule }) }
+  const request = { method, target: head.target, operation, grants, now: ports.now() }
+  const decision = decide(facts === undefined ? request : { ...request, facts })
+  if (!decision.allow) return refusalOfDecision(decision)
   return narrowedAway(method, place, ports) ?? { decision, operation, grants }
 }
 
@@ -122,6 +145,7 @@ function askingAsGet(judged: Judgement | Refusal, { service, head }: Located): J
 const unsaid: ReadonlySet<Refusal['refusal']> = new Set([
   'operation_not_allowed',
   'grant_expired',
+  'condition_not_met',
   'narrowed_operation',
 ])
 

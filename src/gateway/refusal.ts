@@ -10,6 +10,8 @@ export interface Refusal {
   readonly detail?: string
   readonly rule?: string
   readonly retryAfterSeconds?: number
+  /** The condition that refuses asks about the body, which nobody has read yet. */
+  readonly wantsBody?: true
   /** The id of the approval that this is about. */
   readonly approval?: string
   /** Who was refused, once that is known: the journal names them, the answer does not. */

@@ -2,10 +2,12 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { createFakeRecords, fakeCredential, fakeEnvironments } from '../../test/fakes/records.ts'
 import { KeywardError } from '../core/errors.ts'
-import { decide } from '../core/policy.ts'
 import type { Change } from '../vault/records.ts'
 import { createAgents } from './agents.ts'
 import { createEnvironments } from './environments.ts'
+import { CONDITION_MAXIMUM_LENGTH } from '../core/condition-language.ts'
+import { decide } from '../core/policy.ts'
+import { createConditionReader } from './condition-reader.ts'
 import { createGrants, maximumCompiledPairs } from './grants.ts'
 
 const operations = [
@@ -34,8 +36,17 @@ function createHouse() {
       newId,
       operationsOf: (id) => (id === 'github' ? operations : []),
       languagesOf: (id) => (id === 'openai' ? ['graphql'] : []),
+      conditionOf: createConditionReader('UTC'),
     }),
-    reopen: () => createGrants({ records, now, newId, operationsOf: () => operations, languagesOf: () => [] }),
+    reopen: () =>
+      createGrants({
+        records,
+        now,
+        newId,
+        operationsOf: () => operations,
+        languagesOf: () => [],
+        conditionOf: createConditionReader('UTC'),
+      }),
   }
 }
 
@@ -143,6 +154,37 @@ test('grants are kept in step with every commit, and a restart compiles the same
   await grants.remove(id, 'ada')
   expect(verdict()).toBe(false)
   expect(await codeOf(grants.remove(id, 'ada'))).toBe('not_found')
+})
+
+test('a condition is checked when it is written, kept as it is, and another one is another revision', async () => {
+  const { agents, grants, reopen } = createHouse()
+  const { id: agentId } = await agents.add({ name: 'triage', environment: 'dev', owner: null }, 'ada')
+  const grant = { agentId, credentialId: 'github', ...everything }
+  expect(await codeOf(grants.add({ ...grant, when: 'request.body.a ==' }, 'ada'))).toBe('condition_invalid')
+  expect(await codeOf(grants.add({ ...grant, when: 'x'.repeat(CONDITION_MAXIMUM_LENGTH + 1) }, 'ada'))).toBe(
+    'condition_invalid',
+  )
+  const { id } = await grants.add({ ...grant, when: ' hour(now) >= 7\n' }, 'ada')
+  expect(grants.list({ agentId })[0]?.record).toMatchObject({ when: 'hour(now) >= 7' })
+  const before = grants.revisionOf(agentId, 'github')
+  expect(reopen().revisionOf(agentId, 'github')).toBe(before)
+  expect(reopen().of(agentId, 'github')[0]?.when).not.toBeNull()
+  await grants.remove(id, 'ada')
+  await grants.add({ ...grant, when: 'hour(now) >= 8' }, 'ada')
+  expect(grants.revisionOf(agentId, 'github')).not.toBe(before)
+})
+
+test('a condition on record that cannot be read allows nothing, and what its grant denies stays denied', async () => {
+  const { records, agents, grants } = createHouse()
+  const { id: agentId } = await agents.add({ name: 'triage', environment: 'dev', owner: null }, 'ada')
+  const body = { agentId, credentialId: 'github', ...everything, deny: ['DELETE /**'], when: 'of.another.release()' }
+  await records.commit([{ table: 'grant', id: 'strange', body: { ...body, createdAt: 1 } }], {
+    actor: 'ada',
+    action: 'grant.add',
+  })
+  const asked = { target: '/a', operation: null, grants: grants.of(agentId, 'github'), now: 1 }
+  expect(decide({ method: 'GET', ...asked })).toMatchObject({ allow: false, code: 'condition_not_met' })
+  expect(decide({ method: 'DELETE', ...asked })).toMatchObject({ allow: false, code: 'operation_denied' })
 })
 
 test('a grant that asks a person is kept as such, one that does not as before, and the revision tells them apart', async () => {

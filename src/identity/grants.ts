@@ -1,14 +1,16 @@
 import { createHash } from 'node:crypto'
 import { canonicalJson } from '../core/canonical-json.ts'
 import type { CallLanguage } from '../core/call-pattern.ts'
+import type { Condition } from '../core/condition.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { NamedOperation } from '../core/operation-pattern.ts'
 import { parseOperationPattern } from '../core/operation-pattern.ts'
-import { compileGrant } from '../core/policy.ts'
+import { compileGrant, neverMet } from '../core/policy.ts'
 import type { CompiledGrant } from '../core/policy.ts'
 import { checkRate, formatRate, maximumConcurrent } from '../core/rate.ts'
 import type { AgentRecord, CredentialRecord, GrantRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
+import { conditionsAreLoaded, loadConditions, type ConditionReader } from './condition-reader.ts'
 
 export interface FoundGrant {
   readonly id: string
@@ -19,7 +21,7 @@ export interface Grants {
   /**
    * Throws `not_found` (agent, credential), `environment_mismatch`, and `usage` naming what is wrong:
    * an empty allow, a malformed pattern, the name of an operation that the service does not have, a
-   * limit out of bounds, an expiry that is past.
+   * limit out of bounds, an expiry that is past. `condition_invalid`: what `when` says cannot be understood.
    */
   add(grant: Omit<GrantRecord, 'createdAt'>, actor: string): Promise<{ id: string }>
   remove(id: string, actor: string): Promise<void>
@@ -54,12 +56,14 @@ export function createGrants({
   newId,
   operationsOf,
   languagesOf,
+  conditionOf,
 }: {
   records: Records
   now: () => number
   newId: () => string
   operationsOf: (credentialId: string) => readonly NamedOperation[]
   languagesOf: (credentialId: string) => readonly CallLanguage[]
+  conditionOf: ConditionReader
 }): Grants {
   const byAgent = new Map<string, Map<string, Pair>>()
   const compiledPairs = new Set<Pair>()
@@ -116,9 +120,24 @@ export function createGrants({
     const compiled: CompiledGrant[] = []
     for (const id of [...pair.ids].toSorted()) {
       const record = records.get('grant', id)
-      if (record !== undefined) compiled.push(compileGrant(id, record, operations))
+      if (record !== undefined) compiled.push(compileGrant(id, record, operations, readOnRecord))
     }
     return Object.freeze(compiled)
+  }
+
+  /** What another release has written and this one cannot read must not stop the rest: it allows nothing. */
+  function readOnRecord(text: string): Condition {
+    if (!conditionsAreLoaded()) {
+      // The first one came from another node; until it can be read, it allows nothing.
+      void loadConditions().then(forgetAll)
+      return neverMet
+    }
+    try {
+      return conditionOf(text)
+    } catch (error) {
+      if (error instanceof KeywardError && error.code === 'condition_invalid') return neverMet
+      throw error
+    }
   }
 
   function need(id: string): GrantRecord {
@@ -138,15 +157,20 @@ export function createGrants({
   return {
     async add(grant, actor) {
       const id = newId()
+      if (grant.when !== undefined) await loadConditions()
       const body = checkGrant(grant, now())
       const changes = (): Change[] => {
         const { agent, credential } = needBoth(body)
         if (agent.environment !== credential.environment) throw mismatch(agent, credential)
-        checkFit(body, {
-          id: credential.service,
-          operations: operationsOf(body.credentialId),
-          languages: languagesOf(body.credentialId),
-        })
+        checkFit(
+          body,
+          {
+            id: credential.service,
+            operations: operationsOf(body.credentialId),
+            languages: languagesOf(body.credentialId),
+          },
+          conditionOf,
+        )
         return [{ table: 'grant', id, body }]
       }
       const { agent, credential } = needBoth(body)
@@ -203,16 +227,17 @@ export function createGrants({
   }
 }
 
-/** Whether the service knows what the grant names. Throws KeywardError `usage`. */
+/** Whether the service knows what the grant names. Throws KeywardError `usage` and `condition_invalid`. */
 export function checkFit(
-  grant: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'expiresAt'>,
+  grant: Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'when' | 'expiresAt'>,
   service: {
     readonly id: string
     readonly operations: readonly NamedOperation[]
     readonly languages: readonly CallLanguage[]
   },
+  conditionOf: ConditionReader,
 ): void {
-  compileGrant('', grant, service.operations)
+  compileGrant('', grant, service.operations, conditionOf)
   checkNames([...grant.allow, ...grant.deny], service.operations, service.id)
   checkLanguages([...grant.allow, ...grant.deny], service.languages, service.id)
 }
@@ -238,6 +263,7 @@ export function checkGrant(grant: Omit<GrantRecord, 'createdAt'>, now: number): 
       ...(rate === undefined ? {} : { rate: checkRate(rate) }),
       ...(concurrent === undefined ? {} : { concurrent }),
     },
+    ...(grant.when === undefined ? {} : { when: grant.when.trim() }),
     ...(grant.approve === undefined ? {} : { approve: grant.approve }),
     expiresAt: grant.expiresAt,
     createdAt: now,
@@ -290,6 +316,7 @@ function describe(
     deny: record.deny,
     rate: rate === undefined ? null : formatRate(rate),
     concurrent: concurrent ?? null,
+    when: record.when ?? null,
     approve: record.approve ?? 'never',
     expiresAt: record.expiresAt,
   }

@@ -7,6 +7,7 @@ import type { SessionBinding, SessionRecord } from '../core/records.ts'
 import type { Change } from '../vault/records.ts'
 import { createAgents } from './agents.ts'
 import { createEnvironments } from './environments.ts'
+import { createConditionReader } from './condition-reader.ts'
 import { createGrants } from './grants.ts'
 import { createSessions } from './sessions.ts'
 import {
@@ -31,7 +32,14 @@ function createHouse(
   const now = (): number => clock.now
   const agents = createAgents({ records, now, newId })
   const environments = createEnvironments({ records, now })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
+  const grants = createGrants({
+    records,
+    now,
+    newId,
+    operationsOf: () => [],
+    languagesOf: () => [],
+    conditionOf: createConditionReader('UTC'),
+  })
   const tokenKey = createSecretKey(randomBytes(32))
   const sessionKey = createSecretKey(randomBytes(32))
   const signingKey = createSecretKey(randomBytes(32))

@@ -45,6 +45,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
       rate: z.strictObject({ count: z.int().min(1), perSeconds: z.number().positive() }).exactOptional(),
       concurrent: z.int().min(1).exactOptional(),
     }),
+    when: z.string().exactOptional(),
     approve: z.enum(['destructive', 'always']).exactOptional(),
     expiresAt: time.nullable(),
     createdAt: time,

@@ -56,6 +56,7 @@ export const rows: readonly AttackRow[] = [
   { id: 'P11', title: 'Decision on a path that is not the one sent' },
   { id: 'P12', title: 'Empty pattern or list of methods that widens' },
   { id: 'P13', title: 'Huge, slow, or endless: heads, lines, streams, frames' },
+  { id: 'P14', title: 'A condition that reads another request than the service does' },
   { id: 'I1', title: 'Token used after its run, its revocation or its end, or by another process' },
   { id: 'I2', title: 'Token read from the variables and used or shared' },
   { id: 'I3', title: "One agent's cache answers another" },

@@ -31,6 +31,8 @@ const config = (): AppOptions['config'] => ({
   node: 'test',
   witnessFile,
   strictJournal: false,
+  timeZone: 'UTC',
+  approvalWaitMilliseconds: 60_000,
 })
 
 const open = (more: Partial<AppOptions> = {}): Promise<App> => home.open({ config: config(), ...more })

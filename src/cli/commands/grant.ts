@@ -12,6 +12,7 @@ interface AddOptions extends EnvironmentOption, JsonOption {
   readonly deny?: readonly string[]
   readonly rate?: string
   readonly concurrent?: string
+  readonly when?: string
   readonly approve?: Approve
   readonly expires?: string
 }
@@ -27,6 +28,7 @@ export async function add({ io, options }: Call<AddOptions>): Promise<void> {
       ...(options.deny === undefined ? {} : { deny: [...options.deny] }),
       ...(options.rate === undefined ? {} : { rate: parseRate(options.rate) }),
       ...(options.concurrent === undefined ? {} : { concurrent: parseCount(options.concurrent) }),
+      ...(options.when === undefined ? {} : { when: options.when }),
       ...(options.approve === undefined ? {} : { approve: options.approve }),
       ...(options.expires === undefined ? {} : { expiresInSeconds: parseDuration(options.expires) }),
     },
@@ -58,12 +60,13 @@ export async function list({
     one.allow.join(' '),
     one.deny.join(' ') || '-',
     limits(one),
+    one.when === null ? '-' : 'yes',
     one.approve,
     moment(one.expiresAt),
   ])
   printTable(
     io,
-    ['id', 'environment', 'agent', 'credential', 'allow', 'deny', 'limits', 'approve', 'expires'],
+    ['id', 'environment', 'agent', 'credential', 'allow', 'deny', 'limits', 'when', 'approve', 'expires'],
     rows,
     'There is no grant yet.',
   )
@@ -80,6 +83,7 @@ export async function show({ io, args, options }: Call<JsonOption>): Promise<voi
     ['allow', grant.allow.join(', ')],
     ['deny', grant.deny.join(', ') || '-'],
     ['limits', limits(grant)],
+    ['when', grant.when ?? '-'],
     ['approve', grant.approve],
     ['since', moment(grant.createdAt)],
     ['expires', moment(grant.expiresAt)],

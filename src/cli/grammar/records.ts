@@ -173,6 +173,7 @@ export function declareGrant(program: Command, stage: Stage): void {
     environmentOption(),
     new Option('--rate <rate>', 'requests in a span: 60/min'),
     new Option('--concurrent <count>', 'requests at the same time'),
+    new Option('--when <cel>', 'allow only where this holds, as in \'request.body.model == "small"\''),
     new Option('--approve <which>', 'of which requests a person is asked first').choices([
       'never',
       'destructive',

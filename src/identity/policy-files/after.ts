@@ -1,6 +1,7 @@
 import { KeywardError } from '../../core/errors.ts'
 import { serviceRow } from '../../services/schema.ts'
 import type { Service } from '../../services/service.ts'
+import { createConditionReader } from '../condition-reader.ts'
 import { checkFit } from '../grants.ts'
 import type { Step } from './plan.ts'
 import type { Present, Tables } from './present.ts'
@@ -98,7 +99,7 @@ function wantedProblems(wanted: Wanted, after: After): PolicyProblem[] {
           ? []
           : [dangling(`There is no agent ${agent} in ${environment}.`)]),
         ...(serviceId === undefined ? [dangling(`There is no credential ${credential} in ${environment}.`)] : []),
-        ...(unfit === null ? [] : [{ code: 'file_invalid', message: unfit, place } as const]),
+        ...(unfit === null ? [] : [{ ...unfit, place }]),
       ]
     }
   }
@@ -133,7 +134,7 @@ function standingProblems(one: Present, after: After, records: Tables, steps: re
   const record = records.all('grant').get(one.rowId)
   if (missing.length > 0 || serviceId === undefined || !isChanged || record === undefined) return missing
   const unfit = unfitness(record, after.services.get(serviceId))
-  return unfit === null ? [] : [`The grant ${one.key} would not fit its service any more. ${unfit}`]
+  return unfit === null ? [] : [`The grant ${one.key} would not fit its service any more. ${unfit.message}`]
 }
 
 function serviceIn(step: Step): string | null {
@@ -141,18 +142,23 @@ function serviceIn(step: Step): string | null {
   return kind === 'service' ? key : null
 }
 
-/** What of the grant its service does not know, in a sentence; null where all is well. */
+/** Whether a condition can be read does not depend on where clocks are looked at. */
+const conditionOf = createConditionReader('UTC')
+
+/** What of the grant its service does not know, or what its condition says that has no meaning, in a sentence; null where all is well. */
 function unfitness(
-  terms: Pick<Parameters<typeof checkFit>[0], 'allow' | 'deny' | 'limits'>,
+  terms: Pick<Parameters<typeof checkFit>[0], 'allow' | 'deny' | 'limits' | 'when'>,
   service: Service | undefined,
-): string | null {
+): { readonly code: 'file_invalid' | 'condition_invalid'; readonly message: string } | null {
   if (service === undefined) return null
   try {
     const languages = service.speaks?.map(({ language }) => language) ?? []
-    checkFit({ ...terms, expiresAt: null }, { id: service.id, operations: service.operations, languages })
+    const known = { id: service.id, operations: service.operations, languages }
+    checkFit({ ...terms, expiresAt: null }, known, conditionOf)
     return null
   } catch (error) {
-    if (error instanceof KeywardError) return error.detail ?? error.message
-    throw error
+    if (!(error instanceof KeywardError)) throw error
+    const code = error.code === 'condition_invalid' ? error.code : 'file_invalid'
+    return { code, message: code === error.code ? `when: ${error.detail ?? ''}` : (error.detail ?? error.message) }
   }
 }

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import type { Json } from '../../core/canonical-json.ts'
+import { CONDITION_MAXIMUM_LENGTH } from '../../core/condition-language.ts'
 import { maximumNameLength, maximumOwnerLength } from '../../core/name.ts'
 import { formatRate, maximumConcurrent, parseRate } from '../../core/rate.ts'
 import type { GrantRecord } from '../../core/records.ts'
@@ -90,21 +91,23 @@ export const policySchemas = {
         concurrent: z.int().min(1).max(maximumConcurrent).exactOptional(),
       })
       .default({}),
+    when: z.string().trim().min(1).max(CONDITION_MAXIMUM_LENGTH).exactOptional(),
     approve: z.enum(['never', 'destructive', 'always']).default('never'),
     expires: expires.exactOptional(),
   }),
 } as const
 
 export type GrantDocument = z.output<(typeof policySchemas)['grant']>
-export type GrantTerms = Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'approve'>
+export type GrantTerms = Pick<GrantRecord, 'allow' | 'deny' | 'limits' | 'when' | 'approve'>
 
 /** The members of a grant that its record keeps as they are. Throws KeywardError `usage`. */
 export function termsOf(document: GrantDocument): GrantTerms {
   const { rate: rateText, concurrent } = document.limits
-  const { allow, deny, approve } = document
+  const { allow, deny, when, approve } = document
   return {
     allow,
     deny,
+    ...(when === undefined ? {} : { when }),
     ...(approve === 'never' ? {} : { approve }),
     limits: {
       ...(rateText === undefined ? {} : { rate: parseRate(rateText) }),
@@ -116,7 +119,7 @@ export function termsOf(document: GrantDocument): GrantTerms {
 /** A grant in its canonical form (DESIGN section 8): what says nothing is left out. */
 export function grantDocument(
   place: { readonly agent: string; readonly credential: string; readonly environment: string },
-  { allow, deny, limits, approve, expiresAt }: GrantTerms & Pick<GrantRecord, 'expiresAt'>,
+  { allow, deny, limits, when, approve, expiresAt }: GrantTerms & Pick<GrantRecord, 'expiresAt'>,
 ): Readonly<Record<string, Json>> {
   const { rate: limit, concurrent } = limits
   const written = {
@@ -130,6 +133,7 @@ export function grantDocument(
     allow,
     ...(deny.length === 0 ? {} : { deny }),
     ...(Object.keys(written).length === 0 ? {} : { limits: written }),
+    ...(when === undefined ? {} : { when }),
     ...(approve === undefined ? {} : { approve }),
     ...(expiresAt === null ? {} : { expires: new Date(expiresAt).toISOString() }),
   }

@@ -3,6 +3,7 @@ import { setImmediate } from 'node:timers/promises'
 import { canonicalJson } from '../../core/canonical-json.ts'
 import { KeywardError } from '../../core/errors.ts'
 import type { Service } from '../../services/service.ts'
+import { loadConditions } from '../condition-reader.ts'
 import { changesOf } from './changes.ts'
 import type { Maker, Values } from './changes.ts'
 import { maximumPolicyProblems } from './documents.ts'
@@ -60,9 +61,13 @@ export function createPolicyFiles(parts: Maker & { readonly builtIn: readonly Se
   }
 
   return {
-    plan: async ({ files, prune }) => planned(await readPolicyFiles(files, builtIn, setImmediate), prune),
+    async plan({ files, prune }) {
+      await loadConditions()
+      return planned(await readPolicyFiles(files, builtIn, setImmediate), prune)
+    },
 
     async apply(wish, actor) {
+      await loadConditions()
       const read = await readPolicyFiles(wish.files, builtIn, setImmediate)
       const planNow = (): PlannedPolicy => {
         const current = planned(read, wish.prune)

@@ -96,6 +96,7 @@ const states = fc.record({
         allow: patterns(1),
         deny: patterns(0),
         limits,
+        when: fc.constantFrom('true', 'hour(now) >= 7 && request.body.model in ["a"]', 'request.method == "it\'s"'),
         approve: fc.constantFrom('destructive', 'always'),
         expiresAt,
       },

@@ -44,6 +44,7 @@ export interface HeldOptions {
   readonly allow?: readonly string[]
   readonly deny?: readonly string[]
   readonly limits?: GrantRecord['limits']
+  readonly when?: string
   readonly approve?: 'destructive' | 'always'
   readonly expiresAt?: number
 }
@@ -95,6 +96,8 @@ export function configIn(folder: string): AppOptions['config'] {
     node: 'test',
     witnessFile: null,
     strictJournal: false,
+    timeZone: 'UTC',
+    approvalWaitMilliseconds: 60_000,
   }
 }
 
@@ -225,6 +228,7 @@ export async function openStage(options: Partial<AppOptions> = {}): Promise<Stag
           allow: wanted.allow ?? ['*'],
           deny: wanted.deny ?? [],
           limits: wanted.limits ?? {},
+          ...(wanted.when === undefined ? {} : { when: wanted.when }),
           ...(wanted.approve === undefined ? {} : { approve: wanted.approve }),
           expiresAt: wanted.expiresAt ?? null,
         },

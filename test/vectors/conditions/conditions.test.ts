@@ -1,0 +1,49 @@
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { beforeAll, expect, test } from 'vitest'
+import { z } from 'zod'
+import { Failure } from '../../../src/core/condition-value.ts'
+import { KeywardError } from '../../../src/core/errors.ts'
+import { createFacts } from '../../../src/gateway/condition-facts.ts'
+import { createConditionReader, loadConditions } from '../../../src/identity/condition-reader.ts'
+import { asked } from '../../fakes/asked-request.ts'
+
+const vectors = z
+  .strictObject({
+    purpose: z.string(),
+    cases: z.array(
+      z.strictObject({
+        what: z.string(),
+        when: z.string(),
+        body: z.string().optional(),
+        target: z.string().optional(),
+        headers: z.array(z.tuple([z.string(), z.string()])).optional(),
+        judged: z.union([z.boolean(), z.string()]),
+      }),
+    ),
+    faults: z.array(z.strictObject({ what: z.string(), when: z.string(), at: z.int(), says: z.string() })),
+  })
+  .parse(JSON.parse(readFileSync(join(import.meta.dirname, 'conditions.json'), 'utf8')))
+
+beforeAll(loadConditions)
+const read = createConditionReader('UTC')
+
+test.each(vectors.cases)('$what: $when', ({ when, judged, ...request }) => {
+  const { arrival, place, ports } = asked(request)
+  const found = read(when).judge(createFacts(arrival, place, ports))
+  expect(found instanceof Failure ? found.why : found).toBe(judged)
+})
+
+test.each(vectors.faults)('refused when it is written, $what: $when', ({ when, at, says }) => {
+  let refused: unknown = null
+  try {
+    read(when)
+  } catch (error) {
+    refused = error
+  }
+  expect(refused).toBeInstanceOf(KeywardError)
+  if (!(refused instanceof KeywardError)) return
+  expect(refused.code).toBe('condition_invalid')
+  expect(refused.detail).toContain(says)
+  if (at > 0) expect(refused.detail).toMatch(new RegExp(`character ${at}: `))
+})
