@@ -107,7 +107,7 @@ export function readNumber(text: string): Item {
 
 /**
  * Fails where an object at any depth has a member that another reader could take for one of these names: services
- * find `Model` where they look for `model`, and PHP finds `model` in `model[]`. `spend` says whether to go on.
+ * find `Model` where they look for `model`, and PHP finds `model` in `model[0]`. `spend` says whether to go on.
  */
 export function withoutLookAlikes(value: Item, names: Names, spend: (characters: number) => boolean): Item {
   const open: Item[] = [value]
@@ -117,11 +117,21 @@ export function withoutLookAlikes(value: Item, names: Names, spend: (characters:
     for (const [name, member] of one) {
       // Folding is dearer than comparing.
       if (!spend(name.length * 16)) return missing
-      if (!names.exact.has(name) && names.letters.has(lettersOf(name))) return lookedLike
+      if (!names.exact.has(name) && (looksKnown(name, names) || looksKnown(baseOf(name), names))) return lookedLike
       open.push(member)
     }
   }
   return value
+}
+
+function looksKnown(name: string, { letters }: Names): boolean {
+  return letters.has(lettersOf(name))
+}
+
+/** Of a name that goes on as a list or an object does in a form. */
+function baseOf(name: string): string {
+  const end = name.search(/[.[]/)
+  return end < 0 ? name : name.slice(0, end)
 }
 
 /** The names of members that a condition reads. */

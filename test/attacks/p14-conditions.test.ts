@@ -12,7 +12,9 @@ async function expectRefused(front: Front, where: Placed, requests: readonly Par
   const before = places.upstream.got.length
   for (const one of requests) {
     const answer = await ask(front, where, one)
-    expect(answer.status === 200 ? 'passed' : codeOf(answer), JSON.stringify(one)).toBe('condition_not_met')
+    expect(answer.status === 200 ? 'passed' : codeOf(answer), JSON.stringify(one).slice(0, 200)).toBe(
+      'condition_not_met',
+    )
   }
   expect(places.upstream.got.length).toBe(before)
 }
@@ -180,7 +182,7 @@ attack('P14', 'a body made to cost: the gateway goes on, and nothing of it passe
   const text = 'a'.repeat(400_000)
   await expectRefused(front, where, [
     { body: `{"a":${list},"text":"${text}","piece":"${text.slice(0, 200)}b"}` },
-    { body: `{"a":[${'['.repeat(60)}${']'.repeat(60)}],"text":"${text}","piece":"${text}"}` },
+    { body: `{"a":[{}],"text":"${text}","piece":"${text}"}` },
   ])
 })
 
