@@ -8,6 +8,7 @@ import { base62 } from '../core/placeholder.ts'
 import type { SessionRecord } from '../core/records.ts'
 import type { Change } from '../vault/records.ts'
 import { createAgents } from './agents.ts'
+import { createConditionReader } from './condition-reader.ts'
 import { createGrants } from './grants.ts'
 import {
   EXPIRED_NARROWING_KEPT_MILLISECONDS,
@@ -27,7 +28,14 @@ function openHouse(
   let serial = 0
   const newId = (): string => `id${(serial += 1)}`
   const agents = createAgents({ records, now, newId })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
+  const grants = createGrants({
+    records,
+    now,
+    newId,
+    operationsOf: () => [],
+    languagesOf: () => [],
+    conditionOf: createConditionReader('UTC'),
+  })
   const keys = [1, 2, 3].map(() => createSecretKey(randomBytes(32)))
   const [tokenKey, sessionKey, key] = keys
   if (tokenKey === undefined || sessionKey === undefined || key === undefined) throw new Error('no keys')
