@@ -43,11 +43,22 @@ test('a flag wins over a variable, a variable over the file, the file over what 
     witnessFile: { value: null, origin: 'default', from: null },
     node: { value: 'from-file', origin: 'file', from: `${file}:3` },
     strictJournal: { value: true, origin: 'file', from: `${file}:4` },
+    timeZone: { value: 'UTC', origin: 'default', from: null },
+    approvalWaitMilliseconds: { value: 60_000, origin: 'default', from: null },
   })
   const { settingsFile: _, ...own } = settings
   expect(config).toEqual(Object.fromEntries(Object.entries(own).map(([name, { value }]) => [name, value])))
   expect(readConfig({}, variables).settings.gateway).toMatchObject({ origin: 'variable', from: 'KEYWARD_GATEWAY' })
   expect(readConfig({}, { KEYWARD_HOME: home }).settings.gateway).toMatchObject({ origin: 'file', from: `${file}:2` })
+})
+
+test('a time zone and a wait are read', () => {
+  const { home } = homeWith('timeZone: Europe/Berlin\napprovalWait: 90s\n')
+  expect(readConfig({}, { KEYWARD_HOME: home, KEYWARD_APPROVAL_WAIT: '10m' }).config).toMatchObject({
+    timeZone: 'Europe/Berlin',
+    approvalWaitMilliseconds: 600_000,
+  })
+  expect(readConfig({}, { KEYWARD_HOME: home }).config.approvalWaitMilliseconds).toBe(90_000)
 })
 
 test('without anything written everything is built in', () => {
@@ -74,6 +85,9 @@ test.each([
   ['an alias', 'node: &a x\ngateway: *a\n', /^keyward.yaml, line 1, column 10: anchors/],
   ['a number', 'node: 7\n', /^keyward.yaml:1: node must be a text/],
   ['no answer to a question', 'strictJournal: soon\n', /^strictJournal must be true or false/],
+  ['no time zone', 'timeZone: Mars/Olympus\n', /^timeZone must name a time zone/],
+  ['a wait without a unit', 'approvalWait: "90"\n', /^approvalWait must be written as 90s or 5m/],
+  ['a wait beyond the life of an approval', 'approvalWait: 11m\n', /^approvalWait must be written/],
   ['a list', '- node\n', /^keyward.yaml is one list of names and values/],
   ['two documents', 'node: a\n---\nnode: b\n', /^keyward.yaml is one list of names and values/],
   ['an open address', 'gateway: 0.0.0.0:7071\n', /loopback address only/],
