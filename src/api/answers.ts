@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { callLanguages } from '../core/call-pattern.ts'
 import type { Json } from '../core/canonical-json.ts'
 import { eventKinds } from '../journal/event.ts'
 import { journalProblemCodes } from '../journal/verify.ts'
@@ -48,7 +49,7 @@ const service = z.strictObject({
   variables: z.strictObject({ fields: z.record(z.string(), texts), baseUrl: texts, basePath: z.string() }),
   operations: z.array(z.strictObject({ name: z.string(), match: z.string(), destructive: z.boolean().optional() })),
   speaks: z
-    .array(z.strictObject({ path: z.string(), language: z.enum(['graphql', 'json-rpc']) }))
+    .array(z.strictObject({ path: z.string(), language: z.enum(callLanguages) }))
     .describe('Where requests are judged by what their bodies ask for.'),
   detector: z.string().nullable(),
   checked: z.enum(['sdk', 'documented']),

@@ -30,6 +30,10 @@ test('which calls a pattern fits', () => {
     ['RPC eth_*', 'RPC eth_call'],
     ['RPC /path/like', 'RPC /path/like'],
     ['RPC a.b:c', 'RPC a.b:c'],
+    ['AWS ec2:TerminateInstances', 'AWS ec2:TerminateInstances'],
+    ['AWS ec2:Describe*', 'AWS ec2:DescribeInstances'],
+    ['AWS ec2:*', 'AWS ec2:TerminateInstances'],
+    ['AWS *', 'AWS s3:PutObject'],
   ] as const)
     expect(fits(text, call), `${text} ${call}`).toBe(true)
   for (const [text, call] of [
@@ -43,6 +47,9 @@ test('which calls a pattern fits', () => {
     ['RPC tools/call search', 'RPC tools/call search2'],
     ['RPC tools/call search', 'RPC Tools/Call search'],
     ['RPC query', 'GRAPHQL query query'],
+    ['AWS ec2:Describe*', 'AWS rds:DescribeInstances'],
+    ['AWS ec2:*', 'AWS ec2messages:GetMessages'],
+    ['AWS *', 'RPC query'],
   ] as const)
     expect(fits(text, call), `${text} ${call}`).toBe(false)
 })

@@ -1,9 +1,9 @@
 import type { Reading } from './path-index.ts'
 
 /**
- * What a body asks for, one by one: the fields of a GraphQL operation, the calls of a JSON-RPC message. Each is
- * written as the pattern that means it alone: `GRAPHQL mutation volumeDelete`, `RPC tools/list`,
- * `RPC tools/call search`.
+ * What a request asks for, one by one: the fields of a GraphQL operation, the calls of a JSON-RPC message, an action of
+ * AWS. Each is written as the pattern that means it alone: `GRAPHQL mutation volumeDelete`, `RPC tools/list`,
+ * `RPC tools/call search`, `AWS ec2:TerminateInstances`.
  */
 export interface Calls {
   /** What must be allowed, and how often it is asked for. Never empty. */
@@ -24,12 +24,15 @@ export interface CallPattern {
 }
 
 /** What a body may be written in, as services and policy name it. */
-export type CallLanguage = 'graphql' | 'json-rpc'
+export type CallLanguage = 'graphql' | 'json-rpc' | 'aws'
+export const callLanguages = ['graphql', 'json-rpc', 'aws'] as const satisfies readonly CallLanguage[]
 
 const kinds = ['query', 'mutation', 'subscription']
 const fieldPattern = /^(?:[A-Za-z_][A-Za-z0-9_]*\*?|\*)$/
 /** Visible ASCII, perhaps with a `*` at the end. */
 const methodPattern = /^(?:[!-)+-~]+\*?|\*)$/
+/** The name that a request is signed for, and an action there, perhaps with a `*` at the end. */
+const actionPattern = /^(?:\*|[a-z0-9-]+:(?:\*|[A-Za-z][A-Za-z0-9]*\*?))$/
 /** The method of MCP whose meaning is in the name of its tool. */
 export const TOOL_CALL = 'tools/call'
 
@@ -46,7 +49,7 @@ export function isCallName(name: string): boolean {
 
 /** Whether a text is meant as a pattern for calls. */
 export function isCallText(text: string): boolean {
-  return /^(?:GRAPHQL|RPC)(?: |$)/.test(text)
+  return /^(?:GRAPHQL|RPC|AWS)(?: |$)/.test(text)
 }
 
 /** The pattern, or what is wrong with it. */
@@ -63,6 +66,18 @@ export function readCallPattern(text: string): CallPattern | { readonly fault: s
       texts: firsts.map((kind) => `GRAPHQL ${kind} ${withoutStar(second)}`),
       open: second.endsWith('*'),
       denyOnly: first === 'field',
+    }
+  }
+  if (language === 'AWS') {
+    if (second !== undefined || !actionPattern.test(first))
+      return { fault: 'write AWS, then SERVICE:ACTION, SERVICE:ACTION*, SERVICE:* or *' }
+    return {
+      kind: 'call',
+      text,
+      language: 'aws',
+      texts: [`AWS ${withoutStar(first)}`],
+      open: first.endsWith('*'),
+      denyOnly: false,
     }
   }
   if (first === TOOL_CALL && second === undefined)

@@ -109,7 +109,7 @@ export function compileOperations(operations: readonly NamedOperation[]): Operat
     if (pattern.kind === 'path' || (pattern.kind === 'call' && !pattern.denyOnly)) return pattern
     throw new KeywardError(
       'usage',
-      `The operation ${operation.name} is matched by METHOD /path, GRAPHQL or RPC, not by ${pattern.text}.`,
+      `The operation ${operation.name} is matched by METHOD /path, GRAPHQL, RPC or AWS, not by ${pattern.text}.`,
     )
   })
   const paths = patterns.map((pattern) => (pattern.kind === 'path' ? pattern : null))

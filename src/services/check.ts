@@ -149,8 +149,8 @@ function speechProblems({ speaks = [] }: Service): ServiceProblem[] {
 const expected = {
   path: 'METHOD /path',
   name: 'the name of one operation',
-  operation: 'METHOD /path, GRAPHQL or RPC',
-  sealed: 'METHOD /path, GRAPHQL or RPC',
+  operation: 'METHOD /path, GRAPHQL, RPC or AWS',
+  sealed: 'METHOD /path, GRAPHQL, RPC or AWS',
 }
 
 function patternProblems(

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { callLanguages } from '../core/call-pattern.ts'
 import { fieldName } from '../injectors/field-value.ts'
 import type { Service } from './service.ts'
 
@@ -34,7 +35,7 @@ export const framePlaces = z
   .array(z.strictObject({ pointer: z.string().max(256), field: fieldName.default('key') }))
   .max(maximumFramePlaces)
 export const speeches = z
-  .array(z.strictObject({ path: z.string(), language: z.enum(['graphql', 'json-rpc']) }))
+  .array(z.strictObject({ path: z.string(), language: z.enum(callLanguages) }))
   .min(1)
   .max(maximumSpeeches)
 const variableNames = z.array(z.string()).max(16)

@@ -12,6 +12,7 @@ import type { Located } from '../locate.ts'
 import type { NeedleSource } from '../needle-source.ts'
 import { isRefusal, type Refusal } from '../refusal.ts'
 import { WEBSOCKET } from '../websocket/handshake.ts'
+import { callsOfAws, isAwsForm } from './aws.ts'
 import { callsOfRpcBody, rpcParametersFault } from './json-rpc.ts'
 import { parametersOf } from './parameters.ts'
 import { isFault, type Fault } from './tally.ts'
@@ -48,6 +49,7 @@ export async function readMeaning(
     return { refusal: 'upgrade_refused', detail: 'What is said in a WebSocket is not judged, and here it must be.' }
   const parameters = ownParameters(place)
   if (isFault(parameters)) return unreadable(parameters)
+  if (language === 'aws') return readAction(place, parameters, body, ports)
   if (head.method !== 'POST') {
     if (body.length !== 0) return unreadable({ fault: 'Only a POST has a body here.' })
     const calls = await callsOfQuery(language, head.method, parameters)
@@ -72,6 +74,35 @@ export async function readMeaning(
     // Also where reading it failed in a way that nobody expected: its room would be lost for good.
     if (!isTaken) whole.leave()
   }
+}
+
+/** An action of AWS is in the head, or in a form, which is read whole; other bodies are not looked at. */
+async function readAction(
+  place: Located,
+  parameters: readonly (readonly [string, string])[],
+  body: RequestBody,
+  ports: MeaningPorts,
+): Promise<Located | Refusal | 'gone'> {
+  const { head } = place
+  const isCompressed = headerValues(head.headers, 'content-encoding').some((one) => one.trim() !== 'identity')
+  if (isAwsForm(head) && isCompressed) return unreadable({ fault: 'The body is compressed.' })
+  const wanted = place.body === null && body.length !== 0 && (isAwsForm(head) || !isDeclared(head))
+  const whole = wanted ? await ports.wholeBodies.read(body, place.caller.sessionId) : place.body
+  if (whole === 'gone' || (whole !== null && isRefusal(whole))) return whole
+  let isTaken = false
+  try {
+    const bytes = whole?.bytes ?? (body.length === 0 ? new Uint8Array(0) : null)
+    const calls = callsOfAws(head, parameters, bytes)
+    const read = isFault(calls) ? unreadable(calls) : withCalls({ ...place, body: whole }, calls, ports)
+    isTaken = !isRefusal(read)
+    return read
+  } finally {
+    if (!isTaken && wanted) whole?.leave()
+  }
+}
+
+function isDeclared(head: RequestHead): boolean {
+  return headerValues(head.headers, 'content-type').length > 0
 }
 
 const aParameter: Fault = { fault: 'A query beside the body may change what is asked for.' }
@@ -109,7 +140,7 @@ function ownParameters({ head, rule }: Located): readonly (readonly [string, str
 
 /** Null: the request asks for no call, and is judged by its method and path like any other. */
 async function callsOfQuery(
-  language: CallLanguage,
+  language: Exclude<CallLanguage, 'aws'>,
   method: string,
   parameters: readonly (readonly [string, string])[],
 ): Promise<Calls | Fault | Refusal | null> {
