@@ -13,6 +13,7 @@ import { createVault, hasVault, openVault } from '../vault.ts'
 import { createBackups } from './make.ts'
 import { restoreBackup } from './restore.ts'
 import type { RestoreOptions } from './restore.ts'
+import { settleRestore } from './staging.ts'
 
 /** For tests: homes with a vault and a journal and nothing else, in a folder of their own. */
 export function backupHomes(label: string) {
@@ -37,6 +38,7 @@ export function backupHomes(label: string) {
       const { records, vault } = (await hasVault(store))
         ? await openVault(vaultOptions)
         : await createVault(vaultOptions)
+      settleRestore(home, keptRestoration(records)?.id ?? null)
       const journalDirectory = join(home, 'journal')
       const { journal, keepLastHead } = await openNodeJournal({
         records,
