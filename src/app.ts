@@ -46,6 +46,7 @@ import { createBackups } from './vault/backup/make.ts'
 import { settleRestore } from './vault/backup/staging.ts'
 import { createCredentials } from './vault/credentials.ts'
 import { followStore } from './vault/follow.ts'
+import { joinNodes } from './vault/nodes.ts'
 import { openNodeJournal } from './vault/node-journal.ts'
 import { openOrCreateVault } from './vault/open-or-create.ts'
 import { keptRestoration } from './vault/restoration.ts'
@@ -111,21 +112,23 @@ export async function openApp(options: AppOptions) {
     isShared: store.node !== null,
     onError,
     ...(options.journalFiles === undefined ? {} : { filesModule: options.journalFiles }),
-  }).catch(async (error: unknown) => {
-    await records.close()
-    throw error
-  })
+  }).catch(closing(records))
   const following = await followStore({
     store,
     records,
     onError,
     // So that this node, too, finds out when the store is put back.
     onFollowed: (epoch) => journal.note({ kind: 'followed', epoch }),
-  }).catch(async (error: unknown) => {
-    await journal.close()
-    await records.close()
-    throw error
-  })
+  }).catch(closing(journal, records))
+
+  const schemaBefore = records.schema
+  const nodes = await joinNodes({
+    store,
+    records,
+    self: () => ({ version: VERSION, startedAt, epoch: records.epoch, leaseHeld: following.held() }),
+    onError,
+    monotonic: () => performance.now(),
+  }).catch(closing(following, journal, records))
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
@@ -293,11 +296,7 @@ export async function openApp(options: AppOptions) {
         }
       },
     },
-  }).catch(async (error: unknown) => {
-    await journal.close()
-    await records.close()
-    throw error
-  })
+  }).catch(closing(journal, records))
 
   const monitor =
     config.monitor === null || metrics === null || monitoring === null
@@ -336,6 +335,9 @@ export async function openApp(options: AppOptions) {
     version: VERSION,
     startedAt,
     created,
+    /** The schema that the store had before this start raised it, or null. */
+    raisedFrom: records.schema > schemaBefore ? schemaBefore : null,
+    nodes,
     config: { ...config, ephemeral: options.ephemeral },
     records,
     vault,
@@ -361,6 +363,7 @@ export async function openApp(options: AppOptions) {
     async close() {
       clearInterval(sweeper)
       await drain(0)
+      nodes.close()
       following.close()
       sessions.close()
       await monitor?.close()
@@ -372,6 +375,14 @@ export async function openApp(options: AppOptions) {
       await records.close()
       await journal.close()
     },
+  }
+}
+
+/** For a start that fails: ends what is open already, in this order, and throws on. */
+function closing(...open: readonly { close(): unknown }[]): (error: unknown) => Promise<never> {
+  return async (error) => {
+    for (const one of open) await one.close()
+    throw error
   }
 }
 

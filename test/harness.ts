@@ -73,7 +73,8 @@ export interface House {
   close(): Promise<void>
 }
 
-export function openHouse(): House {
+/** `command`: the entry file of another release. */
+export function openHouse(command = entry): House {
   const folder = mkdtempSync('/tmp/keyward-e2e-')
   own(folder)
   const place = (name: string): string => {
@@ -101,7 +102,7 @@ export function openHouse(): House {
       ...options.variables,
     }
     const { terminal } = options
-    const line = [...(options.before ?? []), process.execPath, entry, ...args]
+    const line = [...(options.before ?? []), process.execPath, command, ...args]
     // A terminal without a width would break every word.
     const onTerminal = [
       'script',
@@ -109,8 +110,8 @@ export function openHouse(): House {
       'stty cols 120 rows 40; ' + line.map((word) => `'${word}'`).join(' '),
       '/dev/null',
     ]
-    const [command = '', ...rest] = terminal === undefined ? line : onTerminal
-    const child = spawn(command, rest, { cwd: options.cwd ?? work, env: environment, stdio: 'pipe', ...ordinary })
+    const [file = '', ...rest] = terminal === undefined ? line : onTerminal
+    const child = spawn(file, rest, { cwd: options.cwd ?? work, env: environment, stdio: 'pipe', ...ordinary })
     running.add(child)
     const pieces: { out: Buffer[]; err: Buffer[] } = { out: [], err: [] }
     const listeners: (() => void)[] = []

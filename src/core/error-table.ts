@@ -99,6 +99,8 @@ export const errors = {
   prune_refused: { status: 409, exit: 1, title: 'What was to be pruned is not proven outside of the journal.', next: 'Check the journal with `keyward journal verify`; a head goes to the store within a minute of work, and when the server stops.' },
   store_foreign: { status: 500, exit: 1, title: 'The database belongs to something else.', next: 'Point KEYWARD_HOME at an empty folder or at a Keyward home, or KEYWARD_DATABASE_URL at an empty database or at Keyward’s.' },
   store_newer: { status: 500, exit: 1, title: 'The database was written by a newer Keyward.', next: 'Run that version or a later one.' },
+  store_older: { status: 500, exit: 1, title: 'The database was written by a Keyward that is too old to go on from.', next: 'Start the releases in between first, one after the other: each raises the database to what the next one reads.' },
+  schema_held: { status: 409, exit: 1, title: 'A node of a former release shares the database, and could not read this.', next: 'Upgrade or stop the nodes that `keyward node list` shows with a lower schema; within seconds the database is raised by itself. Then try again.' },
   store_conflict: { status: 409, exit: 1, title: 'Somebody else changed the store at the same time.', next: 'Retry.' },
   store_tampered: { status: 500, exit: 1, title: 'A record was changed behind Keyward’s back.', next: 'Find out who can write to the store, then restore from a backup.' },
   store_rolled_back: { status: 500, exit: 1, title: 'The store is older than the journal says.', next: 'Find out who replaced it. If you restored a backup yourself: `keyward up --accept-rollback`, once; it ends all sessions, and the journal says so.' },

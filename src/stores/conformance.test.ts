@@ -30,6 +30,9 @@ const faults = [
   'begins with its content at epoch 0',
   'begins a second time where there was content',
   'is marked before its content is there',
+  'does not raise the schema',
+  'raises the schema before it looks at the epoch',
+  'opens an earlier schema than it reads',
 ] as const
 type Fault = (typeof faults)[number]
 
@@ -84,11 +87,14 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
   return {
     kind: 'memory',
     node: null,
+    nodes: null,
     async identity() {
       if (disk.foreign && fault !== 'takes over a foreign place') throw new KeywardError('store_foreign')
       if (disk.identity !== null && disk.identity.schema > storeSchema && fault !== 'opens a later schema') {
         throw new KeywardError('store_newer')
       }
+      if (disk.identity !== null && disk.identity.schema < 1 && fault !== 'opens an earlier schema than it reads')
+        throw new KeywardError('store_older')
       return disk.identity
     },
     async initialise(identity, content = { epoch: 0, rows: [] }) {
@@ -106,8 +112,10 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
     async load() {
       return [...disk.rows.values()]
     },
-    async commit({ expectedEpoch, put, remove }) {
+    async commit({ expectedEpoch, put, remove, schema }) {
       const rows = new Map(disk.rows)
+      if (schema !== undefined && disk.identity !== null && fault === 'raises the schema before it looks at the epoch')
+        disk.identity = { ...disk.identity, schema }
       if (fault === 'loses a row after the next commit') rows.delete([...rows.keys()][0] ?? '')
       if (fault !== 'removes nothing') for (const { table, id } of remove) rows.delete(keyOf(table, id))
       if (fault === 'writes before it looks at the epoch') disk.rows = rows
@@ -118,6 +126,8 @@ function memoryStore(disk: Disk, fault: Fault | null): Store {
       if (expectedEpoch !== disk.epoch && fault !== 'ignores the expected epoch')
         throw new KeywardError('store_conflict')
       disk.rows = rows
+      if (schema !== undefined && disk.identity !== null && fault !== 'does not raise the schema')
+        disk.identity = { ...disk.identity, schema }
       const isIdle = fault === 'does not move the epoch for an empty batch' && put.length + remove.length === 0
       if (!isIdle) disk.epoch += 1
     },

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict'
 import { KeywardError } from '../core/errors.ts'
 import type { ErrorCode } from '../core/errors.ts'
-import { storeSchema } from './store.ts'
+import { oldestStoreSchema, storeSchema } from './store.ts'
 import type { Store, StoreBatch, StoredRow } from './store.ts'
 
 /** What the suite needs of a driver. A place is whatever the driver opens: a path, an address. */
@@ -312,8 +312,31 @@ export const storeCases: readonly StoreCase[] = [
       await started(harness, place, (store) => store.commit(batch(0, [row('a', '1', 1)])))
       await harness.setSchema(place, storeSchema + 1)
       await refuses('store_newer', identify(harness, place))
+      await harness.setSchema(place, oldestStoreSchema - 1)
+      await refuses('store_older', identify(harness, place))
       await harness.setSchema(place, storeSchema)
       await using(harness, place, (store) => holds(store, [row('a', '1', 1)]))
+    },
+  },
+  {
+    name: 'a commit raises the schema, with its rows or not at all',
+    async run(harness) {
+      const place = await harness.place()
+      const former = { ...identity, schema: oldestStoreSchema }
+      await using(harness, place, async (store) => {
+        await store.initialise(former)
+        await store.commit(batch(0, [row('a', '1', 1)]))
+        const raising = { ...batch(7, [row('a', '2', 8)]), schema: storeSchema }
+        await refuses('store_conflict', store.commit(raising))
+        assert.deepEqual(await store.identity(), former)
+        await store.commit({ ...batch(1, [row('a', '2', 2)]), schema: storeSchema })
+        assert.deepEqual(await store.identity(), identity)
+        await store.commit(batch(2, [row('a', '3', 3)]))
+      })
+      await using(harness, place, async (store) => {
+        assert.deepEqual(await store.identity(), identity)
+        await holds(store, [row('a', '1', 1), row('a', '2', 2), row('a', '3', 3)])
+      })
     },
   },
 ]

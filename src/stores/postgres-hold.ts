@@ -5,8 +5,10 @@ import { storeError } from './postgres-errors.ts'
 
 /** How long a new process waits for the connection of one that has just died. */
 export const TAKE_OVER_MILLISECONDS = 2_000
-/** First half of the advisory lock's key, which is unique within a database: "keyw" in ASCII. */
-const LOCK_CLASS = 0x6b_65_79_77
+/** First half of the key of the advisory lock that a name is, which is unique within a database: "keyw" in ASCII. */
+export const NAME_LOCKS = 0x6b_65_79_77
+/** The same of the shared lock that says which schema a node knows: "keys". Release 0.1.0, which knows schema 1, takes none. */
+export const SCHEMA_LOCKS = 0x6b_65_79_73
 
 /** A name in a database that only one process has at a time. */
 export interface Hold {
@@ -19,10 +21,15 @@ export interface Hold {
   release(): void
 }
 
+/** Second half of the key of a name's lock. */
+export function nameKey(name: string): number {
+  return createHash('sha256').update(name).digest().readInt32BE(0)
+}
+
 /** Takes `name` by an advisory lock, which the server frees with the connection. Throws `store_in_use`. */
-export async function takeHold(pool: Pool, name: string): Promise<Hold> {
-  const key = createHash('sha256').update(name).digest().readInt32BE(0)
-  let client: Promise<PoolClient> | null = lockedConnection(pool, key)
+export async function takeHold(pool: Pool, name: string, schema: number): Promise<Hold> {
+  const keys = { name: nameKey(name), schema }
+  let client: Promise<PoolClient> | null = lockedConnection(pool, keys)
   await client
   let released = false
 
@@ -35,7 +42,7 @@ export async function takeHold(pool: Pool, name: string): Promise<Hold> {
   return {
     async ask(work) {
       if (released) throw new KeywardError('store_unavailable', 'The store is closed.')
-      const mine = (client ??= lockedConnection(pool, key))
+      const mine = (client ??= lockedConnection(pool, keys))
       try {
         return await work(await mine)
       } catch (error) {
@@ -50,12 +57,15 @@ export async function takeHold(pool: Pool, name: string): Promise<Hold> {
   }
 }
 
-async function lockedConnection(pool: Pool, key: number): Promise<PoolClient> {
+async function lockedConnection(pool: Pool, keys: { name: number; schema: number }): Promise<PoolClient> {
   const client = await pool.connect()
   client.on('error', () => undefined)
   try {
     await client.query(
-      `BEGIN; SET LOCAL lock_timeout = ${TAKE_OVER_MILLISECONDS}; SELECT pg_advisory_lock(${LOCK_CLASS}, ${key}); COMMIT`,
+      // First what it knows, then that it is there: seen in between, it would count as one of the first release.
+      `BEGIN; SET LOCAL lock_timeout = ${TAKE_OVER_MILLISECONDS};
+       SELECT pg_advisory_lock_shared(${SCHEMA_LOCKS}, ${keys.schema});
+       SELECT pg_advisory_lock(${NAME_LOCKS}, ${keys.name}); COMMIT`,
     )
     return client
   } catch (error) {

@@ -6,6 +6,7 @@ import process from 'node:process'
 import { performance } from 'node:perf_hooks'
 import { setTimeout as wait } from 'node:timers/promises'
 import { inspect } from 'node:util'
+import { Client } from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority } from '../../test/fakes/authority.ts'
 import { startPostgres, withoutPostgres } from '../../test/postgres-server.ts'
@@ -14,6 +15,7 @@ import { storeCases } from './conformance.ts'
 import type { StoreHarness } from './conformance.ts'
 import { readPostgresUrl } from './postgres-address.ts'
 import { AUTHORITY_MAXIMUM_BYTES, DATABASE_CONNECTIONS_MAXIMUM } from './postgres-connections.ts'
+import { NAME_LOCKS, nameKey } from './postgres-hold.ts'
 import { openPostgresStore } from './postgres.ts'
 import { storeSchema } from './store.ts'
 import type { Store, StoredRow } from './store.ts'
@@ -165,7 +167,7 @@ describe.skipIf(withoutPostgres)('on one server', () => {
       await wait(300)
       // The lock passes on to the one that waits for it.
       await server.run(
-        `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted
+        `SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND classid = ${NAME_LOCKS} AND granted
          AND database = (SELECT oid FROM pg_database WHERE datname = current_database())`,
         place,
       )
@@ -177,6 +179,96 @@ describe.skipIf(withoutPostgres)('on one server', () => {
       expect((await second.load()).map(({ id }) => id)).toEqual(['2'])
       await second.close()
       await first.close()
+    })
+  })
+
+  describe('the list of nodes', () => {
+    const self = { version: '9.9.9', startedAt: 1_750_000_000_000, epoch: 3, leaseHeld: true }
+    /** A node of the first release: it has a name, and says nothing of itself. */
+    async function firstRelease(place: string, name: string): Promise<Client> {
+      const client = new Client({ connectionString: place, ssl: false })
+      await client.connect()
+      await client.query(`SELECT pg_advisory_lock(${NAME_LOCKS}, ${nameKey(name)})`)
+      return client
+    }
+    const listOf = async (store: Store, ...known: string[]) => (await store.nodes?.list(known)) ?? []
+
+    test('who has it open is told by the server; what a node last said stays when it is gone, until it is forgotten', async () => {
+      const place = await server.database()
+      const [one, two] = [await started(place), await open(place, 'node-2')]
+      await two.nodes?.announce(self)
+      await one.nodes?.announce({ ...self, leaseHeld: false })
+      expect(await listOf(one)).toEqual([
+        {
+          name: 'node-1',
+          isLive: true,
+          schema: storeSchema,
+          said: { ...self, leaseHeld: false, millisecondsAgo: expect.any(Number) },
+        },
+        { name: 'node-2', isLive: true, schema: storeSchema, said: { ...self, millisecondsAgo: expect.any(Number) } },
+      ])
+      expect(await one.nodes?.forget('node-2')).toBe(false)
+      await two.close()
+      await expect.poll(async () => (await listOf(one)).at(1)?.isLive).toBe(false)
+      expect(await one.nodes?.forget('node-2')).toBe(true)
+      expect(await one.nodes?.forget('node-2')).toBe(false)
+      expect(await listOf(one)).toHaveLength(1)
+      await one.close()
+    })
+
+    test('a node of the first release counts as one that knows schema 1, named where its name is known', async () => {
+      const place = await server.database()
+      const one = await started(place)
+      const former = await firstRelease(place, 'old')
+      expect(await listOf(one, 'old', 'never-seen')).toEqual([
+        { name: 'old', isLive: true, schema: 1, said: null },
+        { name: null, isLive: true, schema: storeSchema, said: null },
+      ])
+      await former.end()
+      await one.close()
+    })
+
+    test('what a name said as another release is not told of the one that has it now', async () => {
+      const place = await server.database()
+      const one = await started(place)
+      const two = await open(place, 'node-2')
+      await two.nodes?.announce(self)
+      await two.close()
+      const former = await firstRelease(place, 'node-2')
+      expect(await listOf(one, 'node-1')).toEqual([
+        { name: 'node-1', isLive: true, schema: storeSchema, said: null },
+        { name: 'node-2', isLive: true, schema: 1, said: null },
+      ])
+      await former.end()
+      await one.close()
+    })
+
+    test('the schema is raised when nobody is there who does not know it, and not before', async () => {
+      const place = await server.database()
+      const one = await open(place)
+      await one.initialise({ ...identity, schema: 1 })
+      const former = await firstRelease(place, 'old')
+      const raising = { ...batch(0, '1'), schema: storeSchema }
+      await expect(one.commit(raising)).rejects.toMatchObject({ code: 'schema_held' })
+      expect([await one.identity(), await one.epoch(), await one.load()]).toEqual([{ ...identity, schema: 1 }, 0, []])
+      await one.commit(batch(0, '1'))
+      await former.end()
+      await expect.poll(async () => (await listOf(one)).length).toBe(1)
+      await one.commit({ ...batch(1, '2'), schema: storeSchema })
+      expect(await one.identity()).toEqual(identity)
+      await one.close()
+    })
+
+    test('locks of other databases, and other locks, are nobody’s', async () => {
+      const [place, elsewhere] = [await server.database(), await server.database()]
+      const one = await started(place)
+      const other = await firstRelease(elsewhere, 'old')
+      const here = new Client({ connectionString: place, ssl: false })
+      await here.connect()
+      await here.query(`SELECT pg_advisory_lock(1, 2), pg_advisory_lock(3)`)
+      expect(await listOf(one, 'node-1')).toHaveLength(1)
+      await Promise.all([other.end(), here.end()])
+      await one.close()
     })
   })
 

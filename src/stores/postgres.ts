@@ -9,7 +9,8 @@ import { openConnections, postgresTimeouts, withConnection } from './postgres-co
 import type { PostgresTimeouts } from './postgres-connections.ts'
 import { guarded, isMadeMeanwhile, isOtherLayout, storeError } from './postgres-errors.ts'
 import { takeHold } from './postgres-hold.ts'
-import { storeSchema } from './store.ts'
+import { createNodeRegister, refuseHeldBack } from './postgres-nodes.ts'
+import { knownIdentity, storeSchema } from './store.ts'
 import type { Store, StoreBatch, StoredRow, StoreIdentity } from './store.ts'
 
 /** Rows that one statement carries, and bytes of them; a batch may have more, in one transaction all the same. */
@@ -20,7 +21,8 @@ const DOUBT_MILLISECONDS = 5_000
 const DOUBT_RETRY_MILLISECONDS = 250
 
 /**
- * From no tables to those of schema 1, from there to 2, and so on: forward only. Text is kept as bytes
+ * From no tables to those of schema 1, from there to 2, and so on: forward only; a schema that only says more within the
+ * rows has none. Text is kept as bytes
  * (UTF-8), because PostgreSQL's own holds no NUL; the key has a digest, because an index entry is small.
  */
 const layouts: readonly string[] = [
@@ -46,7 +48,7 @@ export async function openPostgresStore(
   timeouts: PostgresTimeouts = postgresTimeouts,
 ): Promise<Store> {
   const pool = openConnections(address, timeouts)
-  const hold = await guarded(() => takeHold(pool, node)).catch(async (error: unknown) => {
+  const hold = await guarded(() => takeHold(pool, node, storeSchema)).catch(async (error: unknown) => {
     await pool.end()
     throw error
   })
@@ -75,6 +77,7 @@ export async function openPostgresStore(
   return {
     kind: 'postgres',
     node,
+    nodes: createNodeRegister(pool, node, storeSchema),
     identity: readIdentity,
     async initialise(identity, content = { epoch: 0, rows: [] }) {
       const statements = statementsOf({ put: content.rows, remove: [] })
@@ -94,7 +97,8 @@ export async function openPostgresStore(
       // Everything is read before anything is written.
       const statements = statementsOf(batch)
       await hold.ask((client) => client.query('SELECT'))
-      await guarded(() => write(pool, { expectedEpoch: batch.expectedEpoch, commitId: randomUUID(), statements }))
+      const { expectedEpoch, schema = null } = batch
+      await guarded(() => write(pool, { expectedEpoch, schema, commitId: randomUUID(), statements }))
     },
     close,
   }
@@ -107,9 +111,14 @@ interface Statement {
 
 async function write(
   pool: Pool,
-  change: { expectedEpoch: number; commitId: string; statements: readonly Statement[] },
+  change: {
+    readonly expectedEpoch: number
+    readonly schema: number | null
+    readonly commitId: string
+    readonly statements: readonly Statement[]
+  },
 ): Promise<void> {
-  const { expectedEpoch, commitId, statements } = change
+  const { expectedEpoch, schema, commitId, statements } = change
   let isAsked = false
   try {
     await withConnection(pool, async (client) => {
@@ -119,6 +128,7 @@ async function write(
         [expectedEpoch, commitId],
       )
       if (moved.rowCount !== 1) throw new KeywardError('store_conflict', 'The store is at another epoch.')
+      if (schema !== null) await raiseSchema(client, schema)
       for (const { text, values } of statements) await client.query(text, [...values])
       isAsked = true
       const { command } = await client.query('COMMIT')
@@ -128,6 +138,14 @@ async function write(
     if (!isAsked || error instanceof KeywardError) throw error
     if (!(await wasMade(pool, expectedEpoch, commitId))) throw storeError(error)
   }
+}
+
+async function raiseSchema(client: PoolClient, schema: number): Promise<void> {
+  // A node that comes after this look finds the old marker at most, and then the new epoch, whose head names the new schema.
+  await refuseHeldBack(client, schema)
+  const { rows } = await client.query('SELECT schema FROM public.keyward')
+  for (const layout of layouts.slice(Number(rows[0]?.['schema']), schema)) await client.query(layout)
+  await client.query('UPDATE public.keyward SET schema = $1', [schema])
 }
 
 /**
@@ -209,9 +227,7 @@ async function readMarker(client: PoolClient): Promise<StoreIdentity | null> {
   const { store_id: storeId, schema } = row
   if (found.rowCount !== 1 || typeof storeId !== 'string' || typeof schema !== 'number')
     throw new KeywardError('store_unreadable', 'The marker of the database is damaged.')
-  if (schema > storeSchema)
-    throw new KeywardError('store_newer', `It has schema ${schema}; this program knows ${storeSchema}.`)
-  return { storeId, schema }
+  return knownIdentity({ storeId, schema })
 }
 
 /** Whether nobody has made a table, view or sequence yet; what an extension brought does not count. */

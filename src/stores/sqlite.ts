@@ -2,7 +2,7 @@ import { chmodSync, closeSync, lstatSync, openSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
 import type { SQLOutputValue } from 'node:sqlite'
 import { KeywardError } from '../core/errors.ts'
-import { storeSchema } from './store.ts'
+import { knownIdentity } from './store.ts'
 import type { Store, StoreBatch, StoredRow, StoreIdentity } from './store.ts'
 
 /** SQLite result codes (https://www.sqlite.org/rescode.html), primary part. */
@@ -72,6 +72,7 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
       .prepare('UPDATE keyward SET epoch = epoch + 1 WHERE epoch = ?')
       .run(batch.expectedEpoch).changes
     if (moved !== 1) throw new KeywardError('store_conflict', 'The store is at another epoch.')
+    if (batch.schema !== undefined) database.prepare('UPDATE keyward SET schema = ?').run(batch.schema)
     const remove = database.prepare('DELETE FROM record WHERE tbl = ? AND id = ?')
     for (const { table, id } of batch.remove) remove.run(table, id)
     writeRows(batch.put)
@@ -98,6 +99,7 @@ function sqliteStore(database: DatabaseSync, paths: readonly string[]): Store {
   return {
     kind: 'sqlite',
     node: null,
+    nodes: null,
     async identity() {
       return guarded(() => readMarker(database))
     },
@@ -177,10 +179,7 @@ function readMarker(database: DatabaseSync): StoreIdentity | null {
   if (typeof storeId !== 'string' || typeof schema !== 'number') {
     throw new KeywardError('store_unreadable', 'The marker of the database is damaged.')
   }
-  if (schema > storeSchema) {
-    throw new KeywardError('store_newer', `It has schema ${schema}; this program knows ${storeSchema}.`)
-  }
-  return { storeId, schema }
+  return knownIdentity({ storeId, schema })
 }
 
 function isEmpty(database: DatabaseSync): boolean {

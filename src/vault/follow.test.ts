@@ -2,10 +2,12 @@ import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 import { KeywardError } from '../core/errors.ts'
 import type { Json } from '../core/canonical-json.ts'
-import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
+import { storeSchema } from '../stores/store.ts'
+import type { NodeSeen, Store, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { fileRootKey, recordingAnchor, seededRandom } from './fixture.ts'
 import { FOLLOW_MILLISECONDS, followStore, LEASE_MILLISECONDS } from './follow.ts'
 import { BUCKET_TABLE, bucketOf, bucketRowId, HEAD_ID, HEAD_TABLE, ROOT_TABLE } from './manifest.ts'
+import { ANNOUNCE_MILLISECONDS, joinNodes, QUIET_MILLISECONDS } from './nodes.ts'
 import { COMMIT_ATTEMPTS_MAXIMUM, keptCommit } from './records.ts'
 import type { Change, Records } from './records.ts'
 import { createVault, openVault } from './vault.ts'
@@ -32,6 +34,7 @@ function storeOf(shared: Shared, node: string): Store {
   return {
     kind: 'memory',
     node,
+    nodes: null,
     async identity() {
       return shared.identity
     },
@@ -50,7 +53,7 @@ function storeOf(shared: Shared, node: string): Store {
       reach()
       return [...shared.rows.values()].filter(({ seq }) => shared.givesAll || seq > epoch)
     },
-    async commit({ expectedEpoch, put, remove }) {
+    async commit({ expectedEpoch, put, remove, schema }) {
       reach()
       // Other nodes get their turn between asking and writing.
       await Promise.resolve()
@@ -58,6 +61,7 @@ function storeOf(shared: Shared, node: string): Store {
       for (const { table, id } of remove) shared.rows.delete(keyOf(table, id))
       for (const row of put) shared.rows.set(keyOf(row.table, row.id), row)
       shared.epoch += 1
+      if (schema !== undefined && shared.identity !== null) shared.identity = { ...shared.identity, schema }
     },
     async close() {},
   }
@@ -76,9 +80,10 @@ interface Node {
 /** One vault, and as many nodes on it. */
 async function cluster(
   names: readonly string[],
+  identity: StoreIdentity | null = null,
 ): Promise<{ shared: Shared; nodes: Node[]; join: (name: string) => Promise<Node> }> {
   const shared: Shared = {
-    identity: null,
+    identity,
     epoch: 0,
     rows: new Map(),
     failure: null,
@@ -90,7 +95,7 @@ async function cluster(
   async function enter(name: string): Promise<Node> {
     const store = storeOf(shared, name)
     const { records } =
-      shared.identity === null ? await createVault({ ...options, store }) : await openVault({ ...options, store })
+      shared.epoch === 0 ? await createVault({ ...options, store }) : await openVault({ ...options, store })
     records.attach(recordingAnchor())
     const seen: Change[][] = []
     records.onCommit((changes) => void seen.push([...changes]))
@@ -111,12 +116,15 @@ function contentOf(records: Records): string {
   return JSON.stringify([records.epoch, tables])
 }
 
-async function two() {
-  const { shared, nodes, join } = await cluster(['a', 'b'])
+async function two(identity: StoreIdentity | null = null) {
+  const { shared, nodes, join } = await cluster(['a', 'b'], identity)
   const [a, b] = nodes
   if (a === undefined || b === undefined) throw new Error('two nodes')
   return { shared, a, b, join }
 }
+
+/** The same, begun by the first release. */
+const former = () => two({ storeId: 'former', schema: 1 })
 
 describe('nodes on one store', () => {
   test('each takes in what the other did: rows that are new, other, or gone', async () => {
@@ -502,6 +510,151 @@ describe('the lease', () => {
       onFollowed: () => undefined,
     })
     expect(lease.held()).toBe(true)
+  })
+})
+
+describe('the schema of the store', () => {
+  test('is raised once, and the others go on with it', async () => {
+    const { shared, a, b } = await former()
+    await Promise.all([a.records.raise(storeSchema, why), b.records.raise(storeSchema, why)])
+    await Promise.all([a.records.refresh(), b.records.refresh()])
+    expect([a.records.schema, b.records.schema, shared.identity?.schema]).toEqual([
+      storeSchema,
+      storeSchema,
+      storeSchema,
+    ])
+    expect(shared.epoch).toBe(2)
+    await b.records.commit([setting('one', 1)], why)
+    await a.records.refresh()
+    expect(contentOf(a.records)).toBe(contentOf(b.records))
+  })
+
+  test('while it is not, what needs it is refused and nothing is journaled or written; then it is taken', async () => {
+    const { shared, a } = await former()
+    const anchor = recordingAnchor()
+    a.records.attach(anchor)
+    await expect(a.records.commit([setting('one', 1)], why)).rejects.toMatchObject({ code: 'schema_held' })
+    expect([anchor.entries, shared.epoch]).toEqual([[], 1])
+    await a.records.raise(storeSchema, why)
+    await a.records.commit([setting('one', 1)], why)
+    expect(anchor.entries.map(({ kind }) => kind)).toEqual(['intent', 'applied', 'intent', 'applied'])
+  })
+
+  test('one that this program does not know ends the lease, by its name, and no commit is made under it', async () => {
+    const { shared, a, b } = await two()
+    await a.records.raise(storeSchema + 1, why)
+    const failures: unknown[] = []
+    await expect(
+      followStore({
+        store: b.store,
+        records: b.records,
+        onError: (error) => failures.push(error),
+        onFollowed: () => undefined,
+      }),
+    ).rejects.toMatchObject({ code: 'store_newer' })
+    await expect(b.records.commit([setting('one', 1)], why)).rejects.toMatchObject({ code: 'store_newer' })
+    expect(shared.epoch).toBe(2)
+  })
+
+  test('is never lower again', async () => {
+    const { shared, a, b } = await former()
+    const before = shared.rows.get(keyOf(HEAD_TABLE, HEAD_ID))
+    await a.records.raise(storeSchema, why)
+    await b.records.refresh()
+    if (before === undefined) throw new Error('no head')
+    shared.rows.set(keyOf(HEAD_TABLE, HEAD_ID), before)
+    shared.givesAll = true
+    await expect(b.records.refresh()).rejects.toMatchObject({ code: 'store_tampered' })
+  })
+})
+
+describe('the nodes of a store', () => {
+  beforeEach(() => void vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] }))
+  afterEach(() => void vi.useRealTimers())
+  const self = () => ({ version: '9.9.9', startedAt: 0, epoch: 1, leaseHeld: true })
+  const seen = (name: string, schema: number, isLive = true): NodeSeen => ({ name, schema, isLive, said: null })
+
+  /** A node at schema 1, the others that it sees, and a clock that `pass` moves. */
+  async function joined(others: NodeSeen[]) {
+    const { a, shared } = await former()
+    let now = 0
+    const told: unknown[] = []
+    const failures: unknown[] = []
+    const nodes = await joinNodes({
+      store: {
+        ...a.store,
+        nodes: {
+          announce: async (said) => void told.push(said),
+          list: async () => others,
+          forget: async () => false,
+        },
+      },
+      records: a.records,
+      self,
+      onError: (error) => failures.push(error),
+      monotonic: () => now,
+    })
+    async function pass(milliseconds: number): Promise<void> {
+      for (let done = 0; done < milliseconds; done += ANNOUNCE_MILLISECONDS) {
+        now += ANNOUNCE_MILLISECONDS
+        vi.advanceTimersByTime(ANNOUNCE_MILLISECONDS)
+        await settled()
+      }
+    }
+    return { a, shared, nodes, told, failures, pass }
+  }
+
+  test('the schema is raised when for a while nobody was seen who does not know it', async () => {
+    const others = [seen('old', 1)]
+    const { a, nodes, told, pass } = await joined(others)
+    await pass(3 * QUIET_MILLISECONDS)
+    expect(a.records.schema).toBe(1)
+    expect(told.length).toBeGreaterThan(3)
+    others.length = 0
+    others.push(seen('old', 1, false), seen('new', storeSchema))
+    await pass(QUIET_MILLISECONDS - ANNOUNCE_MILLISECONDS)
+    expect(a.records.schema).toBe(1)
+    // It was only cut off.
+    others[0] = seen('old', 1)
+    await pass(ANNOUNCE_MILLISECONDS)
+    others[0] = seen('old', 1, false)
+    await pass(QUIET_MILLISECONDS - ANNOUNCE_MILLISECONDS)
+    expect(a.records.schema).toBe(1)
+    await pass(2 * ANNOUNCE_MILLISECONDS)
+    expect(a.records.schema).toBe(storeSchema)
+    nodes.close()
+  })
+
+  test('one that comes just then is not an error, and is waited for', async () => {
+    const { a, shared, nodes, failures, pass } = await joined([])
+    shared.failure = new KeywardError('schema_held')
+    await pass(2 * QUIET_MILLISECONDS)
+    expect([a.records.schema, failures]).toEqual([1, []])
+    shared.failure = null
+    await pass(2 * QUIET_MILLISECONDS)
+    expect(a.records.schema).toBe(storeSchema)
+    nodes.close()
+  })
+
+  test('what keeps it from being told is told once, and ends nothing', async () => {
+    const { nodes, shared, failures, pass } = await joined([])
+    shared.failure = new KeywardError('store_unavailable')
+    await pass(2 * QUIET_MILLISECONDS)
+    expect(failures).toHaveLength(1)
+    nodes.close()
+  })
+
+  test('a store that nobody shares is raised at once', async () => {
+    const { a } = await former()
+    const nodes = await joinNodes({
+      store: { ...a.store, nodes: null },
+      records: a.records,
+      self,
+      onError: () => undefined,
+      monotonic: () => 0,
+    })
+    expect(a.records.schema).toBe(storeSchema)
+    expect(await nodes.list()).toEqual([])
   })
 })
 

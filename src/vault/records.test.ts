@@ -64,6 +64,7 @@ describe('a commit', () => {
     const store: Store = {
       kind: 'test',
       node: null,
+      nodes: null,
       changesSince: async () => [],
       identity: async () => null,
       initialise: async () => undefined,

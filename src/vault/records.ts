@@ -4,6 +4,7 @@ import type { Json } from '../core/canonical-json.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { TableName, Tables } from '../core/records.ts'
 import type { Store, StoreContent, StoredRow, StoreIdentity } from '../stores/store.ts'
+import { isReadableAt } from './former-schemas.ts'
 import { emptyManifest, stageCommit } from './manifest.ts'
 import type { Manifest, RowChange } from './manifest.ts'
 import { isJson, isTableName, recordSchemas } from './record-schemas.ts'
@@ -45,6 +46,8 @@ export interface Records {
   readonly storeId: string
   /** Grows by one with each commit. */
   readonly epoch: number
+  /** The schema that the store has: what a release cannot read that knows this one, is not written. */
+  readonly schema: number
   all<T extends TableName>(table: T): ReadonlyMap<string, Tables[T]>
   get<T extends TableName>(table: T, id: string): Tables[T] | undefined
   /**
@@ -54,10 +57,15 @@ export interface Records {
    * the store refuses, memory is unchanged. When only the last journal entry fails, the change has
    * been made and the journal's error is thrown. An empty list of changes is journaled like any other.
    * Where another node has written to a shared store first, its changes are taken in and these are
-   * worked out again.
+   * worked out again. Throws `schema_held` for what would need a later schema than the store has.
    */
   commit(changes: readonly Change[] | (() => readonly Change[]), why: Reason): Promise<void>
-  /** Takes in, verified, what other nodes have committed to a shared store. Throws `store_tampered`, `store_rolled_back`, or what the store throws; memory is unchanged then. */
+  /**
+   * Raises the schema of the store, in a commit of its own, where it is lower. Throws `schema_held` while somebody has
+   * a shared store open who does not know it.
+   */
+  raise(schema: number, why: Reason): Promise<void>
+  /** Takes in, verified, what other nodes have committed to a shared store. Throws `store_tampered`, `store_rolled_back`, or what the store throws; `store_newer` where the schema was raised above what this program knows; memory is unchanged then. */
   refresh(): Promise<void>
   /**
    * Every row as the store has it, verified, as of one moment between commits of this node, at which `also` is asked
@@ -127,6 +135,7 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
   const listeners: ((changes: readonly Change[], epoch: number) => void)[] = []
   let manifest = firstManifest
   let epoch = firstEpoch
+  let { schema } = identity
   let anchor: Anchor | null = null
   let waiting = 0
   let tail: Promise<unknown> = Promise.resolve()
@@ -141,19 +150,22 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
   async function takeIn(): Promise<void> {
     const rows = await store.changesSince(epoch)
     if (rows.length === 0) return
-    const verified = verifyChanges(identity, key, { manifest, epoch }, rows)
+    const verified = verifyChanges({ ...identity, schema }, key, { manifest, epoch }, rows)
     const changes = changesOf(verified)
     manifest = verified.manifest
+    schema = verified.schema
     apply(changes, verified.epoch)
   }
 
   async function writeAmongOthers(
     wanted: readonly Change[] | (() => readonly Change[]),
     journal: Reason & { anchor: Anchor },
+    raised: number | null = null,
   ): Promise<void> {
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await write(wanted, journal)
+        if (raised !== null && raised <= schema) return
+        return await write(wanted, journal, raised ?? schema)
       } catch (error) {
         const lost = error instanceof KeywardError && error.code === 'store_conflict'
         if (!lost || store.node === null || attempt === COMMIT_ATTEMPTS_MAXIMUM) throw error
@@ -165,6 +177,7 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
   async function write(
     wanted: readonly Change[] | (() => readonly Change[]),
     journal: (Reason & { anchor: Anchor }) | null,
+    schemaFromThenOn = schema,
   ) {
     const asked = typeof wanted === 'function' ? wanted() : wanted
     const next = epoch + 1
@@ -176,16 +189,33 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
       if (body === null && !memory[table].has(id))
         throw new KeywardError('not_found', `Table ${table} has no such row.`)
     }
+    for (const { table, id, body } of changes) {
+      if (body !== null && !isReadableAt(schemaFromThenOn, table, id, body))
+        throw new KeywardError('schema_held', `Table ${table}; the store has schema ${schemaFromThenOn}.`)
+    }
     if (journal !== null) {
       const { actor, action, detail } = journal
       const rows = changes.map(({ table, id }) => `${table}/${id}`)
       await journal.anchor.intent({ epoch: next, actor, action, rows, ...(detail === undefined ? {} : { detail }) })
     }
-    const staged = stageCommit(manifest, { key, storeId: identity.storeId, schema: identity.schema }, next, texts)
-    await store.commit({ expectedEpoch: epoch, put: staged.put, remove: staged.remove })
-    staged.accept()
+    const signer = { key, storeId: identity.storeId, schema: schemaFromThenOn }
+    const { put, remove, accept } = stageCommit(manifest, signer, next, texts)
+    const raised = schemaFromThenOn === schema ? {} : { schema: schemaFromThenOn }
+    await store.commit({ expectedEpoch: epoch, put, remove, ...raised })
+    accept()
+    schema = schemaFromThenOn
     apply(changes, next)
     await journal?.anchor.applied({ epoch: next })
+  }
+
+  async function inTurn(work: (journal: Reason & { anchor: Anchor }) => Promise<void>, why: Reason): Promise<void> {
+    if (closed || anchor === null) throw new KeywardError('internal', 'The records have no journal attached.')
+    if (waiting >= MAX_WAITING_COMMITS) throw new KeywardError('overloaded', 'Too many changes are waiting.')
+    const journal = { ...why, anchor }
+    waiting += 1
+    const turn = tail.then(() => work(journal)).finally(() => (waiting -= 1))
+    tail = turn.catch(() => undefined)
+    return turn
   }
 
   const records: Records = {
@@ -193,31 +223,32 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
     get epoch() {
       return epoch
     },
+    get schema() {
+      return schema
+    },
     all: (table) => memory[table],
     get: (table, id) => memory[table].get(id),
-    async commit(changes, why) {
-      if (closed || anchor === null) throw new KeywardError('internal', 'The records have no journal attached.')
-      if (waiting >= MAX_WAITING_COMMITS) throw new KeywardError('overloaded', 'Too many changes are waiting.')
-      const journal = { ...why, anchor }
-      waiting += 1
-      const turn = tail.then(() => writeAmongOthers(changes, journal)).finally(() => (waiting -= 1))
-      tail = turn.catch(() => undefined)
-      return turn
-    },
+    commit: (changes, why) => inTurn((journal) => writeAmongOthers(changes, journal), why),
+    raise: (wanted, why) => inTurn((journal) => writeAmongOthers([], journal, wanted), why),
     async refresh() {
       const turn = tail.then(takeIn)
       tail = turn.catch(() => undefined)
       return turn
     },
     async snapshot(also) {
-      const turn = tail.then(async () => ({ known: epoch, rows: await store.load(), also: await also() }))
+      const turn = tail.then(async () => ({
+        known: epoch,
+        identity: { ...identity, schema },
+        rows: await store.load(),
+        also: await also(),
+      }))
       tail = turn.catch(() => undefined)
       const moment = await turn
-      const verified = await verifyRowsInTurns(identity, key, moment.rows)
+      const verified = await verifyRowsInTurns(moment.identity, key, moment.rows)
       if (verified.epoch < moment.known)
         throw new KeywardError('store_rolled_back', `It is at epoch ${verified.epoch}; this node saw ${moment.known}.`)
       const content = { epoch: verified.epoch, rows: moment.rows }
-      return { content, schema: identity.schema, also: moment.also }
+      return { content, schema: verified.schema, also: moment.also }
     },
     onCommit(listener) {
       listeners.push(listener)

@@ -3,7 +3,7 @@ import { KeywardError } from '../core/errors.ts'
 import type { SlotRecord, TermRecord } from '../core/records.ts'
 import type { Secret } from '../core/secret.ts'
 import { storeSchema } from '../stores/store.ts'
-import type { Store, StoredRow } from '../stores/store.ts'
+import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { makeSlot, makeTerm, openKeyring, openSlot, rowKey } from './keyring.ts'
 import type { Keyring } from './keyring.ts'
 import { bodyDigest } from './manifest.ts'
@@ -21,6 +21,7 @@ import type { SealedVersion, VersionPlace } from './versions.ts'
 /** Root keys that may open one vault at a time. */
 export const MAX_SLOTS = 2
 const REWRAP_BATCH = 200
+const READ_ATTEMPTS_MAXIMUM = 3
 const ID_BYTES = 16
 
 export interface VaultOptions {
@@ -102,9 +103,7 @@ export async function createVault(options: VaultOptions): Promise<{ records: Rec
  */
 export async function openVault(options: VaultOptions): Promise<{ records: Records; vault: Vault }> {
   const { store, rootKey } = options
-  const identity = await store.identity()
-  if (identity === null) throw new KeywardError('store_unreadable', 'There is no vault in it.')
-  const rows = await store.load()
+  const { identity, rows } = await readAll(store)
   const master = await findMaster(rows, identity.storeId, rootKey)
   const records = openRecords({ store, identity, key: rowKey(master) }, rows)
   const epoch = await store.epoch()
@@ -114,6 +113,17 @@ export async function openVault(options: VaultOptions): Promise<{ records: Recor
   if (others ? records.epoch < epoch : records.epoch !== epoch)
     throw tampered('keyward', 'epoch', `it says ${epoch}, the records say ${records.epoch}`)
   return { records, vault: vaultOf(records, master, options) }
+}
+
+/** Marker and rows. Between the two reads another node may raise the schema; where they differ for longer, the rows are refused. */
+async function readAll(store: Store): Promise<{ identity: StoreIdentity; rows: readonly StoredRow[] }> {
+  for (let attempt = 1; ; attempt += 1) {
+    const identity = await store.identity()
+    if (identity === null) throw new KeywardError('store_unreadable', 'There is no vault in it.')
+    const rows = await store.load()
+    if (store.node === null || unprovenHead(rows)?.schema === identity.schema || attempt === READ_ATTEMPTS_MAXIMUM)
+      return { identity, rows }
+  }
 }
 
 /**

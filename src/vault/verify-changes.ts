@@ -11,6 +11,7 @@ import type { RowsByTable } from './verify-rows.ts'
 export interface VerifiedChanges {
   readonly manifest: Manifest
   readonly epoch: number
+  readonly schema: number
   readonly changed: readonly StoredRow[]
   readonly removed: readonly { readonly table: string; readonly id: string }[]
 }
@@ -19,8 +20,8 @@ export interface VerifiedChanges {
  * Takes the rows that were written after `epoch` for what follows on `known`: as strict as opening.
  * The new head is proven, and from it downwards every listing; a mark from before `epoch` must be the
  * one that is known, and one from after it must have its row among those given. A row that no listing
- * names is refused, and what the listings name no more was removed. Throws `store_tampered` or, for a
- * head that is not newer, `store_rolled_back`.
+ * names is refused, and what the listings name no more was removed. The schema may have been raised.
+ * Throws `store_tampered` or, for a head that is not newer, `store_rolled_back`.
  */
 export function verifyChanges(
   identity: StoreIdentity,
@@ -28,8 +29,8 @@ export function verifyChanges(
   before: { readonly manifest: Manifest; readonly epoch: number },
   rows: readonly StoredRow[],
 ): VerifiedChanges {
+  const head = verifyHead(identity, key, rows)
   const grouped = groupRows(rows)
-  const head = verifyHead(identity, key, grouped)
   if (head.epoch <= before.epoch)
     throw new KeywardError('store_rolled_back', `It is at epoch ${head.epoch}; this node saw epoch ${before.epoch}.`)
   for (const row of rows) if (!macHolds(key, identity.storeId, row)) throw tampered(row.table, row.id, CHANGED)
@@ -50,7 +51,13 @@ export function verifyChanges(
   for (const table of before.manifest.tables.keys())
     if (!manifest.tables.has(table)) throw tampered(ROOT_TABLE, table, REMOVED)
   for (const row of rows) refuseUnlisted(row, manifest)
-  return { manifest, epoch: head.epoch, changed: rows.filter(({ table }) => isTableName(table)), removed }
+  return {
+    manifest,
+    epoch: head.epoch,
+    schema: head.schema,
+    changed: rows.filter(({ table }) => isTableName(table)),
+    removed,
+  }
 }
 
 /** One table from its new root downwards. Adds what is listed no more to `removed`. */

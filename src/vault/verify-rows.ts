@@ -1,6 +1,8 @@
 import type { KeyObject } from 'node:crypto'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { z } from 'zod'
+import { KeywardError } from '../core/errors.ts'
+import { storeSchema } from '../stores/store.ts'
 import type { StoredRow, StoreIdentity } from '../stores/store.ts'
 import { BUCKET_TABLE, bucketOf, bucketRowId, emptyManifest, HEAD_ID, HEAD_TABLE, ROOT_TABLE } from './manifest.ts'
 import type { HeadBody, Line, Manifest, Mark } from './manifest.ts'
@@ -36,25 +38,26 @@ export function verifyRows(
   key: KeyObject,
   rows: readonly StoredRow[],
 ): { manifest: Manifest; epoch: number } {
+  const head = verifyHead(identity, key, rows)
+  if (head.schema !== identity.schema) throw tampered('keyward', 'store', 'it names another schema')
   const grouped = groupRows(rows)
-  const head = verifyHead(identity, key, grouped)
   verifyMacs(identity, key, rows)
   return compareListings(head, grouped, rows)
 }
 
-/** The same, and lets others run in between: for a server, which has more to do. */
+/** The same, and lets others run in between: for a server, which has more to do. The schema may have been raised since it was opened. */
 export async function verifyRowsInTurns(
   identity: StoreIdentity,
   key: KeyObject,
   rows: readonly StoredRow[],
-): Promise<{ manifest: Manifest; epoch: number }> {
+): Promise<{ epoch: number; schema: number }> {
+  const head = verifyHead(identity, key, rows)
   const grouped = groupRows(rows)
-  const head = verifyHead(identity, key, grouped)
   for (let at = 0; at < rows.length; at += ROWS_PER_TURN) {
     verifyMacs(identity, key, rows.slice(at, at + ROWS_PER_TURN))
     await nextTurn()
   }
-  return compareListings(head, grouped, rows)
+  return { ...compareListings(head, grouped, rows), schema: head.schema }
 }
 
 function verifyMacs(identity: StoreIdentity, key: KeyObject, rows: readonly StoredRow[]): void {
@@ -119,14 +122,16 @@ export function unprovenHead(rows: readonly StoredRow[]): HeadBody | null {
   return head === undefined ? null : parseHead(head)
 }
 
-/** The head row, proven. */
-export function verifyHead(identity: StoreIdentity, key: KeyObject, grouped: RowsByTable): HeadBody {
-  const row = grouped.get(HEAD_TABLE)?.get(HEAD_ID)
+/** The head row, proven. Throws `store_newer` where another node has raised the schema above what this program knows. */
+export function verifyHead(identity: StoreIdentity, key: KeyObject, rows: readonly StoredRow[]): HeadBody {
+  const row = rows.find(({ table, id }) => table === HEAD_TABLE && id === HEAD_ID)
   if (row === undefined) throw tampered(HEAD_TABLE, HEAD_ID, REMOVED)
   const head = parseHead(row)
   if (head === null) throw tampered(HEAD_TABLE, HEAD_ID, CHANGED)
   if (!macHolds(key, identity.storeId, row) || row.seq !== head.epoch) throw tampered(HEAD_TABLE, HEAD_ID, CHANGED)
-  if (head.schema !== identity.schema) throw tampered('keyward', 'store', 'it names another schema')
+  if (head.schema < identity.schema) throw tampered('keyward', 'store', 'it names another schema')
+  if (head.schema > storeSchema)
+    throw new KeywardError('store_newer', `It was raised to schema ${head.schema}; this program knows ${storeSchema}.`)
   return head
 }
 

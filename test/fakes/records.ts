@@ -1,5 +1,6 @@
 import type { TableName, Tables } from '../../src/core/records.ts'
 import { KeywardError } from '../../src/core/errors.ts'
+import { storeSchema } from '../../src/stores/store.ts'
 import type { Change, Reason, Records } from '../../src/vault/records.ts'
 
 type Memory = { readonly [T in TableName]: Map<string, Tables[T]> }
@@ -39,6 +40,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
     get epoch() {
       return epoch
     },
+    schema: storeSchema,
     all: (table) => memory[table],
     get: (table, id) => memory[table].get(id),
     commit(wanted, why) {
@@ -56,6 +58,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
       tail = turn.catch(() => undefined)
       return turn
     },
+    raise: () => Promise.resolve(),
     refresh: () => Promise.resolve(),
     snapshot: () => Promise.reject(new KeywardError('internal', 'There is no store behind these records.')),
     onCommit: (listener) => void listeners.push(listener),

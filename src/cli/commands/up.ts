@@ -97,6 +97,11 @@ function greet(io: Io, app: App, sampleCommand: string | null): void {
     note(io, `A new home is in ${app.config.home}, its root key in ${app.config.rootKeyFile}.`)
     note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
   }
+  if (app.raisedFrom !== null)
+    note(
+      io,
+      `The records were raised from schema ${app.raisedFrom} to ${app.records.schema}: a former release does not open this home any more.`,
+    )
   printLine(io, `Keyward ${app.version} serves ${app.config.home}; the gateway is http://${app.gatewayAddress}.`)
   if (app.monitorAddress !== null) printLine(io, `Health and metrics: http://${app.monitorAddress}/metrics.`)
   if (sampleCommand === null) printLine(io, 'Next: keyward run -- CMD in another terminal. Ctrl-C ends it.')

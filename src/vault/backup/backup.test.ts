@@ -6,6 +6,7 @@ import { canonicalJson } from '../../core/canonical-json.ts'
 import { KeywardError } from '../../core/errors.ts'
 import { searchJournal } from '../../journal/search.ts'
 import { openSqliteStore } from '../../stores/sqlite.ts'
+import { storeSchema } from '../../stores/store.ts'
 import { fileRootKey } from '../fixture.ts'
 import { keptRestoration } from '../restoration.ts'
 import { readContainer, writeContainer } from './container.ts'
@@ -87,7 +88,7 @@ test('a backup comes back: records byte for byte, the secret, the journal, and n
   expect(bytes.includes(secret)).toBe(false)
 
   const { contents, held } = await inspect(bytes)
-  expect(contents).toMatchObject({ node: 'node-1', version: 'test', schema: 1 })
+  expect(contents).toMatchObject({ node: 'node-1', version: 'test', schema: storeSchema })
   expect(contents.heads).toEqual([expect.objectContaining({ node: 'node-1', inside: true })])
   expect(held?.records.get('credential', id)?.name).toBe('openai')
 

@@ -12,6 +12,7 @@ export function heldStore(identity: StoreIdentity, first: StoreContent): Store &
   return {
     kind: 'held',
     node: null,
+    nodes: null,
     identity: async () => identity,
     async initialise() {
       throw new KeywardError('store_conflict', 'The store is not empty.')

@@ -189,11 +189,13 @@ async function wraps() {
 async function wholeStore() {
   const random = seededRandom('vector/store')
   const rows = new Map<string, StoredRow>()
-  let identity: StoreIdentity | null = null
+  // Begun by the first release.
+  let identity: StoreIdentity | null = { storeId: Buffer.from(random(16)).toString('hex'), schema: 1 }
   let commits = 0
   const store: Store = {
     kind: 'vector',
     node: null,
+    nodes: null,
     changesSince: async () => [],
     identity: async () => identity,
     initialise: async (given) => void (identity = given),

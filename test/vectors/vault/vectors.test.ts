@@ -154,6 +154,7 @@ describe('a whole store', () => {
     const store: Store = {
       kind: 'vector',
       node: null,
+      nodes: null,
       changesSince: async () => [],
       identity: async () => vector.identity,
       initialise: () => Promise.reject(new Error('read only')),
