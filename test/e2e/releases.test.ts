@@ -133,6 +133,27 @@ describe.skipIf(withoutPostgres || withoutFormerRelease !== null)(
       expect(await ask(formerServer)).toEqual({ status: 200 })
     })
 
+    test('all that the former knows can be made at the latter, and is used at the former', async () => {
+      await latter.expectDone(['credential', 'add', 'second', '--service', 'one', '--stdin'], { input: `${key}2` })
+      await latter.expectDone(['agent', 'add', 'bob'])
+      await latter.expectDone(['grant', 'add', '--agent', 'bob', '--credential', 'first', '--allow', '*'])
+      const issued: { credentials: { fields: { text: string }[] }[] } = JSON.parse(
+        await latter.expectDone(['session', 'issue', '--agent', 'bob', '--ttl', '12h', '--json']),
+      )
+      const text = issued.credentials[0]?.fields[0]?.text ?? ''
+      await expect
+        .poll(async () => {
+          const headers = { authorization: `Bearer ${text}` }
+          return (await fetch(`http://127.0.0.1:${formerServer.port}/s/one/by-bob`, { headers })).status
+        }, soon)
+        .toBe(200)
+      await latter.expectDone(['grant', 'list'])
+      await latter.expectDone(['agent', 'remove', 'bob'])
+      await latter.expectDone(['credential', 'remove', 'second', '--yes'])
+      await expect.poll(() => ask(formerServer), soon).toEqual({ status: 200 })
+      expect(await schemaNow()).toBe(oldestStoreSchema)
+    })
+
     test('the former can be stopped and started again beside the latter', async () => {
       await formerServer.stop()
       await latter.client().call('POST /environments/:environment/agents', agents, { name: 'while-away' })
