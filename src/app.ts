@@ -5,6 +5,7 @@ import { dirname, join } from 'node:path'
 import { heldOf } from './api/held.ts'
 import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
+import { closing } from './core/closing.ts'
 import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
 import { scrubText } from './core/scrub.ts'
@@ -375,14 +376,6 @@ export async function openApp(options: AppOptions) {
       await records.close()
       await journal.close()
     },
-  }
-}
-
-/** For a start that fails: ends what is open already, in this order, and throws on. */
-function closing(...open: readonly { close(): unknown }[]): (error: unknown) => Promise<never> {
-  return async (error) => {
-    for (const one of open) await one.close()
-    throw error
   }
 }
 

@@ -25,7 +25,11 @@ import {
 } from './session-state.ts'
 
 export type { Caller, PlaceholderCaller, Timer } from './session-index.ts'
+
 export type { NarrowingSummary, RegisteredNarrowing } from './narrowings.ts'
+
+/** Of the store: the first that knows the chain of a session. */
+const CHAIN_SCHEMA = 2
 
 export interface IssuedPlaceholder {
   readonly credentialId: string
@@ -296,7 +300,8 @@ export function createSessions(parts: SessionParts): Sessions {
           state: 'active',
           createdAt,
           expiresAt,
-          chain,
+          // A node that cannot read it takes the session all the same; it is only not narrowed.
+          ...(records.schema < CHAIN_SCHEMA ? {} : { chain }),
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
         issued.push({ id, token, placeholders, expiresAt })

@@ -6,10 +6,10 @@ import type { Records } from './records.ts'
 /** How often a node says that it lives, and looks whether the schema can be raised. */
 export const ANNOUNCE_MILLISECONDS = 1_000
 /**
- * How long no node must have been seen that does not know the new schema. One whose connection broke comes back
- * within that time; one that does not is kept out by the new schema, which it refuses.
+ * How long no node must have been seen that does not know the new schema. One whose connection broke, or that is
+ * started again, comes back within that time; one that does not is kept out by the new schema, which it refuses.
  */
-export const QUIET_MILLISECONDS = 5_000
+export const QUIET_MILLISECONDS = 15_000
 
 export interface Nodes {
   /** The nodes of a shared store, those of former releases included; empty where nobody else may have it open. */

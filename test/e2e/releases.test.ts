@@ -19,7 +19,7 @@ import type { House, Server } from '../harness.ts'
 import { startPostgres, withoutPostgres } from '../postgres-server.ts'
 import type { PostgresServer } from '../postgres-server.ts'
 
-const PATIENCE_MILLISECONDS = 20_000
+const PATIENCE_MILLISECONDS = 40_000
 
 /** The former release as it was, and this one, on one database: real processes, real requests. */
 describe.skipIf(withoutPostgres || withoutFormerRelease !== null)(
@@ -96,7 +96,7 @@ describe.skipIf(withoutPostgres || withoutFormerRelease !== null)(
       expect(release.version).not.toBe(VERSION)
       expect((await former.client().call('GET /status', {}, {})).version).toBe(release.version)
       expect((await latter.client().call('GET /status', {}, {})).version).toBe(VERSION)
-      const until = Date.now() + QUIET_MILLISECONDS + 3_000
+      const until = Date.now() + QUIET_MILLISECONDS + 2_000
       do {
         await expect.poll(() => ask(formerServer), soon).toEqual({ status: 200 })
         await expect.poll(() => ask(latterServer), soon).toEqual({ status: 200 })
