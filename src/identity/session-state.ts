@@ -8,6 +8,8 @@ export const maximumTtlSeconds = 12 * 60 * 60
 export const defaultTtlSeconds = 60 * 60
 /** Secret fields of all credentials that one agent may be granted. */
 export const maximumPlaceholdersPerSession = 256
+/** The first schema of the store that knows the chain of a session: before, every node can use the session, and nobody narrow it. */
+export const chainSchema = 2
 /** Sessions that are not revoked and not expired. */
 export const maximumLiveSessions = 10_000
 /** Placeholders of all sessions on record, which bounds the memory of the look-up. */

@@ -13,6 +13,7 @@ import { randomTextFrom } from './random-text.ts'
 import { createSessionIndex } from './session-index.ts'
 import type { Caller, PlaceholderCaller, Refused, Timer } from './session-index.ts'
 import {
+  chainSchema,
   checkBinding,
   checkTtl,
   endedRecord,
@@ -27,9 +28,6 @@ import {
 export type { Caller, PlaceholderCaller, Timer } from './session-index.ts'
 
 export type { NarrowingSummary, RegisteredNarrowing } from './narrowings.ts'
-
-/** Of the store: the first that knows the chain of a session. */
-const CHAIN_SCHEMA = 2
 
 export interface IssuedPlaceholder {
   readonly credentialId: string
@@ -300,8 +298,7 @@ export function createSessions(parts: SessionParts): Sessions {
           state: 'active',
           createdAt,
           expiresAt,
-          // A node that cannot read it takes the session all the same; it is only not narrowed.
-          ...(records.schema < CHAIN_SCHEMA ? {} : { chain }),
+          ...(records.schema < chainSchema ? {} : { chain }),
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
         issued.push({ id, token, placeholders, expiresAt })
