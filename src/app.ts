@@ -11,7 +11,6 @@ import { VERSION } from './core/version.ts'
 import { scrubText } from './core/scrub.ts'
 import type { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
-import { detectors } from './detectors/index.ts'
 import { createApprovals } from './gateway/approval/approvals.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
@@ -31,12 +30,14 @@ import { createEnvironments } from './identity/environments.ts'
 import { createConditionReader, loadConditionsOf } from './identity/condition-reader.ts'
 import { createGrants } from './identity/grants.ts'
 import { newId } from './identity/new-id.ts'
+import { createLogins } from './identity/logins.ts'
+import { createPeople } from './identity/people.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
+import { createServiceFacts } from './identity/service-facts.ts'
 import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isElsewhere, isProcessAlive } from './identity/process.ts'
-import { signingFields } from './injectors/placement.ts'
 import type { Journal } from './journal/journal.ts'
 import { noBudget } from './ledger/no-budget.ts'
 import type { Readiness } from './monitor/monitor-server.ts'
@@ -64,6 +65,8 @@ export interface AppOptions {
   /** Asks for the passphrase where a slot needs one; null where nobody can be asked. */
   readonly askPassphrase: (() => Promise<Secret>) | null
   readonly onError: (error: unknown) => string
+  /** How the journal names the owner of the home. */
+  readonly ownerName?: string
   readonly resolve?: Resolve
   readonly now?: () => number
   /** Whose HTTP/1.1 codec carries the requests; Keyward's own unless a comparison wants the libraries'. */
@@ -132,6 +135,7 @@ export async function openApp(options: AppOptions) {
   }).catch(closing(following, journal, records))
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
+  const facts = createServiceFacts({ records, services: directory })
   const credentials = createCredentials({ records, vault, service: directory.get, now, newId })
   const environments = createEnvironments({ records, now })
   const agents = createAgents({ records, now, newId })
@@ -140,48 +144,28 @@ export async function openApp(options: AppOptions) {
     records,
     now,
     newId,
-    operationsOf: (credentialId) => operationsOf(credentialId),
-    languagesOf: (credentialId) => serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
+    operationsOf: facts.operationsOf,
+    languagesOf: (credentialId) => facts.serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
     conditionOf: createConditionReader(config.timeZone),
   })
+  const people = createPeople({ records, now, newId })
+  const ownerName = options.ownerName ?? 'operator'
+  const logins = createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName })
   const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
     records,
     tokenKey: vault.macKey('token'),
     sessionKey: vault.macKey('session'),
-    signing: { key: vault.macKey('placeholder'), signsWith: (credentialId, field) => signsWith(credentialId, field) },
+    signing: { key: vault.macKey('placeholder'), signsWith: facts.signsWith },
     randomBytes,
     now,
     newId,
     node: store.node,
     isAlive: (binding) => isElsewhere(binding, store.node) || isProcessAlive(binding),
     credentialsOf: grants.credentialsOf,
-    secretFieldsOf: (credentialId) => secretFields(credentialId),
-    shapeOf: (credentialId) => shapeOf(credentialId),
+    secretFieldsOf: facts.secretFieldsOf,
+    shapeOf: facts.shapeOf,
   })
-
-  function serviceOf(credentialId: string) {
-    const record = records.get('credential', credentialId)
-    return record === undefined ? undefined : directory.get(record.service)
-  }
-  function operationsOf(credentialId: string) {
-    return serviceOf(credentialId)?.operations ?? []
-  }
-  function secretFields(credentialId: string) {
-    return Object.entries(serviceOf(credentialId)?.fields ?? {}).flatMap(([name, kind]) =>
-      kind === 'secret' ? [name] : [],
-    )
-  }
-  function signsWith(credentialId: string, field: string) {
-    return signingFields(serviceOf(credentialId)?.inject ?? []).includes(field)
-  }
-  function shapeOf(credentialId: string) {
-    const id = serviceOf(credentialId)?.detector ?? 'generic'
-    const detector =
-      detectors.find((candidate) => candidate.id === id) ?? detectors.find((candidate) => candidate.id === 'generic')
-    if (detector === undefined) throw new KeywardError('internal', 'The generic detector is missing.')
-    return detector.placeholder
-  }
 
   const backups = createBackups({
     records,
@@ -348,6 +332,10 @@ export async function openApp(options: AppOptions) {
     grants,
     policyFiles,
     backups,
+    people,
+    logins,
+    ownerName,
+    lease,
     sessions,
     services: directory,
     journal,
@@ -356,6 +344,8 @@ export async function openApp(options: AppOptions) {
     approvals,
     gatewayAddress: gateway.address,
     gatewaySocket,
+    /** Whoever serves the control API on a port tells where. */
+    listenUrl: null,
     monitorAddress: monitor?.address ?? null,
     caCertificate: authority.certificate,
     now,

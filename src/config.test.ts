@@ -32,19 +32,12 @@ test('a flag wins over a variable, a variable over the file, the file over what 
   const { home, file } = homeWith('# a comment\ngateway: 127.0.0.1:1\nnode: from-file\nstrictJournal: true\n')
   const variables = { KEYWARD_HOME: home, KEYWARD_GATEWAY: '127.0.0.1:2', KEYWARD_STRICT_JOURNAL: '' }
   const { settings, config } = readConfig({ gateway: '127.0.0.1:3' }, variables)
-  expect(settings).toEqual({
+  const written = Object.entries(settings).filter(([, { origin }]) => origin !== 'default')
+  expect(Object.fromEntries(written)).toEqual({
     home: { value: home, origin: 'variable', from: 'KEYWARD_HOME' },
-    settingsFile: { value: file, origin: 'default', from: null },
-    rootKeyFile: { value: join(`${home}.root`, 'key'), origin: 'default', from: null },
-    passphraseFile: { value: null, origin: 'default', from: null },
     gateway: { value: { host: '127.0.0.1', port: 3 }, origin: 'flag', from: '--gateway' },
-    monitor: { value: null, origin: 'default', from: null },
-    database: { value: null, origin: 'default', from: null },
-    witnessFile: { value: null, origin: 'default', from: null },
     node: { value: 'from-file', origin: 'file', from: `${file}:3` },
     strictJournal: { value: true, origin: 'file', from: `${file}:4` },
-    timeZone: { value: 'UTC', origin: 'default', from: null },
-    approvalWaitMilliseconds: { value: 60_000, origin: 'default', from: null },
   })
   const { settingsFile: _, ...own } = settings
   expect(config).toEqual(Object.fromEntries(Object.entries(own).map(([name, { value }]) => [name, value])))
@@ -99,4 +92,19 @@ test.each([
 
 test('the largest settings file is read', () => {
   expect(refusal('#'.repeat(maximumSettingsFileCharacters))).toBe('none')
+})
+
+test('the control API goes over a network with TLS alone', () => {
+  const read = (variables: Record<string, string>) =>
+    readConfig({}, { KEYWARD_HOME: '/nowhere/home', KEYWARD_LISTEN: '0.0.0.0:7070', ...variables }).config
+  const files = { KEYWARD_TLS_CERTIFICATE_FILE: '/a.pem', KEYWARD_TLS_KEY_FILE: '/a.key' }
+  expect(read(files).listen).toEqual({ host: '0.0.0.0', port: 7070 })
+  for (const wrong of [
+    {},
+    { KEYWARD_TLS_CERTIFICATE_FILE: '/a.pem' },
+    { KEYWARD_TLS_KEY_FILE: '/a.key' },
+    { KEYWARD_LISTEN: '127.0.0.1:7070', KEYWARD_TLS_CLIENT_CA_FILE: '/ca.pem' },
+    { ...files, KEYWARD_LISTEN_NAME: 'Not A Name' },
+  ])
+    expect(() => read(wrong)).toThrow(expect.objectContaining({ code: 'config_invalid' }))
 })

@@ -28,6 +28,15 @@ export interface Config {
   readonly gateway: Address
   /** Where health, readiness and metrics are told; null: nowhere. */
   readonly monitor: Address | null
+  /** Where the control API is served on a port too; null: on its Unix socket alone. */
+  readonly listen: Address | null
+  /** The name by which people and machines ask it there; null: the address. */
+  readonly listenName: string | null
+  /** PEM files; both or neither. */
+  readonly tlsCertificateFile: string | null
+  readonly tlsKeyFile: string | null
+  /** Whose certificates machines may log in with; null: nobody's. */
+  readonly tlsClientAuthorityFile: string | null
   /** The PostgreSQL database that holds the records; null: SQLite in the home. */
   readonly database: PostgresAddress | null
   /** Name of this node in the journal. */
@@ -60,6 +69,7 @@ export interface ConfigFlags {
   readonly config?: string | undefined
   readonly gateway?: string | undefined
   readonly monitor?: string | undefined
+  readonly listen?: string | undefined
 }
 
 type Variables = Readonly<Record<string, string | undefined>>
@@ -105,6 +115,15 @@ export function readConfig(
       port: 7071,
     }),
     monitor: pick([flag('monitor'), variable('KEYWARD_MONITOR'), file.take('monitor')], addressOf, null),
+    listen: pick([flag('listen'), variable('KEYWARD_LISTEN'), file.take('listen')], addressOf, null),
+    listenName: pick([variable('KEYWARD_LISTEN_NAME'), file.take('listenName')], hostName, null),
+    tlsCertificateFile: pick([variable('KEYWARD_TLS_CERTIFICATE_FILE'), file.take('tlsCertificateFile')], pathOf, null),
+    tlsKeyFile: pick([variable('KEYWARD_TLS_KEY_FILE'), file.take('tlsKeyFile')], pathOf, null),
+    tlsClientAuthorityFile: pick(
+      [variable('KEYWARD_TLS_CLIENT_CA_FILE'), file.take('tlsClientAuthorityFile')],
+      pathOf,
+      null,
+    ),
     database: pick([variable('KEYWARD_DATABASE_URL')], ({ text }) => readPostgresUrl(text), null),
     node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
     witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
@@ -117,6 +136,7 @@ export function readConfig(
     ),
   }
   file.refuseRest()
+  checkListen(settings)
   if (`${settings.rootKeyFile.value}/`.startsWith(`${home.value}/`))
     throw new KeywardError(
       'config_invalid',
@@ -135,6 +155,11 @@ export function readConfig(
       passphraseFile: settings.passphraseFile.value,
       gateway: settings.gateway.value,
       monitor: settings.monitor.value,
+      listen: settings.listen.value,
+      listenName: settings.listenName.value,
+      tlsCertificateFile: settings.tlsCertificateFile.value,
+      tlsKeyFile: settings.tlsKeyFile.value,
+      tlsClientAuthorityFile: settings.tlsClientAuthorityFile.value,
       database: settings.database.value,
       node: settings.node.value,
       witnessFile: settings.witnessFile.value,
@@ -159,6 +184,24 @@ function gatewayAddress(written: Written): Address {
   if (!isLoopback(address.host))
     throw new KeywardError('config_invalid', 'The gateway listens on a loopback address only.')
   return address
+}
+
+/** A login must not cross a network in clear. */
+function checkListen({ listen, tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile }: Settings): void {
+  if ((tlsCertificateFile.value === null) !== (tlsKeyFile.value === null))
+    throw new KeywardError('config_invalid', 'tlsCertificateFile and tlsKeyFile belong together.')
+  if (tlsCertificateFile.value === null && tlsClientAuthorityFile.value !== null)
+    throw new KeywardError('config_invalid', 'tlsClientAuthorityFile needs tlsCertificateFile and tlsKeyFile.')
+  if (listen.value !== null && tlsCertificateFile.value === null && !isLoopback(listen.value.host))
+    throw new KeywardError(
+      'config_invalid',
+      'Without TLS the control API listens on a loopback address only: set tlsCertificateFile and tlsKeyFile.',
+    )
+}
+
+function hostName({ text, name }: Written): string {
+  if (/^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*$/.test(text)) return text
+  throw new KeywardError('config_invalid', `${name} must be the name of a host, in lower case.`)
 }
 
 function addressOf({ text, name }: Written): Address {

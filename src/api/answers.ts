@@ -1,8 +1,8 @@
 import { z } from 'zod'
 import { callLanguages } from '../core/call-pattern.ts'
 import type { Json } from '../core/canonical-json.ts'
-import { eventKinds } from '../journal/event.ts'
-import { journalProblemCodes } from '../journal/verify.ts'
+import { login, loginSummary, me, person } from './people-answers.ts'
+import { entry, pruning, verification, witness } from './journal-answers.ts'
 
 /**
  * What comes out of the control API, route by route. Times are milliseconds since the Unix epoch. Like the
@@ -194,34 +194,6 @@ const issued = z
   })
   .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
 
-const entry = z
-  .strictObject({
-    at: moment,
-    event: z.looseObject({ kind: z.enum(eventKinds) }),
-    hash: z.string(),
-    previous: z.string(),
-    sequence: z.int().min(1),
-  })
-  .describe('One line of the journal: docs/formats/journal.md.')
-
-const verification = z.strictObject({
-  ok: z.boolean(),
-  origin: z.string().nullable(),
-  prunedTo: count.describe('Entries 1 to this one were pruned, and are proven by the checkpoint that was kept.'),
-  entries: count.describe('Entries from the first on that stand in their chain.'),
-  provenTo: count.describe('Entries 1 to this one are exactly those that were signed.'),
-  root: z.string().describe('Merkle root over `entries`, base64.'),
-  checkpoints: count,
-  segments: count,
-  firstAt: moment.nullable(),
-  lastAt: moment.nullable(),
-  tornTail: z.strictObject({ file: z.string(), bytes: count }).nullable(),
-  problem: z
-    .strictObject({ code: z.enum(journalProblemCodes), sequence: z.int(), file: z.string(), detail: z.string() })
-    .nullable()
-    .describe('The first entry that may not be what was written.'),
-})
-
 const place = z.strictObject({ file: z.string(), line: z.int(), column: z.int() })
 const json: z.ZodType<Json> = z.json()
 
@@ -250,19 +222,6 @@ const plan = z
     ),
   })
   .describe('What policy files would change.')
-
-const witness = z
-  .strictObject({
-    key: z.string().describe('The public key as a verifier key of C2SP signed notes.'),
-    anchor: z.strictObject({ size: count, root: z.string() }).nullable().describe('The head that the store remembers.'),
-    prunedTo: count.describe('Up to which entry the journal was pruned.'),
-  })
-  .describe('What the journal is verified with, by whoever can read its files.')
-
-const pruning = z.strictObject({
-  segments: count.describe('How many went: none where nothing was old enough.'),
-  prunedTo: count.describe('Entries 1 to this one are gone, those of earlier prunings among them.'),
-})
 
 const backupNames = z.strictObject({
   storeId: z.string(),
@@ -294,6 +253,10 @@ export const namedAnswers = {
   JournalEntry: entry,
   JournalVerification: verification,
   JournalWitness: witness,
+  Login: login,
+  LoginSummary: loginSummary,
+  Me: me,
+  Person: person,
   Done: done,
   Made: made,
 } as const
@@ -353,6 +316,20 @@ export const answers = {
   'POST /backups': z.string().meta({ format: 'binary' }).describe('docs/formats/backup.md; not encrypted yet.'),
   'POST /backups/:id/file': z.strictObject({ name: z.string() }),
   'POST /backups/names': backupNames,
+  'GET /me': me,
+  'POST /logins': login,
+  'GET /logins': z.array(loginSummary),
+  'DELETE /logins/:id': done,
+  'DELETE /me/login': done,
+  'POST /login-codes': z.strictObject({
+    code: z.string(),
+    link: z.string().nullable().describe('The same as a page to open; null where no port is served.'),
+    expiresAt: moment,
+  }),
+  'GET /people': z.array(person),
+  'POST /people': made,
+  'PUT /people/:id': done,
+  'DELETE /people/:id': done,
   'POST /shutdown': done,
 } as const
 

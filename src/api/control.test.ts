@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { describe, expect, test } from 'vitest'
+import { ownersDoor } from './caller.ts'
 import { createControlApi, handlers } from './control.ts'
 import type { ControlParts } from './parts.ts'
 import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES } from './schema.ts'
@@ -15,7 +16,10 @@ function untouchable(but: Partial<ControlParts> = {}): ControlParts {
 }
 
 const errorsSeen: unknown[] = []
-const api = createControlApi(untouchable(), { actor: 'operator:test', onError: (_, error) => errorsSeen.push(error) })
+const api = createControlApi(untouchable(), {
+  door: ownersDoor('operator:test'),
+  onError: (_, error) => errorsSeen.push(error),
+})
 const routes = [...Object.keys(handlers), 'GET /journal', 'POST /backups']
 const writes = routes.filter((route) => !route.startsWith('GET '))
 
@@ -126,7 +130,7 @@ describe('a list', () => {
     get: refuse,
     list: () => names.map((name) => ({ id: `id-${name}`, record: { ...facts, name } })),
   }
-  const listed = createControlApi(untouchable({ agents }), { actor: 'operator:test' })
+  const listed = createControlApi(untouchable({ agents }), { door: ownersDoor('operator:test') })
   const idsOf = async (response: Response): Promise<string[]> => {
     const items: { id: string }[] = JSON.parse(await response.text())
     return items.map(({ id }) => id)
@@ -180,7 +184,7 @@ describe('an idempotency key', () => {
   const records = new Proxy(Object.create(null), {
     get: (_, member) => (member === 'get' ? (_table: string, id: string) => environments.get(id) : refuse()),
   })
-  const repeating = createControlApi(untouchable({ agents, records }), { actor: 'operator:test' })
+  const repeating = createControlApi(untouchable({ agents, records }), { door: ownersDoor('operator:test') })
   const post = (path: string, body: object, key: string): Promise<Response> =>
     Promise.resolve(
       repeating.request(`http://keyward/environments/dev/${path}`, {

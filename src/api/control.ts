@@ -4,12 +4,16 @@ import type { Context, MiddlewareHandler } from 'hono'
 import { bodyLimit } from 'hono/body-limit'
 import { z } from 'zod'
 import { KeywardError, problemOf } from '../core/errors.ts'
+import { checkAccess, visibleTo } from './access.ts'
+import type { Door } from './caller.ts'
 import type { Asked, ControlParts, Handlers } from './parts.ts'
 import { approvalRoutes } from './routes/approvals.ts'
 import { agentRoutes, grantRoutes } from './routes/agents.ts'
 import { backupRoutes, streamBackup } from './routes/backups.ts'
+import { operations } from './operations.ts'
 import { credentialRoutes } from './routes/credentials.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
+import { peopleRoutes } from './routes/people.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
@@ -32,6 +36,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...grantRoutes,
   ...approvalRoutes,
   ...policyRoutes,
+  ...peopleRoutes,
   ...sessionRoutes,
   ...journalRoutes,
   ...backupRoutes,
@@ -39,42 +44,38 @@ export const handlers: Handlers<PlainRoute> = {
 
 const readers: { readonly [R in RouteName]: z.ZodType<InputRead<R>> } = inputs
 
-/**
- * The control API as a fetch handler. It trusts its listener: whoever can open the socket is the
- * operator, so it must only ever be served on a socket that its owner alone can reach.
- */
+/** The control API as a fetch handler, behind one door: the door says who asks, `operations.ts` who may. */
 export function createControlApi(
   parts: ControlParts,
-  options: { actor: string; onError?: (reference: string, error: unknown) => void },
+  options: { door: Door; onError?: (reference: string, error: unknown) => void },
 ): Hono {
   const app = new Hono()
   const idempotency = createIdempotency({ now: () => performance.now() })
   const usual = limitTo(MAX_BODY_BYTES)
   const forPolicy = limitTo(MAX_POLICY_BODY_BYTES)
   app.use((context, next) => (/^\/policy(?:\/|$)/.test(context.req.path) ? forPolicy : usual)(context, next))
-  app.use(async (context, next) => {
-    // Nothing here takes one. Whoever sends one is not the person at the socket but an agent that was led to it.
-    if (context.req.header('authorization') !== undefined || context.req.header('proxy-authorization') !== undefined)
-      return answerProblem(new KeywardError('token_invalid', 'The control API takes no token.'))
-    await next()
-  })
   const plainNames: PlainRoute[] = Object.keys(handlers).filter(isPlainRoute)
   for (const route of plainNames) {
     const [method = 'GET', path = '/'] = route.split(' ')
-    app.on(method, path, (context) => answer(route, context, parts, options.actor, idempotency))
+    app.on(method, path, (context) => answer(route, context, parts, options.door, idempotency))
   }
   // Loaded when somebody asks for it, and not at every start.
-  app.get('/openapi.json', async () => {
+  app.get('/openapi.json', async (context) => {
+    checkAccess(
+      options.door.identify(context),
+      { needs: 'viewer', on: 'anything' },
+      { path: readPath(context), input: {} },
+      parts,
+    )
     const { openApiDocument } = await import('./openapi.ts')
     return Response.json(openApiDocument(parts.version))
   })
   app.get('/journal', async (context) => {
-    const input = await readInput('GET /journal', context)
+    const { input } = await admit('GET /journal', context, parts, options.door)
     return streamJournal(parts, input, context.req.raw.signal)
   })
   app.post('/backups', async (context) => {
-    const input = await readInput('POST /backups', context)
-    return streamBackup(parts, { input, actor: options.actor })
+    return streamBackup(parts, await admit('POST /backups', context, parts, options.door))
   })
   app.notFound(() => answerProblem(new KeywardError('not_found', 'The control API has no such route.')))
   app.onError((error) => {
@@ -97,27 +98,53 @@ function isPlainRoute(name: string): name is PlainRoute {
   return Object.hasOwn(handlers, name)
 }
 
+/** Who asks, and for what: read strictly, and refused where he may not. */
+async function admit<R extends RouteName>(route: R, context: Context, parts: ControlParts, door: Door) {
+  const caller = door.identify(context)
+  const access = operations[route]
+  if (caller.kind === 'nobody' && access.needs !== 'anyone') throw new KeywardError('login_required')
+  const path = readPath(context)
+  const input = await readInput(route, context)
+  checkAccess(caller, access, { path, input }, parts)
+  return { caller, path, input, actor: caller.kind === 'nobody' ? 'nobody' : caller.actor }
+}
+
 async function answer<R extends PlainRoute>(
   route: R,
   context: Context,
   parts: ControlParts,
-  actor: string,
+  door: Door,
   idempotency: Idempotency,
 ): Promise<Response> {
-  const path = readPath(context)
-  const input = await readInput(route, context)
+  const { caller, path, input, actor } = await admit(route, context, parts, door)
+  const access = operations[route]
   const environment = path.environment !== '' ? path.environment : environmentOf(input)
   if (environment !== null && parts.records.get('environment', environment) === undefined) {
     throw new KeywardError('not_found', 'There is no such environment.')
   }
-  const work = async () => handlers[route](parts, { path, input, actor })
+  const asked = { path, input, caller, peer: door.peer(context), actor }
+  const perform = async () => handlers[route](parts, asked)
+  const work = access.needs === 'anyone' ? () => counted(door, asked.peer.address, perform) : perform
   const key = route.startsWith('GET ') ? undefined : context.req.header('idempotency-key')
-  if (key !== undefined) return answerOnce(key, { route, path: context.req.path, input }, idempotency, work)
-  const result = await work()
+  if (key !== undefined) return answerOnce(key, { route, path: context.req.path, input, actor }, idempotency, work)
+  const answered = await work()
+  const result =
+    access.lists === true && Array.isArray(answered) ? visibleTo(caller, access, answered, parts) : answered
   const headers = { 'cache-control': 'no-store' }
   if (!Array.isArray(result) || !isPaged(input)) return Response.json(result, { headers })
   const { items, next } = pageOf(result, Number(input.limit ?? PAGE_MAXIMUM_ITEMS), input.after ?? null)
   return Response.json(items, { headers: next === null ? headers : { ...headers, link: nextLink(context, next) } })
+}
+
+/** Whoever brings the wrong proof too often has to wait. */
+async function counted<T>({ attempts }: Door, address: string | null, work: () => Promise<T>): Promise<T> {
+  attempts?.check(address)
+  try {
+    return await work()
+  } catch (error) {
+    if (error instanceof KeywardError && error.status < 500) attempts?.fail(address)
+    throw error
+  }
 }
 
 async function answerOnce(
@@ -184,7 +211,7 @@ async function readBody(context: Context): Promise<unknown> {
   }
 }
 
-function answerProblem(error: KeywardError): Response {
+export function answerProblem(error: KeywardError): Response {
   return Response.json(problemOf(error.code, error.detail), {
     status: error.status,
     headers: { 'content-type': 'application/problem+json', 'cache-control': 'no-store' },

@@ -14,6 +14,8 @@ import { base62 } from '../core/placeholder.ts'
 import { createAgents } from '../identity/agents.ts'
 import { createConditionReader } from '../identity/condition-reader.ts'
 import { createGrants } from '../identity/grants.ts'
+import { createLogins } from '../identity/logins.ts'
+import { createPeople } from '../identity/people.ts'
 import { createPolicyFiles } from '../identity/policy-files/policy-files.ts'
 import { createSessions } from '../identity/sessions.ts'
 import { openJournal } from '../journal/journal.ts'
@@ -25,6 +27,7 @@ import { createBackups } from '../vault/backup/make.ts'
 import { createCredentials } from '../vault/credentials.ts'
 import { createRootKeyFile } from '../vault/root-key.ts'
 import { createVault } from '../vault/vault.ts'
+import { ownersDoor } from './caller.ts'
 import { createControlApi } from './control.ts'
 import { openApiDocument } from './openapi.ts'
 import { listenControl } from './server.ts'
@@ -138,6 +141,10 @@ beforeAll(async () => {
       shapeOf: () => ({ prefix: 'sk-', alphabet: base62, length: null }),
     }),
     backups,
+    people: createPeople({ records, now, newId }),
+    logins: createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName: 'operator:test' }),
+    ownerName: 'operator:test',
+    listenUrl: 'http://127.0.0.1:7070',
     services,
     journal,
     journalDirectory,
@@ -152,7 +159,7 @@ beforeAll(async () => {
     },
   }
   const socket = join(home, 'control.sock')
-  const server = await listenControl(createControlApi(parts, { actor: 'operator:test' }), socket)
+  const server = await listenControl(createControlApi(parts, { door: ownersDoor('operator:test') }), socket)
   closers.push(async () => {
     await server.close()
     parts.sessions.close()

@@ -2,7 +2,12 @@ import { expect, test } from 'vitest'
 import { KeywardError } from '../core/errors.ts'
 import { createIdempotency, REMEMBERED_ANSWERS_MAXIMUM, REMEMBERED_MILLISECONDS } from './idempotency.ts'
 
-const asked = { route: 'POST /environments/:environment/agents', path: '/a', input: { name: 'one' } } as const
+const asked = {
+  route: 'POST /environments/:environment/agents',
+  path: '/a',
+  input: { name: 'one' },
+  actor: 'operator:test',
+} as const
 
 function counted(answer = 'done') {
   const calls = { count: 0 }

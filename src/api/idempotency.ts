@@ -23,6 +23,8 @@ export interface Repeatable {
   /** The path with its parameters. */
   readonly path: string
   readonly input: unknown
+  /** Who asks: another one's key is another key's. */
+  readonly actor: string
 }
 
 interface Remembered {
@@ -37,6 +39,8 @@ const unrepeatable: ReadonlySet<RouteName> = new Set<RouteName>([
   'POST /environments/:environment/credentials/:name/reveal',
   'POST /environments/:environment/sessions',
   'POST /environments/:environment/runs',
+  'POST /logins',
+  'POST /login-codes',
 ])
 
 export function isRepeatable(route: RouteName): boolean {

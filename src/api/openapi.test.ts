@@ -2,7 +2,7 @@ import { Validator } from '@seriousme/openapi-schema-validator'
 import { expect, test } from 'vitest'
 import { handlers } from './control.ts'
 import { openApiDocument } from './openapi.ts'
-import { operationTexts } from './operations.ts'
+import { operations } from './operations.ts'
 
 const document = openApiDocument('1.2.3')
 const written: Record<string, unknown> = JSON.parse(JSON.stringify(document))
@@ -26,7 +26,7 @@ test('it describes every route that is served, and none besides', () => {
 })
 
 test('every operation has a name of its own and a sentence', () => {
-  const texts = Object.values(operationTexts)
+  const texts = Object.values(operations)
   expect(new Set(texts.map(({ id }) => id)).size).toBe(texts.length)
   for (const { id, summary } of texts) {
     expect(id).toMatch(/^[a-z][A-Za-z]+$/)

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { errors } from '../core/errors.ts'
 import { answers, namedAnswers, type RouteName } from './answers.ts'
-import { operationTexts } from './operations.ts'
+import { operations } from './operations.ts'
 import { IDEMPOTENCY_KEY, isRepeatable } from './idempotency.ts'
 import { inputs, parameters } from './schema.ts'
 
@@ -41,16 +41,19 @@ export function openApiDocument(version: string) {
       title: 'Keyward control API',
       version,
       description:
-        'Spoken over a Unix socket that its owner alone can open. A secret goes in and never comes out, but by `revealCredential`.',
+        'Spoken over a Unix socket that its owner alone can open, where nothing has to be proven, and, where the operator says so, over a port, where a person’s login has to be. A secret goes in and never comes out, but by `revealCredential`.',
       license: { name: 'Apache-2.0', identifier: 'Apache-2.0' },
     },
     servers: [
       { url: 'http://keyward', description: 'Through the control socket of a home; the host is not looked at.' },
     ],
-    // Whoever can open the socket is the operator: there is nothing else to prove.
-    security: [],
+    // Whoever can open the socket is the owner, and proves nothing else.
+    security: [{}, { login: [] }],
     paths,
-    components: { schemas: Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, bare(schema)])) },
+    components: {
+      securitySchemes: { login: { type: 'http', scheme: 'bearer', description: 'A person’s login: `kwl_…`.' } },
+      schemas: Object.fromEntries(Object.entries(schemas).map(([id, schema]) => [id, bare(schema)])),
+    },
   }
 }
 
@@ -63,7 +66,7 @@ function isRouteName(route: string): route is RouteName {
 }
 
 function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: string }>) {
-  const { id, summary } = operationTexts[route]
+  const { id, summary, needs } = operations[route]
   const reads = route.startsWith('GET ')
   const asked = [
     ...pathParameters(route),
@@ -72,6 +75,8 @@ function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: strin
   return {
     operationId: id,
     summary,
+    ...(needs === 'anyone' ? { security: [] } : {}),
+    'x-keyward-role': needs,
     ...(asked.length === 0 ? {} : { parameters: asked }),
     ...(reads ? {} : { requestBody: { required: true, content: { 'application/json': { schema: inputOf(route) } } } }),
     responses: {

@@ -1,6 +1,8 @@
 import type { Agents } from '../identity/agents.ts'
 import type { Approvals } from '../gateway/approval/approvals.ts'
 import type { Grants } from '../identity/grants.ts'
+import type { Logins } from '../identity/logins.ts'
+import type { People } from '../identity/people.ts'
 import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -11,6 +13,7 @@ import type { Credentials } from '../vault/credentials.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
 import type { RouteName, Answers } from './answers.ts'
+import type { Caller, Peer } from './caller.ts'
 import type { InputRead } from './schema.ts'
 
 /** What the control API needs of a running Keyward; `App` in app.ts is one. */
@@ -25,6 +28,10 @@ export interface ControlParts {
   readonly grants: Grants
   readonly policyFiles: PolicyFiles
   readonly sessions: Sessions
+  readonly people: People
+  readonly logins: Logins
+  /** How the journal names the owner of the home. */
+  readonly ownerName: string
   readonly approvals: Pick<Approvals, 'list' | 'get' | 'answer'>
   readonly backups: Backups
   readonly services: ServiceDirectory
@@ -35,6 +42,8 @@ export interface ControlParts {
   readonly gatewayAddress: string
   /** `host:port`, or null. */
   readonly monitorAddress: string | null
+  /** Where the control API is served on a port: `https://host:port`, or null. */
+  readonly listenUrl: string | null
   /** Path of the Unix socket on which the gateway listens too, or null. */
   readonly gatewaySocket: string | null
   /** PEM text. */
@@ -50,6 +59,8 @@ export interface Asked<R extends RouteName> {
   /** Parameters of the path; those that the route does not have are empty. */
   readonly path: Readonly<Record<'environment' | 'name' | 'id' | 'service', string>>
   readonly input: InputRead<R>
+  readonly caller: Caller
+  readonly peer: Peer
   /** Who is asking, as the journal names them. */
   readonly actor: string
 }

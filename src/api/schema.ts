@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { CONDITION_MAXIMUM_LENGTH } from '../core/condition-language.ts'
 import { canonicalAddress } from '../identity/peer.ts'
+import { maximumGroupsPerPerson, roles } from '../identity/people.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
 import { maximumPolicyCharacters, maximumPolicyFiles } from '../identity/policy-files/documents.ts'
 import { eventKinds } from '../journal/event.ts'
@@ -33,6 +34,8 @@ const fields = z
   .refine((value) => Object.keys(value).length >= 1, 'must name at least one field')
   .refine((value) => Object.keys(value).length <= MAX_FIELDS, 'names too many fields')
 const owner = z.string().min(1).max(254)
+const role = z.enum(roles)
+const groups = z.array(owner).min(1, 'must name a group; everything is written *').max(maximumGroupsPerPerson)
 const pattern = z.string().min(1).max(512)
 const condition = z
   .string()
@@ -190,6 +193,17 @@ export const inputs = {
     bytes: z.int().min(1),
   }),
   'POST /backups/names': z.strictObject({ names: z.array(z.string().max(255)).max(MAX_BACKUP_NAMES) }),
+  'GET /me': nothing,
+  'POST /logins': z.strictObject({ code: z.string().min(1).max(256) }),
+  'GET /logins': list,
+  'DELETE /logins/:id': nothing,
+  'DELETE /me/login': nothing,
+  /** `person`: a name; without it the code is the owner's own. */
+  'POST /login-codes': z.strictObject({ person: owner.optional() }),
+  'GET /people': list,
+  'POST /people': z.strictObject({ name: owner, role, groups }),
+  'PUT /people/:id': z.strictObject({ role, groups }),
+  'DELETE /people/:id': nothing,
   'POST /shutdown': nothing,
 } as const satisfies { readonly [R in RouteName]: z.ZodType }
 

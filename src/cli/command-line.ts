@@ -12,7 +12,7 @@ export const RUN_FAILURE = 125
 export async function runCommandLine(argv: readonly string[], surroundings: Surroundings): Promise<number> {
   let exitCode = 0
   const stage = {
-    open: async () => (await import('./io.ts')).openIo(surroundings),
+    open: async (server?: string) => (await import('./io.ts')).openIo(surroundings, server),
     finish: (code: number) => (exitCode = code),
     stdout: surroundings.stdout,
     stderr: surroundings.stderr,

@@ -4,6 +4,7 @@ import { createControlClient } from '../client/control-client.ts'
 import type { ControlClient } from '../client/control-client.ts'
 import { readConfig } from '../config.ts'
 import { controlSocketPath } from '../core/socket-path.ts'
+import { remoteServer, serverOf } from './stored-logins.ts'
 
 /** What the process gives to a command line; tests bring their own. */
 export interface Surroundings {
@@ -23,6 +24,8 @@ export interface Io extends Surroundings {
   readonly controlSocket: string
   /** A person can be asked: input and the place of questions are a terminal. */
   readonly interactive: boolean
+  /** The server elsewhere that was named, or null: that of the home. */
+  readonly server: URL | null
   client(): ControlClient
 }
 
@@ -43,15 +46,17 @@ export interface EnvironmentOption {
   readonly env: string
 }
 
-export function openIo(surroundings: Surroundings): Io {
+export function openIo(surroundings: Surroundings, serverFlag?: string): Io {
   const { home } = readConfig({}, surroundings.environment).config
   const controlSocket = controlSocketPath(home, tmpdir(), process.getuid?.() ?? 0)
+  const server = serverOf(serverFlag ?? surroundings.environment['KEYWARD_SERVER'])
   return {
     ...surroundings,
     home,
+    server,
     controlSocket,
     interactive: surroundings.stdin.isTTY === true && surroundings.stderr.isTTY === true,
-    client: () => createControlClient(controlSocket),
+    client: () => createControlClient(server === null ? controlSocket : remoteServer(server, surroundings.environment)),
   }
 }
 

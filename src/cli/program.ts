@@ -1,4 +1,5 @@
-import { Command } from 'commander'
+import { Command, Option } from 'commander'
+import { declarePeople } from './grammar/people.ts'
 import type { Stage } from './grammar/declare.ts'
 import {
   declareAgent,
@@ -27,12 +28,40 @@ export function createProgram(stage: Stage, version: string): Command {
   declareGrant(program, stage)
   declareSession(program, stage)
   declareApproval(program, stage)
+  declarePeople(program, stage)
   declareJournal(program, stage)
   declareBackup(program, stage)
   declareRestore(program, stage)
   declareOwn(program, stage)
+  takeServer(program)
   settle(program, stage)
   return program
+}
+
+/** What works on this machine, and asks no server elsewhere. */
+const atHome: ReadonlySet<string> = new Set([
+  'up',
+  'down',
+  'run',
+  'doctor',
+  'env',
+  'import',
+  'config',
+  'completion',
+  'backup',
+  'restore',
+  'narrow',
+  'verify',
+  'export',
+])
+
+function takeServer(parent: Command): void {
+  for (const command of parent.commands) {
+    if (atHome.has(command.name())) continue
+    if (command.commands.length === 0)
+      command.addOption(new Option('--server <url>', 'the server elsewhere that is asked (KEYWARD_SERVER)'))
+    takeServer(command)
+  }
 }
 
 /** Every command throws instead of ending the process, and writes where the stage says. */

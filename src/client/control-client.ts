@@ -1,5 +1,6 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
+import { request as secureRequest } from 'node:https'
 import type { Answers, RouteName } from '../api/answers.ts'
 import type { InputSent, PathOf } from '../api/schema.ts'
 import { isErrorCode, KeywardError } from '../core/errors.ts'
@@ -10,9 +11,19 @@ const CALL_TIMEOUT_MILLISECONDS = 30_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 const MAX_LINE_CHARACTERS = 1024 * 1024
 
+/** A server elsewhere: where its control API is, and who asks. */
+export interface RemoteServer {
+  /** `https://host:port`, or `http://` on loopback. */
+  readonly url: URL
+  /** A person's login; null: nobody is logged in yet. */
+  readonly token: string | null
+  /** PEM text of the authorities to trust instead of the usual ones. */
+  readonly authority: string | null
+}
+
 /**
- * Speaks to the control API over its Unix socket. Problems come back as KeywardError with their own
- * code; a socket that nobody serves is `server_unreachable`.
+ * Speaks to the control API over its Unix socket, or to that of a server elsewhere. Problems come back as
+ * KeywardError with their own code; a server that does not answer is `server_unreachable`.
  */
 export interface ControlClient {
   call<R extends Exclude<RouteName, 'GET /journal' | 'POST /backups'>>(
@@ -26,23 +37,23 @@ export interface ControlClient {
   backup(input: InputSent<'POST /backups'>): Promise<{ readonly id: string; readonly bytes: AsyncGenerator<Buffer> }>
 }
 
-export function createControlClient(socketPath: string): ControlClient {
+export function createControlClient(place: string | RemoteServer): ControlClient {
   return {
     async call(route, path, input) {
-      const response = await send(socketPath, route, path, input, AbortSignal.timeout(CALL_TIMEOUT_MILLISECONDS))
+      const response = await send(place, route, path, input, AbortSignal.timeout(CALL_TIMEOUT_MILLISECONDS))
       const text = await readAll(response)
       const status = response.statusCode ?? 500
       if (status >= 400) throw problemError(text, status)
       return JSON.parse(text)
     },
     async *journal(input, signal) {
-      const response = await send(socketPath, 'GET /journal', {}, input, signal)
+      const response = await send(place, 'GET /journal', {}, input, signal)
       const status = response.statusCode ?? 500
       if (status >= 400) throw problemError(await readAll(response), status)
       yield* lines(response)
     },
     async backup(input) {
-      const response = await send(socketPath, 'POST /backups', {}, input, undefined)
+      const response = await send(place, 'POST /backups', {}, input, undefined)
       const status = response.statusCode ?? 500
       if (status >= 400) throw problemError(await readAll(response), status)
       return { id: String(response.headers['keyward-backup']), bytes: pieces(response) }
@@ -51,7 +62,7 @@ export function createControlClient(socketPath: string): ControlClient {
 }
 
 function send(
-  socketPath: string,
+  place: string | RemoteServer,
   route: RouteName,
   parameters: Readonly<Record<string, string>>,
   input: object,
@@ -65,21 +76,46 @@ function send(
     if (query !== '') path += `?${query}`
   }
   const body = reads ? undefined : Buffer.from(JSON.stringify(input))
-  const headers = body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }
+  const headers: Record<string, string | number> = {
+    ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }),
+    ...(typeof place === 'string'
+      ? { host: 'keyward' }
+      : place.token === null
+        ? {}
+        : { authorization: `Bearer ${place.token}` }),
+  }
+  const common = { method, headers, agent: false, ...(signal === undefined ? {} : { signal }) }
   return new Promise((resolve, reject) => {
-    const options = { socketPath, method, path, headers: { host: 'keyward', ...headers }, agent: false }
-    const sending = request(signal === undefined ? options : { ...options, signal }, resolve)
+    const sending =
+      typeof place === 'string'
+        ? request({ ...common, socketPath: place, path }, resolve)
+        : place.url.protocol === 'https:'
+          ? secureRequest(new URL(path, place.url), { ...common, ...trusting(place.authority) }, resolve)
+          : request(new URL(path, place.url), common, resolve)
     sending.on('error', (error) => reject(unreachable(error)))
     sending.end(body, () => body?.fill(0))
   })
+}
+
+function trusting(authority: string | null): { ca?: string } {
+  return authority === null ? {} : { ca: authority }
 }
 
 function unreachable(error: NodeJS.ErrnoException): KeywardError {
   if (error.name === 'TimeoutError' || error.name === 'AbortError') {
     return new KeywardError('server_unreachable', 'It did not answer in time.', { cause: error })
   }
-  const because = error.code === 'EACCES' ? 'Its socket belongs to another user.' : undefined
+  const because =
+    error.code === 'EACCES'
+      ? 'Its socket belongs to another user.'
+      : isUntrusted(error.code)
+        ? 'Its certificate does not verify for its name.'
+        : undefined
   return new KeywardError('server_unreachable', because, { cause: error })
+}
+
+function isUntrusted(code: string | undefined): boolean {
+  return code !== undefined && /^(?:ERR_TLS_|CERT_|SELF_SIGNED|DEPTH_ZERO|UNABLE_TO_)/.test(code)
 }
 
 export async function readAll(response: IncomingMessage): Promise<string> {

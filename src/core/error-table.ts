@@ -36,6 +36,12 @@ export const errors = {
   signature_invalid: { status: 403, exit: 1, title: 'The signature of the request does not verify with the placeholder.', next: 'Sign with the placeholders of one session, and send exactly what was signed.' },
   signature_expired: { status: 403, exit: 1, title: 'The request was signed too long ago, or in the future.', next: 'Set the clock of the program: a signature is good for five minutes.' },
   signature_unsupported: { status: 400, exit: 1, title: 'This form of signature is not supported.', next: 'Sign the whole request in its Authorization header: no presigned URL, no signature for each chunk, no other algorithm.' },
+  login_required: { status: 401, exit: 1, title: 'Nobody is logged in.', next: 'Log in with `keyward login --server URL`.' },
+  login_invalid: { status: 401, exit: 1, title: 'The login is not valid, or is over.', next: 'Log in again with `keyward login --server URL`; a code is good once, for five minutes.' },
+  login_stale: { status: 403, exit: 1, title: 'A person has to prove who he is again before this.', next: 'Log in again with `keyward login --server URL`, and repeat it within five minutes.' },
+  role_missing: { status: 403, exit: 1, title: 'The role of this person does not reach that far.', next: '`keyward whoami` shows role and groups; an admin changes them with `keyward person set`.' },
+  agent_refused: { status: 403, exit: 1, title: 'Agents have no part in the control API.', next: 'A person does this; an agent uses the gateway alone.' },
+  origin_refused: { status: 403, exit: 1, title: 'The request comes from another site.', next: 'Ask from the address of this server itself.' },
   // Where it goes
   service_unknown: { status: 404, exit: 1, title: 'No such service.', next: '`keyward service list` shows those that exist; `keyward service add FILE.yaml` adds one.' },
   service_changed: { status: 503, exit: 1, title: 'The service was changed while the request was under way.', next: 'Send the request again: it is judged by the service as it is now.' },

@@ -30,9 +30,10 @@ export const maximumSuffixLength = 16
 
 const mark = 'kwp'
 const sessionPrefix = 'kws_'
+const loginPrefix = 'kwl_'
 export const checksumLength = 6
 const openRandomLength = 22
-const sessionRandomLength = 32
+const tokenRandomLength = 32
 const minimumRandomLength = 8
 const enoughRandomBits = 100
 
@@ -81,14 +82,31 @@ export function looksLikePlaceholder(text: string): boolean {
 
 /** `kws_` + 32 random characters (190 bits) + checksum. */
 export function makeSessionToken(randomCharacters: RandomText): string {
-  const start = sessionPrefix + randomCharacters(sessionRandomLength, base62)
-  return start + checksum(start)
+  return makeToken(sessionPrefix, randomCharacters)
 }
 
 /** Whether the text has the form of a session token and a checksum that fits. */
 export function looksLikeSessionToken(text: string): boolean {
-  if (text.length !== sessionPrefix.length + sessionRandomLength + checksumLength) return false
-  if (!text.startsWith(sessionPrefix)) return false
+  return looksLikeToken(sessionPrefix, text)
+}
+
+/** Of a person's login: `kwl_`, and on as a session token. */
+export function makeLoginToken(randomCharacters: RandomText): string {
+  return makeToken(loginPrefix, randomCharacters)
+}
+
+export function looksLikeLoginToken(text: string): boolean {
+  return looksLikeToken(loginPrefix, text)
+}
+
+function makeToken(prefix: string, randomCharacters: RandomText): string {
+  const start = prefix + randomCharacters(tokenRandomLength, base62)
+  return start + checksum(start)
+}
+
+function looksLikeToken(prefix: string, text: string): boolean {
+  if (text.length !== prefix.length + tokenRandomLength + checksumLength) return false
+  if (!text.startsWith(prefix)) return false
   return text.slice(-checksumLength) === checksum(text.slice(0, -checksumLength))
 }
 

@@ -11,6 +11,8 @@ export interface Tables {
   readonly grant: GrantRecord
   readonly session: SessionRecord
   readonly narrowing: NarrowingRecord
+  readonly person: PersonRecord
+  readonly login: LoginRecord
   readonly slot: SlotRecord
   readonly term: TermRecord
   readonly setting: SettingRecord
@@ -137,6 +139,29 @@ export type SessionBinding =
   | { readonly kind: 'process'; readonly processId: number; readonly startTicks: string; readonly node?: string }
   /** An IP address in its canonical spelling. */
   | { readonly kind: 'address'; readonly address: string }
+
+/** What a person may do; each may do what those before it may. */
+export type Role = 'viewer' | 'approver' | 'operator' | 'admin'
+
+export interface PersonRecord {
+  /** A mail address, as a rule; no two persons have the same. */
+  readonly name: string
+  readonly role: Role
+  /** Whose agents and credentials the role is about: owners by their names; `*` is everything. */
+  readonly groups: readonly string[]
+  readonly createdAt: number
+}
+
+/** A person's short-lived login. */
+export interface LoginRecord {
+  /** null: the owner of the home. */
+  readonly personId: string | null
+  /** Keyed hash of the `kwl_…` token, base64url. */
+  readonly tokenHash: string
+  readonly how: 'link' | 'oidc'
+  readonly createdAt: number
+  readonly expiresAt: number
+}
 
 /** One way in: the master key, wrapped by a root key. */
 export interface SlotRecord {

@@ -26,6 +26,7 @@ export interface Keyring {
     readonly token: KeyObject
     readonly session: KeyObject
     readonly placeholder: KeyObject
+    readonly login: KeyObject
     readonly fingerprint: KeyObject
     readonly backup: KeyObject
   }
@@ -112,6 +113,7 @@ export function openKeyring(master: KeyObject, storeId: string, terms: ReadonlyM
       token: deriveKey(take('token').key, 'mac/token'),
       session: deriveKey(take('token').key, 'mac/session'),
       placeholder: deriveKey(take('token').key, 'mac/placeholder'),
+      login: deriveKey(take('token').key, 'mac/login'),
       fingerprint: deriveKey(take('fingerprint').key, 'mac/fingerprint'),
       backup: deriveKey(master, 'mac/backup'),
     },

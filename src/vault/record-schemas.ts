@@ -80,6 +80,19 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     state: z.enum(['active', 'revoked']),
     createdAt: time,
   }),
+  person: z.strictObject({
+    name,
+    role: z.enum(['viewer', 'approver', 'operator', 'admin']),
+    groups: z.array(name).min(1),
+    createdAt: time,
+  }),
+  login: z.strictObject({
+    personId: name.nullable(),
+    tokenHash: z.string(),
+    how: z.enum(['link', 'oidc']),
+    createdAt: time,
+    expiresAt: time,
+  }),
   slot: z.strictObject({
     kind: z.enum(['file', 'passphrase']),
     wrapped: z.string(),
@@ -109,6 +122,8 @@ export const tableNames: readonly TableName[] = [
   'environment',
   'grant',
   'narrowing',
+  'login',
+  'person',
   'service',
   'session',
   'setting',

@@ -300,6 +300,8 @@ function emptyMemory(): Memory {
     grant: new Map(),
     session: new Map(),
     narrowing: new Map(),
+    person: new Map(),
+    login: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

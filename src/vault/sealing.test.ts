@@ -101,6 +101,7 @@ test('keys derived for different uses differ, from bytes and from a KeyObject al
     'rows',
     'mac/token',
     'mac/placeholder',
+    'mac/login',
     'mac/fingerprint',
     ...purposes.flatMap((purpose) => [`${purpose}/encrypt`, `${purpose}/commit`]),
   ]

@@ -119,6 +119,12 @@ function sample<T extends TableName>(table: T, createdAt: number): Change {
       id,
       body: { sessionId: 'x', chain: null, prefixes: [id], placeholders: [], used: 0, state: 'active', createdAt },
     },
+    person: { table: 'person', id, body: { name: 'x', role: 'viewer', groups: ['*'], createdAt } },
+    login: {
+      table: 'login',
+      id,
+      body: { personId: null, tokenHash: 'h', how: 'link', createdAt, expiresAt: createdAt },
+    },
     slot: { table: 'slot', id, body: { kind: 'file', wrapped: '', createdAt } },
     term: { table: 'term', id, body: { purpose: 'seal', wrapped: '', state: 'retired', createdAt } },
     setting: { table: 'setting', id, body: { value: createdAt } },

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { afterAll, expect } from 'vitest'
+import { ownersDoor } from '../../src/api/caller.ts'
 import { createControlApi } from '../../src/api/control.ts'
 import { inputs } from '../../src/api/schema.ts'
 import type { RouteName } from '../../src/api/answers.ts'
@@ -102,7 +103,7 @@ attack('I10', 'no answer of any route of the control API holds a secret', inside
   const seen: string[] = []
   const api = createControlApi(
     { ...places.stage.app, stop: () => undefined },
-    { actor: 'operator:test', onError: (_reference, error) => void seen.push(String(error)) },
+    { door: ownersDoor('operator:test'), onError: (_reference, error) => void seen.push(String(error)) },
   )
   const worked = new Set<string>()
   let asking: Promise<unknown>[] = []

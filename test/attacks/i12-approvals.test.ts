@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect } from 'vitest'
+import { ownersDoor } from '../../src/api/caller.ts'
 import { createControlApi } from '../../src/api/control.ts'
 import { eventually } from '../e2e/gateway/harness.ts'
 import { connectHead, codeOf, proxyCredentials } from '../e2e/gateway/requests.ts'
@@ -43,7 +44,7 @@ attack('I12', 'while a person is asked, the agent can do nothing to answer', fro
     wire.close()
   }
   // Led to the control API itself, its token opens nothing there.
-  const api = createControlApi({ ...app, stop: () => undefined }, { actor: 'operator:test' })
+  const api = createControlApi({ ...app, stop: () => undefined }, { door: ownersDoor('operator:test') })
   for (const answer of ['accept', 'refuse'])
     for (const credentials of [`Bearer ${token}`, proxyCredentials(token)]) {
       const told = await api.request(`http://keyward/approvals/${id}/${answer}`, {

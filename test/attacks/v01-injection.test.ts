@@ -2,6 +2,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { ownersDoor } from '../../src/api/caller.ts'
 import { createControlApi } from '../../src/api/control.ts'
 import { codeOf, connectHead, proxyCredentials, type Ask } from '../e2e/gateway/requests.ts'
 import type { Answer } from '../e2e/gateway/wire.ts'
@@ -163,7 +164,7 @@ attack('V2', 'every filter and every name in a path: what fits exactly, or a pla
   const errors: unknown[] = []
   const api = createControlApi(
     { ...scene.stage.app, stop: () => undefined },
-    { actor: 'test', onError: (_, error) => errors.push(error) },
+    { door: ownersDoor('test'), onError: (_, error) => errors.push(error) },
   )
   const ask = async (target: string, method = 'GET') => {
     const init = method === 'GET' ? { method } : { method, body: '{}', headers: { 'content-type': 'application/json' } }
@@ -193,7 +194,7 @@ attack('V2', 'every filter and every name in a path: what fits exactly, or a pla
 })
 
 attack('V2', 'the search of the journal takes a text as it is', inside, async () => {
-  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { actor: 'test' })
+  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { door: ownersDoor('test') })
   await scene.stage.request({
     door: 'base-url',
     held: scene.echo,

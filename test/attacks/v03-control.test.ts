@@ -6,6 +6,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { ownersDoor } from '../../src/api/caller.ts'
 import { createControlApi } from '../../src/api/control.ts'
 import { inputs } from '../../src/api/schema.ts'
 import { listenControl, type ControlServer } from '../../src/api/server.ts'
@@ -33,7 +34,7 @@ beforeAll(async () => {
   scene = await openScene()
   folder = mkdtempSync(join(tmpdir(), 'keyward-control-'))
   chmodSync(folder, 0o700)
-  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { actor: 'operator:test' })
+  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { door: ownersDoor('operator:test') })
   control = await listenControl(api, join(folder, 'control', 'control.sock'))
 })
 afterAll(async () => {

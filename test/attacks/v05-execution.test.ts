@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 import { afterAll, beforeAll, expect } from 'vitest'
+import { ownersDoor } from '../../src/api/caller.ts'
 import { createControlApi } from '../../src/api/control.ts'
 import { inputs } from '../../src/api/schema.ts'
 import { madeUp } from '../e2e/gateway/harness.ts'
@@ -107,7 +108,7 @@ attack('V5', 'every route of the control API with commands in every member', ins
   const errors: unknown[] = []
   const api = createControlApi(
     { ...other.stage.app, stop: () => undefined },
-    { actor: 'test', onError: (_, error) => errors.push(error) },
+    { door: ownersDoor('test'), onError: (_, error) => errors.push(error) },
   )
   await expectNothingStarts(async () => {
     for (const route of Object.keys(inputs)) {
@@ -202,7 +203,7 @@ attack('V7', 'no source file starts, loads or evaluates anything but those that 
 })
 
 attack('V7', 'definitions that bring code along are refused', inside, async () => {
-  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { actor: 'test' })
+  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { door: ownersDoor('test') })
   const add = async (definition: string): Promise<[number, unknown]> => {
     const response = await api.request('http://keyward/services', {
       method: 'POST',
@@ -296,7 +297,7 @@ attack('V6', 'what an agent writes is text, wherever it is written', fronts, asy
 })
 
 attack('V6', 'a template of a service names one field and nothing else', inside, async () => {
-  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { actor: 'test' })
+  const api = createControlApi({ ...scene.stage.app, stop: () => undefined }, { door: ownersDoor('test') })
   for (const template of [
     '{key.constructor}',
     '{key}{key}',

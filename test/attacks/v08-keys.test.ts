@@ -53,6 +53,7 @@ attack('V8', 'every key that is derived has a label of its own, and is another',
   expect([...uses].toSorted()).toEqual(
     [
       'mac/fingerprint',
+      'mac/login',
       'mac/placeholder',
       'mac/token',
       'rows',

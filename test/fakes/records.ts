@@ -23,6 +23,8 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
     grant: new Map(),
     session: new Map(),
     narrowing: new Map(),
+    person: new Map(),
+    login: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

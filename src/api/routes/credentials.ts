@@ -1,5 +1,6 @@
 import { KeywardError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
+import { checkProof } from '../access.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { CredentialView } from '../answers.ts'
 
@@ -68,7 +69,8 @@ export const credentialRoutes: Handlers<
   'PUT /environments/:environment/credentials/:name': (parts, { path, input, actor }) =>
     parts.credentials.set(credentialOf(parts, path.environment, path.name).id, secretsOf(input.fields), actor),
 
-  'POST /environments/:environment/credentials/:name/reveal': async (parts, { path, input, actor }) => {
+  'POST /environments/:environment/credentials/:name/reveal': async (parts, { path, input, caller, actor }) => {
+    checkProof(caller, parts.now())
     const { id, service } = credentialOf(parts, path.environment, path.name)
     if (input.confirmation !== path.name) {
       throw new KeywardError('confirmation_required', `The confirmation must be the credential's name, ${path.name}.`)

@@ -1,6 +1,9 @@
 import { tmpdir } from 'node:os'
 import process from 'node:process'
+import { networkDoor, ownersDoor } from '../../api/caller.ts'
 import { createControlApi } from '../../api/control.ts'
+import type { NetworkServer } from '../../api/network.ts'
+import type { ControlParts } from '../../api/parts.ts'
 import { listenControl } from '../../api/server.ts'
 import type { ControlServer } from '../../api/server.ts'
 import { openApp } from '../../app.ts'
@@ -15,6 +18,7 @@ import { refuseForeignHome } from '../home-folder.ts'
 import type { Call, Io } from '../io.ts'
 import { keepMemoryClosed } from '../keep-closed.ts'
 import { openLog } from '../log.ts'
+import type { Log } from '../log.ts'
 import { startSample } from '../sample.ts'
 import { note, printLine } from '../print.ts'
 
@@ -31,6 +35,7 @@ interface UpOptions {
   readonly config?: string
   readonly gateway?: string
   readonly monitor?: string
+  readonly listen?: string
   readonly ephemeral?: boolean
   readonly sample?: boolean
   readonly acceptRollback?: boolean
@@ -40,7 +45,13 @@ interface UpOptions {
 export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   keepMemoryClosed()
   const { config, settings } = readConfig(
-    { home: options.home, config: options.config, gateway: options.gateway, monitor: options.monitor },
+    {
+      home: options.home,
+      config: options.config,
+      gateway: options.gateway,
+      monitor: options.monitor,
+      listen: options.listen,
+    },
     io.environment,
   )
   const ephemeral = options.ephemeral === true
@@ -51,17 +62,24 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
     ephemeral,
     askPassphrase: io.interactive ? () => askPassphrase(io) : null,
     onError: log.error,
+    ownerName: actorName(),
     acceptRollback: options.acceptRollback === true,
   }
   const app = await open(appOptions, ephemeral && settings.gateway.origin === 'default')
   const ending = Promise.withResolvers<string>()
   let control: ControlServer
+  let network: NetworkServer | null = null
   try {
-    const api = createControlApi(
-      { ...app, stop: () => ending.resolve('asked') },
-      { actor: actorName(), onError: log.record },
-    )
+    const parts: ControlParts = {
+      ...app,
+      stop: () => ending.resolve('asked'),
+      get listenUrl() {
+        return network?.url ?? null
+      },
+    }
+    const api = createControlApi(parts, { door: ownersDoor(app.ownerName), onError: log.record })
     control = await listenControl(api, controlSocketPath(config.home, tmpdir(), process.getuid?.() ?? 0))
+    network = await serveNetwork(app, parts, log)
   } catch (error) {
     await app.close()
     throw error
@@ -69,16 +87,56 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   for (const signal of SIGNALS) process.once(signal, () => ending.resolve(signal))
   const sample = options.sample === true ? await startSample(app, actorName()) : null
   if (ephemeral) watchIdleness(app, () => ending.resolve('idle'))
-  else greet(io, app, sample?.command ?? null)
+  else greet(io, app, network, sample?.command ?? null)
   const reason = await ending.promise
   if (!ephemeral) note(io, 'Keyward stops.')
   for (const signal of SIGNALS) process.once(signal, () => process.exit(1))
   sample?.close()
   // What is still open can be suspended, revoked and answered until it has ended.
   await app.drain(reason === 'SIGTERM' ? DRAIN_MILLISECONDS : 0)
+  await network?.close()
   await control.close()
   await app.close()
   log.close()
+}
+
+/** On a port too, where the operator says so; loaded there alone, and not at every start. */
+async function serveNetwork(
+  app: App,
+  parts: ControlParts,
+  log: Pick<Log, 'error' | 'record'>,
+): Promise<NetworkServer | null> {
+  const { listen, listenName, tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile } = app.config
+  if (listen === null) return null
+  const [{ listenNetwork, networkPeer }, { createAttempts }] = await Promise.all([
+    import('../../api/network.ts'),
+    import('../../api/network-rules.ts'),
+  ])
+  const attempts = createAttempts({ now: app.now })
+  const door = networkDoor({
+    ownerName: app.ownerName,
+    logins: app.logins,
+    lease: app.lease,
+    peer: networkPeer,
+    attempts,
+    onAgent: (address) =>
+      app.journal.note({
+        kind: 'refusal',
+        code: 'agent_refused',
+        door: 'control',
+        ...(address === null ? {} : { address }),
+      }),
+  })
+  return listenNetwork({
+    ...listen,
+    names: listenName === null ? [] : [listenName],
+    tls:
+      tlsCertificateFile === null || tlsKeyFile === null
+        ? null
+        : { certificate: tlsCertificateFile, key: tlsKeyFile, clientAuthority: tlsClientAuthorityFile },
+    api: createControlApi(parts, { door, onError: log.record }),
+    onError: log.error,
+  })
 }
 
 /** Where nobody chose the port, a server for one `run` takes any that is free. */
@@ -92,7 +150,7 @@ async function open(options: AppOptions, anyPort: boolean): Promise<App> {
   }
 }
 
-function greet(io: Io, app: App, sampleCommand: string | null): void {
+function greet(io: Io, app: App, network: NetworkServer | null, sampleCommand: string | null): void {
   if (app.created) {
     note(io, `A new home is in ${app.config.home}, its root key in ${app.config.rootKeyFile}.`)
     note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
@@ -104,6 +162,7 @@ function greet(io: Io, app: App, sampleCommand: string | null): void {
     )
   printLine(io, `Keyward ${app.version} serves ${app.config.home}; the gateway is http://${app.gatewayAddress}.`)
   if (app.monitorAddress !== null) printLine(io, `Health and metrics: http://${app.monitorAddress}/metrics.`)
+  if (network !== null) printLine(io, `The control API: ${network.url}.`)
   if (sampleCommand === null) printLine(io, 'Next: keyward run -- CMD in another terminal. Ctrl-C ends it.')
   else
     printLine(

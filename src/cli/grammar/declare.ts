@@ -4,7 +4,8 @@ import type { Call, Io } from '../io.ts'
 
 /** What a declared command needs of its surroundings: the process, read when a command is called, and where its exit code goes. */
 export interface Stage {
-  open(): Promise<Io>
+  /** `server`: the one elsewhere that was named by a flag. */
+  open(server?: string): Promise<Io>
   readonly stdout: NodeJS.WriteStream
   readonly stderr: NodeJS.WriteStream
   finish(exitCode: number): void
@@ -18,7 +19,8 @@ type Perform<Options> = (call: Call<Options>) => Promise<number | void> | number
  */
 export function perform<Options>(command: Command, stage: Stage, load: () => Promise<Perform<Options>>): Command {
   return command.action(async () => {
-    const [io, act] = await Promise.all([stage.open(), load()])
+    const { server } = command.opts<{ server?: string }>()
+    const [io, act] = await Promise.all([stage.open(server), load()])
     const result = await act({ io, args: command.args, options: command.opts<Options & object>() })
     stage.finish(typeof result === 'number' ? result : 0)
   })

@@ -14,6 +14,10 @@ export function declareServer(program: Command, stage: Stage): void {
     configOption(),
     new Option('--gateway <address>', 'where agents reach the gateway'),
     new Option('--monitor <address>', 'where health, readiness and metrics are told; nowhere unless given'),
+    new Option(
+      '--listen <address>',
+      'where the control API is reached by people and machines elsewhere; nowhere unless given',
+    ),
     new Option('--accept-rollback', 'take restored records as they are, once; ends all sessions'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
     new Option('--sample', 'with a sample service, credential and agent').hideHelp(),

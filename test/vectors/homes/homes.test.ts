@@ -17,6 +17,7 @@ import { DatabaseSync } from 'node:sqlite'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { openApp } from '../../../src/app.ts'
 import type { App, AppOptions } from '../../../src/app.ts'
+import { ownersDoor } from '../../../src/api/caller.ts'
 import { createControlApi } from '../../../src/api/control.ts'
 import { originOf } from '../../../src/journal/checkpoint.ts'
 import { verifyJournal } from '../../../src/journal/verify.ts'
@@ -157,7 +158,7 @@ async function readsAsItWas(app: App, about: About, newer: readonly string[] = [
       )
     }
   }
-  const api = createControlApi({ ...app, stop: () => undefined }, { actor: 'test' })
+  const api = createControlApi({ ...app, stop: () => undefined }, { door: ownersDoor('test') })
   const list = async (what: string): Promise<Record<string, unknown>[]> =>
     JSON.parse(await (await api.request(`http://keyward/${what}`)).text())
   for (const what of ['credentials', 'agents', 'grants', 'sessions'] as const) {

@@ -53,6 +53,7 @@ function derivedKeys() {
     'rows',
     'mac/token',
     'mac/placeholder',
+    'mac/login',
     'mac/fingerprint',
     'slot/encrypt',
     'slot/commit',
