@@ -129,6 +129,7 @@ export async function openApp(options: AppOptions) {
   const nodes = await joinNodes({
     store,
     records,
+    name: config.node,
     self: () => ({ version: VERSION, startedAt, epoch: records.epoch, leaseHeld: following.held() }),
     onError,
     monotonic: () => performance.now(),

@@ -3,6 +3,7 @@ import { callLanguages } from '../core/call-pattern.ts'
 import type { Json } from '../core/canonical-json.ts'
 import { login, loginSummary, me, person } from './people-answers.ts'
 import { entry, pruning, verification, witness } from './journal-answers.ts'
+import { node } from './node-answer.ts'
 
 /**
  * What comes out of the control API, route by route. Times are milliseconds since the Unix epoch. Like the
@@ -34,6 +35,11 @@ const status = z.strictObject({
   startedAt: moment,
   ephemeral: z.boolean(),
   journalEntries: count,
+  node: z.string(),
+  storeSchema: count.describe('The schema of the store.'),
+  liveNodes: count
+    .nullable()
+    .describe('Nodes that have the store open, this one among them; null where the store cannot say.'),
   environments: z.array(environment),
 })
 
@@ -238,6 +244,7 @@ const made = z.strictObject({ id: z.string() })
 export const namedAnswers = {
   Environment: environment,
   Status: status,
+  Node: node,
   Service: service,
   Credential: credential,
   Agent: agent,
@@ -263,6 +270,8 @@ export const namedAnswers = {
 
 export const answers = {
   'GET /status': status,
+  'GET /nodes': z.array(node),
+  'DELETE /nodes/:name': done,
   'GET /environments': z.array(environment),
   'GET /services': z.array(service),
   'GET /services/:service': service,
@@ -346,6 +355,7 @@ export type RouteName = keyof typeof answers
 export type Answers = { readonly [R in RouteName]: Frozen<z.output<(typeof answers)[R]>> }
 
 export type StatusView = Frozen<z.output<typeof status>>
+export type NodeView = Frozen<z.output<typeof node>>
 export type EnvironmentView = Frozen<z.output<typeof environment>>
 export type ServiceView = Frozen<z.output<typeof service>>
 export type CredentialView = Frozen<z.output<typeof credential>>

@@ -26,6 +26,7 @@ import { openSqliteStore } from '../stores/sqlite.ts'
 import { createBackups } from '../vault/backup/make.ts'
 import { createCredentials } from '../vault/credentials.ts'
 import { createRootKeyFile } from '../vault/root-key.ts'
+import { joinNodes } from '../vault/nodes.ts'
 import { createVault } from '../vault/vault.ts'
 import { ownersDoor } from './caller.ts'
 import { createControlApi } from './control.ts'
@@ -145,6 +146,14 @@ beforeAll(async () => {
     logins: createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName: 'operator:test' }),
     ownerName: 'operator:test',
     listenUrl: 'http://127.0.0.1:7070',
+    nodes: await joinNodes({
+      store,
+      records,
+      name: 'test',
+      self: () => ({ version: 'test', startedAt: 1, epoch: records.epoch, leaseHeld: true }),
+      onError: String,
+      monotonic: () => 0,
+    }),
     services,
     journal,
     journalDirectory,
@@ -322,6 +331,18 @@ test('the journal streams, follows and verifies', async () => {
   abort.abort()
   await expect(iterator.next().then(() => iterator.next())).rejects.toThrow()
   expect(await client.call('GET /journal/verification', {}, {})).toMatchObject({ ok: true })
+})
+
+test('the nodes: on a store of one’s own, this one alone, which cannot be removed', async () => {
+  await keepHead()
+  expect(await client.call('GET /nodes', {}, {})).toEqual([
+    expect.objectContaining({ name: 'test', live: true, self: true, version: 'test', leaseHeld: true }),
+  ])
+  expect(await client.call('GET /status', {}, {})).toMatchObject({ node: 'test', liveNodes: 1 })
+  await expect(client.call('DELETE /nodes/:name', { name: 'test' }, {})).rejects.toMatchObject({
+    code: 'node_running',
+  })
+  await expect(client.call('DELETE /nodes/:name', { name: 'other' }, {})).rejects.toMatchObject({ code: 'not_found' })
 })
 
 test('status tells, shutdown stops', async () => {

@@ -15,6 +15,13 @@ export const operations: { readonly [R in RouteName]: Operation } = {
     id: 'showStatus',
     summary: 'What the server of this home is doing',
   },
+  'GET /nodes': { needs: 'viewer', on: 'anything', id: 'listNodes', summary: 'The nodes that share the store' },
+  'DELETE /nodes/:name': {
+    needs: 'admin',
+    on: 'home',
+    id: 'removeNode',
+    summary: 'Take a node that is gone for good out of the list',
+  },
   'GET /environments': {
     needs: 'viewer',
     on: 'anything',

@@ -10,6 +10,7 @@ import type { ServiceDirectory } from '../services/directory.ts'
 import type { StorePlace } from '../stores/index.ts'
 import type { Backups } from '../vault/backup/make.ts'
 import type { Credentials } from '../vault/credentials.ts'
+import type { Nodes } from '../vault/nodes.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
 import type { RouteName, Answers } from './answers.ts'
@@ -25,6 +26,7 @@ export interface ControlParts {
   readonly vault: Pick<Vault, 'journalKey'>
   readonly credentials: Credentials
   readonly agents: Agents
+  readonly nodes: Pick<Nodes, 'list' | 'remove'>
   readonly grants: Grants
   readonly policyFiles: PolicyFiles
   readonly sessions: Sessions

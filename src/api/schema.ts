@@ -75,6 +75,8 @@ export const parameters = { environment: name, name, id, service: name } as cons
 
 export const inputs = {
   'GET /status': nothing,
+  'GET /nodes': list,
+  'DELETE /nodes/:name': nothing,
   'GET /environments': list,
   'GET /services': list,
   'GET /services/:service': nothing,

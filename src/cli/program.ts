@@ -3,6 +3,7 @@ import { declarePeople } from './grammar/people.ts'
 import type { Stage } from './grammar/declare.ts'
 import {
   declareAgent,
+  declareNode,
   declareApproval,
   declareCredential,
   declareGrant,
@@ -25,6 +26,7 @@ export function createProgram(stage: Stage, version: string): Command {
   declareService(program, stage)
   declareCredential(program, stage)
   declareAgent(program, stage)
+  declareNode(program, stage)
   declareGrant(program, stage)
   declareSession(program, stage)
   declareApproval(program, stage)

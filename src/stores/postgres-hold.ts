@@ -10,6 +10,9 @@ export const NAME_LOCKS = 0x6b_65_79_77
 /** The same of the shared lock that says which schema a node knows: "keys". Release 0.1.0, which knows schema 1, takes none. */
 export const SCHEMA_LOCKS = 0x6b_65_79_73
 
+/** On which a node that has committed says so, without a word about what. */
+export const CHANNEL = 'keyward_commit'
+
 /** A name in a database that only one process has at a time. */
 export interface Hold {
   /**
@@ -26,10 +29,11 @@ export function nameKey(name: string): number {
   return createHash('sha256').update(name).digest().readInt32BE(0)
 }
 
-/** Takes `name` by an advisory lock, which the server frees with the connection. Throws `store_in_use`. */
-export async function takeHold(pool: Pool, name: string, schema: number): Promise<Hold> {
+/** Takes `name` by an advisory lock, which the server frees with the connection. `onHint` is called for every notification of the channel. Throws `store_in_use`. */
+export async function takeHold(pool: Pool, name: string, schema: number, onHint: () => void): Promise<Hold> {
   const keys = { name: nameKey(name), schema }
-  let client: Promise<PoolClient> | null = lockedConnection(pool, keys)
+  const connect = (): Promise<PoolClient> => lockedConnection(pool, keys, onHint)
+  let client: Promise<PoolClient> | null = connect()
   await client
   let released = false
 
@@ -42,7 +46,7 @@ export async function takeHold(pool: Pool, name: string, schema: number): Promis
   return {
     async ask(work) {
       if (released) throw new KeywardError('store_unavailable', 'The store is closed.')
-      const mine = (client ??= lockedConnection(pool, keys))
+      const mine = (client ??= connect())
       try {
         return await work(await mine)
       } catch (error) {
@@ -57,7 +61,11 @@ export async function takeHold(pool: Pool, name: string, schema: number): Promis
   }
 }
 
-async function lockedConnection(pool: Pool, keys: { name: number; schema: number }): Promise<PoolClient> {
+async function lockedConnection(
+  pool: Pool,
+  keys: { name: number; schema: number },
+  onHint: () => void,
+): Promise<PoolClient> {
   const client = await pool.connect()
   client.on('error', () => undefined)
   try {
@@ -67,6 +75,9 @@ async function lockedConnection(pool: Pool, keys: { name: number; schema: number
        SELECT pg_advisory_lock_shared(${SCHEMA_LOCKS}, ${keys.schema});
        SELECT pg_advisory_lock(${NAME_LOCKS}, ${keys.name}); COMMIT`,
     )
+    // A replica knows no channels; whatever is heard here only hastens a look.
+    await client.query(`LISTEN ${CHANNEL}`).catch(() => undefined)
+    client.on('notification', onHint)
     return client
   } catch (error) {
     client.release(true)

@@ -34,7 +34,10 @@ export async function refuseHeldBack(client: PoolClient, schema: number): Promis
   if (held > 0) throw new KeywardError('schema_held', `Nodes that do not know schema ${schema}: ${held}.`)
 }
 
-export function createNodeRegister(pool: Pool, node: string, schema: number): NodeRegister {
+export function createNodeRegister(
+  pool: Pool,
+  { node, schema, onHint }: { node: string; schema: number; onHint: NodeRegister['onHint'] },
+): NodeRegister {
   let isTableMade = false
 
   async function makeTable(client: PoolClient): Promise<void> {
@@ -46,6 +49,7 @@ export function createNodeRegister(pool: Pool, node: string, schema: number): No
   }
 
   return {
+    onHint,
     async announce({ version, startedAt, epoch, leaseHeld }) {
       await guarded(() =>
         withConnection(pool, async (client) => {

@@ -15,7 +15,7 @@ import { storeCases } from './conformance.ts'
 import type { StoreHarness } from './conformance.ts'
 import { readPostgresUrl } from './postgres-address.ts'
 import { AUTHORITY_MAXIMUM_BYTES, DATABASE_CONNECTIONS_MAXIMUM } from './postgres-connections.ts'
-import { NAME_LOCKS, nameKey } from './postgres-hold.ts'
+import { CHANNEL, NAME_LOCKS, nameKey } from './postgres-hold.ts'
 import { openPostgresStore } from './postgres.ts'
 import { storeSchema } from './store.ts'
 import type { Store, StoredRow } from './store.ts'
@@ -179,6 +179,26 @@ describe.skipIf(withoutPostgres)('on one server', () => {
       expect((await second.load()).map(({ id }) => id)).toEqual(['2'])
       await second.close()
       await first.close()
+    })
+  })
+
+  describe('hints', () => {
+    test('a commit gives one to every node, also on a connection that was made anew, and anybody may give one', async () => {
+      const place = await server.database()
+      const [one, two] = [await started(place), await open(place, 'node-2')]
+      let heard = 0
+      two.nodes?.onHint(() => (heard += 1))
+      await one.commit(batch(0, '1'))
+      await expect.poll(() => heard).toBe(1)
+      await server.run(`NOTIFY ${CHANNEL}, 'epoch 999'`, place)
+      await expect.poll(() => heard).toBe(2)
+      await disconnect(place)
+      await answers(two)
+      await answers(one)
+      await one.commit(batch(1, '2'))
+      await expect.poll(() => heard).toBe(3)
+      await one.close()
+      await two.close()
     })
   })
 

@@ -8,7 +8,7 @@ import type { PostgresAddress } from './postgres-address.ts'
 import { openConnections, postgresTimeouts, withConnection } from './postgres-connections.ts'
 import type { PostgresTimeouts } from './postgres-connections.ts'
 import { guarded, isMadeMeanwhile, isOtherLayout, storeError } from './postgres-errors.ts'
-import { takeHold } from './postgres-hold.ts'
+import { CHANNEL, takeHold } from './postgres-hold.ts'
 import { createNodeRegister, refuseHeldBack } from './postgres-nodes.ts'
 import { knownIdentity, storeSchema } from './store.ts'
 import type { Store, StoreBatch, StoredRow, StoreIdentity } from './store.ts'
@@ -48,7 +48,8 @@ export async function openPostgresStore(
   timeouts: PostgresTimeouts = postgresTimeouts,
 ): Promise<Store> {
   const pool = openConnections(address, timeouts)
-  const hold = await guarded(() => takeHold(pool, node, storeSchema)).catch(async (error: unknown) => {
+  let hinted = (): void => undefined
+  const hold = await guarded(() => takeHold(pool, node, storeSchema, () => hinted())).catch(async (error: unknown) => {
     await pool.end()
     throw error
   })
@@ -77,7 +78,7 @@ export async function openPostgresStore(
   return {
     kind: 'postgres',
     node,
-    nodes: createNodeRegister(pool, node, storeSchema),
+    nodes: createNodeRegister(pool, { node, schema: storeSchema, onHint: (listener) => void (hinted = listener) }),
     identity: readIdentity,
     async initialise(identity, content = { epoch: 0, rows: [] }) {
       const statements = statementsOf({ put: content.rows, remove: [] })
@@ -87,8 +88,13 @@ export async function openPostgresStore(
     },
     async epoch() {
       if (!initialised) return 0
-      const { rows } = await hold.ask((client) => client.query('SELECT epoch FROM public.keyward'))
-      return Number(rows[0]?.['epoch'])
+      const { rows } = await hold.ask((client) =>
+        client.query('SELECT epoch, pg_is_in_recovery() AS is_replica FROM public.keyward'),
+      )
+      // What a replica shows may have been true a while ago, and nothing is proven by asking it.
+      if (rows[0]?.['is_replica'] !== false)
+        throw new KeywardError('store_unreadable', 'It is a replica, which may lag behind.')
+      return Number(rows[0]['epoch'])
     },
     load: () => rowsAfter(-1),
     changesSince: rowsAfter,
@@ -99,6 +105,8 @@ export async function openPostgresStore(
       await hold.ask((client) => client.query('SELECT'))
       const { expectedEpoch, schema = null } = batch
       await guarded(() => write(pool, { expectedEpoch, schema, commitId: randomUUID(), statements }))
+      // Behind the commit and waited for by nobody: the channel may be full or forbidden, and the change is made.
+      void withConnection(pool, (client) => client.query(`NOTIFY ${CHANNEL}`)).catch(() => undefined)
     },
     close,
   }

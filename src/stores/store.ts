@@ -79,6 +79,8 @@ export interface NodeRegister {
   announce(self: NodeSelf): Promise<void>
   /** Those that have the store open, and those that had. `known`: names by which a node of a release is recognised that does not announce itself. */
   list(known: readonly string[]): Promise<readonly NodeSeen[]>
+  /** `listener` is called when another node may have committed: a hint, which may be missing, late or false. */
+  onHint(listener: () => void): void
   /** Forgets a node that does not live: false where there is none of that name, or where it lives. */
   forget(name: string): Promise<boolean>
 }

@@ -5,7 +5,7 @@ import type { Json } from '../core/canonical-json.ts'
 import { storeSchema } from '../stores/store.ts'
 import type { NodeSeen, Store, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { fileRootKey, recordingAnchor, seededRandom } from './fixture.ts'
-import { FOLLOW_MILLISECONDS, followStore, LEASE_MILLISECONDS } from './follow.ts'
+import { FOLLOW_MILLISECONDS, followStore, HASTENED_MILLISECONDS, LEASE_MILLISECONDS } from './follow.ts'
 import { BUCKET_TABLE, bucketOf, bucketRowId, HEAD_ID, HEAD_TABLE, ROOT_TABLE } from './manifest.ts'
 import { ANNOUNCE_MILLISECONDS, joinNodes, QUIET_MILLISECONDS } from './nodes.ts'
 import { COMMIT_ATTEMPTS_MAXIMUM, keptCommit } from './records.ts'
@@ -410,6 +410,74 @@ describe('the lease', () => {
     }
   }
 
+  /** The same with a store that gives hints, on timers of the machine. */
+  async function hinted() {
+    const { shared, a, b } = await two()
+    let asked = 0
+    let hint = (): void => undefined
+    const store: Store = {
+      ...b.store,
+      epoch: () => {
+        asked += 1
+        return b.store.epoch()
+      },
+      nodes: {
+        announce: async () => undefined,
+        list: async () => [],
+        forget: async () => false,
+        onHint: (listener) => void (hint = listener),
+      },
+    }
+    const lease = await followStore({
+      store,
+      records: b.records,
+      onError: () => undefined,
+      onFollowed: () => undefined,
+      clocks: () => ({ ...clocks }),
+    })
+    return { shared, a, b, lease, hint: () => hint(), asked: () => asked }
+  }
+  const moment = (milliseconds: number) => new Promise((done) => setTimeout(done, milliseconds))
+
+  test('a hint brings the next round forward, and nothing else: what is taken in is asked for and verified', async () => {
+    const { shared, a, b, lease, hint } = await hinted()
+    await a.records.commit([setting('one', 1)], why)
+    expect(b.records.get('setting', 'one')).toBeUndefined()
+    hint()
+    await moment(3 * HASTENED_MILLISECONDS)
+    expect(b.records.get('setting', 'one')).toEqual({ value: 1 })
+    // A hint renews nothing that asking does not.
+    shared.failure = new KeywardError('store_unavailable')
+    clocks.monotonic += LEASE_MILLISECONDS
+    hint()
+    await moment(3 * HASTENED_MILLISECONDS)
+    expect(lease.held()).toBe(false)
+    lease.close()
+  })
+
+  test('any number of hints ask no more often than they may, and one during a round is not lost', async () => {
+    const { shared, a, b, lease, hint, asked } = await hinted()
+    const before = asked()
+    for (let at = 0; at < 10_000; at += 1) hint()
+    await moment(3 * HASTENED_MILLISECONDS)
+    expect(asked() - before).toBe(1)
+    const answer = Promise.withResolvers<void>()
+    shared.wait = answer.promise
+    hint()
+    await moment(2 * HASTENED_MILLISECONDS)
+    await a.records.commit([setting('one', 1)], why)
+    hint()
+    shared.wait = Promise.resolve()
+    answer.resolve()
+    await moment(4 * HASTENED_MILLISECONDS)
+    expect(b.records.get('setting', 'one')).toEqual({ value: 1 })
+    lease.close()
+    hint()
+    const after = asked()
+    await moment(3 * HASTENED_MILLISECONDS)
+    expect(asked()).toBe(after)
+  })
+
   test('what another node does is known after one round, and the lease is kept by it', async () => {
     const { a, b, followed, lease } = await following()
     await a.records.commit([setting('one', 1)], why)
@@ -587,9 +655,11 @@ describe('the nodes of a store', () => {
           announce: async (said) => void told.push(said),
           list: async () => others,
           forget: async () => false,
+          onHint: () => undefined,
         },
       },
       records: a.records,
+      name: 'a',
       self,
       onError: (error) => failures.push(error),
       monotonic: () => now,
@@ -649,12 +719,13 @@ describe('the nodes of a store', () => {
     const nodes = await joinNodes({
       store: { ...a.store, nodes: null },
       records: a.records,
+      name: 'a',
       self,
       onError: () => undefined,
       monotonic: () => 0,
     })
     expect(a.records.schema).toBe(storeSchema)
-    expect(await nodes.list()).toEqual([])
+    expect(await nodes.list()).toEqual([expect.objectContaining({ name: 'a', isLive: true, schema: storeSchema })])
   })
 })
 

@@ -5,6 +5,8 @@ import type { Records } from './records.ts'
 
 /** How often a shared store is asked for its epoch. */
 export const FOLLOW_MILLISECONDS = 250
+/** At most so often a hint makes it look: whoever reaches the server can give any number of them. */
+export const HASTENED_MILLISECONDS = 20
 /** How long what memory holds may be acted on after it was known to be all of the store (promise 8). */
 export const LEASE_MILLISECONDS = 1_000
 
@@ -23,7 +25,7 @@ export interface Clocks {
 /**
  * Follows what other nodes commit. Every round asks the store for its epoch, takes in what is newer, and
  * renews the lease as of the moment of asking. A round that fails renews nothing: the store is out of
- * reach, was put back, or holds what does not verify. `onError` gets the first failure of a row of them.
+ * reach, was put back, or holds what does not verify. A hint of the store's only brings the next round forward. `onError` gets the first failure of a row of them.
  */
 export async function followStore(parts: {
   readonly store: Store
@@ -39,6 +41,8 @@ export async function followStore(parts: {
   let isBusy = false
   let isFailing = false
   let isClosed = false
+  let isHinted = false
+  let soon: NodeJS.Timeout | null = null
 
   let awaited: { readonly epoch: number; readonly done: () => void } | null = null
   records.onCommit((_, epoch) => {
@@ -66,6 +70,7 @@ export async function followStore(parts: {
 
   async function followOn(): Promise<void> {
     isBusy = true
+    isHinted = false
     try {
       await round()
       isFailing = false
@@ -74,10 +79,21 @@ export async function followStore(parts: {
       isFailing = true
     } finally {
       isBusy = false
+      if (isHinted) hasten()
     }
   }
 
+  function hasten(): void {
+    isHinted = true
+    if (isBusy || isClosed) return
+    soon ??= setTimeout(() => {
+      soon = null
+      if (!isBusy && !isClosed) void followOn()
+    }, HASTENED_MILLISECONDS).unref()
+  }
+
   await round()
+  store.nodes?.onHint(hasten)
   const timer = setInterval(() => void (isBusy || followOn()), FOLLOW_MILLISECONDS)
   timer.unref()
 
@@ -94,6 +110,7 @@ export async function followStore(parts: {
     close() {
       isClosed = true
       clearInterval(timer)
+      if (soon !== null) clearTimeout(soon)
     },
   }
 }

@@ -12,8 +12,10 @@ export const ANNOUNCE_MILLISECONDS = 1_000
 export const QUIET_MILLISECONDS = 15_000
 
 export interface Nodes {
-  /** The nodes of a shared store, those of former releases included; empty where nobody else may have it open. */
+  /** The nodes of a shared store, those of former releases included; this one alone where nobody else may have it open. */
   list(): Promise<readonly NodeSeen[]>
+  /** Takes one that does not live out of the list; its journal and the head of it that the store remembers stay. Throws `not_found`, `node_running`. */
+  remove(name: string, actor: string): Promise<void>
   close(): void
 }
 
@@ -24,16 +26,23 @@ export interface Nodes {
 export async function joinNodes(parts: {
   readonly store: Store
   readonly records: Records
+  /** Of this node. */
+  readonly name: string
   readonly self: () => NodeSelf
   readonly onError: (error: unknown) => unknown
   /** Milliseconds since some moment. */
   readonly monotonic: () => number
 }): Promise<Nodes> {
-  const { store, records, self, onError, monotonic } = parts
+  const { store, records, name, self, onError, monotonic } = parts
   const { nodes } = store
+  const own = (): NodeSeen => ({ name, isLive: true, schema: storeSchema, said: { ...self(), millisecondsAgo: 0 } })
   if (nodes === null) {
     await raiseSchema(records)
-    return { list: async () => [], close: () => undefined }
+    return {
+      list: async () => [own()],
+      remove: async (which) => refuseRemoval(which === name ? own() : undefined),
+      close: () => undefined,
+    }
   }
   let quietSince = monotonic()
   let isBusy = false
@@ -41,6 +50,13 @@ export async function joinNodes(parts: {
   let isClosed = false
 
   const list = (): Promise<readonly NodeSeen[]> => nodes.list(namesOf(records))
+
+  async function remove(which: string, actor: string): Promise<void> {
+    const found = (await list()).find((node) => node.name === which)
+    refuseRemoval(found)
+    await records.commit([], { actor, action: 'node.remove', detail: { node: which } })
+    if (!(await nodes?.forget(which))) throw new KeywardError('node_running')
+  }
 
   async function look(): Promise<void> {
     if (records.schema >= storeSchema) return
@@ -70,11 +86,17 @@ export async function joinNodes(parts: {
   timer.unref()
   return {
     list,
+    remove,
     close() {
       isClosed = true
       clearInterval(timer)
     },
   }
+}
+
+function refuseRemoval(found: NodeSeen | undefined): void {
+  if (found === undefined) throw new KeywardError('not_found', 'There is no such node.')
+  if (found.isLive) throw new KeywardError('node_running')
 }
 
 async function raiseSchema(records: Records): Promise<void> {

@@ -24,6 +24,8 @@ const noChange = createHash('sha256').update('[[],[]]').digest('base64url')
 const calls: readonly (readonly [route: RouteName, input?: object])[] = [
   ['GET /status'],
   ['GET /environments'],
+  ['GET /nodes'],
+  ['DELETE /nodes/:name'],
   ['GET /services'],
   ['POST /services', { definition: 'id: mine\nname: Mine\nhosts: [mine.example.test]\ninject: { kind: bearer }\n' }],
   ['GET /services/:service'],

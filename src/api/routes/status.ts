@@ -1,7 +1,9 @@
 import process from 'node:process'
 import type { ControlParts, Handlers } from '../parts.ts'
 import { databaseFile } from '../../stores/index.ts'
-import type { EnvironmentView } from '../answers.ts'
+import type { NodeSeen } from '../../stores/store.ts'
+import { keptJournalHead } from '../../vault/journal-head.ts'
+import type { EnvironmentView, NodeView } from '../answers.ts'
 
 function environmentViews(parts: ControlParts): EnvironmentView[] {
   const now = parts.now()
@@ -20,8 +22,26 @@ function environmentViews(parts: ControlParts): EnvironmentView[] {
   })
 }
 
-export const statusRoutes: Handlers<'GET /status' | 'GET /environments' | 'POST /shutdown'> = {
-  'GET /status': (parts) => ({
+function nodeView(parts: ControlParts, { name, isLive, schema, said }: NodeSeen): NodeView {
+  const head = name === null ? null : keptJournalHead(parts.records, name)
+  return {
+    name,
+    live: isLive,
+    self: name === parts.config.node,
+    version: said?.version ?? null,
+    schema,
+    startedAt: said?.startedAt ?? null,
+    seenAt: said === null ? null : Math.max(0, parts.now() - said.millisecondsAgo),
+    epoch: said?.epoch ?? null,
+    leaseHeld: said?.leaseHeld ?? null,
+    journal: head,
+  }
+}
+
+export const statusRoutes: Handlers<
+  'GET /status' | 'GET /nodes' | 'DELETE /nodes/:name' | 'GET /environments' | 'POST /shutdown'
+> = {
+  'GET /status': async (parts) => ({
     version: parts.version,
     processId: process.pid,
     home: parts.config.home,
@@ -31,8 +51,21 @@ export const statusRoutes: Handlers<'GET /status' | 'GET /environments' | 'POST 
     startedAt: parts.startedAt,
     ephemeral: parts.config.ephemeral,
     journalEntries: parts.journal.size,
+    node: parts.config.node,
+    storeSchema: parts.records.schema,
+    liveNodes: await parts.nodes.list().then(
+      (nodes) => nodes.filter(({ isLive }) => isLive).length,
+      () => null,
+    ),
     environments: environmentViews(parts),
   }),
+
+  'GET /nodes': async (parts) => (await parts.nodes.list()).map((seen) => nodeView(parts, seen)),
+
+  'DELETE /nodes/:name': async (parts, { path, actor }) => {
+    await parts.nodes.remove(path.name, actor)
+    return { done: true }
+  },
 
   'GET /environments': (parts) => environmentViews(parts),
 

@@ -15,6 +15,10 @@ export async function status({ io, options }: Call<JsonOption>): Promise<void> {
       `${view.processId}, since ${moment(view.startedAt)}${view.ephemeral ? '; ends with the last session' : ''}`,
     ],
     ['journal', `${view.journalEntries} entries`],
+    [
+      'node',
+      `${view.node}${view.liveNodes === null || view.liveNodes < 2 ? '' : `, of ${view.liveNodes}: keyward node list`}`,
+    ],
   ])
   printLine(io)
   const rows = view.environments.map((one) => [

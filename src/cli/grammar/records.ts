@@ -112,6 +112,21 @@ export function declareCredential(program: Command, stage: Stage): void {
   perform(remove, stage, async () => (await load()).remove)
 }
 
+export function declareNode(program: Command, stage: Stage): void {
+  const noun = program.command('node').description('servers that share one store')
+  const load = () => import('../commands/node.ts')
+  perform(
+    withOptions(noun.command('list').description('list the nodes, and whether they live'), jsonOption()),
+    stage,
+    async () => (await load()).list,
+  )
+  perform(
+    noun.command('remove <name>').description('take one that is gone for good out of the list'),
+    stage,
+    async () => (await load()).remove,
+  )
+}
+
 export function declareAgent(program: Command, stage: Stage): void {
   const noun = program.command('agent').description('identities of agents')
   const load = () => import('../commands/agent.ts')
