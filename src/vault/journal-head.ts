@@ -42,7 +42,7 @@ export async function keepJournalHead(records: Records, node: string, head: Jour
 
 /**
  * Begins anew from what was restored: its head is the one from now on, where it begins (null: with its first entry) is
- * taken as it is, and no session of before lives on.
+ * taken as it is, and no session of an agent and no login of a person lives on.
  */
 export async function acceptRollback(
   records: Records,
@@ -56,8 +56,9 @@ export async function acceptRollback(
     ...(begin === null && records.get('setting', pruningIdOf(node)) === undefined
       ? []
       : [{ table: 'setting' as const, id: pruningIdOf(node), body: begin === null ? null : { value: { ...begin } } }]),
-    ...[...records.all('session').keys()].map((id) => ({ table: 'session' as const, id, body: null })),
-    ...[...records.all('narrowing').keys()].map((id) => ({ table: 'narrowing' as const, id, body: null })),
+    ...(['session', 'narrowing', 'login'] as const).flatMap((table) =>
+      [...records.all(table).keys()].map((id) => ({ table, id, body: null })),
+    ),
   ]
   await records.commit(change, {
     actor: 'operator',

@@ -34,7 +34,8 @@ export async function openBackupSource(io: Io): Promise<BackupSource> {
   const isServed = await client.call('GET /status', {}, {}).then(
     () => true,
     (error: unknown) => {
-      if (error instanceof KeywardError && error.code === 'server_unreachable') return false
+      const isOurs = io.server === null
+      if (isOurs && error instanceof KeywardError && error.code === 'server_unreachable') return false
       throw error
     },
   )

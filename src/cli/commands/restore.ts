@@ -27,6 +27,8 @@ interface RestoreOptions extends OpenOptions, JsonOption {
 /** Makes an empty home, or an empty database, what a backup says. */
 export async function restore({ io, args, options }: Call<RestoreOptions>): Promise<void> {
   if (options.acceptRollback !== true) throw new KeywardError('rollback_unaccepted')
+  if (io.server !== null)
+    throw new KeywardError('usage', 'A restore is for a home on this machine: leave --server out.')
   const { config } = readConfig({}, io.environment)
   refuseForeignHome(config.home)
   const keys = await openWith(io, options)

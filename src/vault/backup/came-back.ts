@@ -11,7 +11,7 @@ export const CAME_BACK_MAXIMUM = 1_000
 
 /** Something that was changed after the backup, and is now as it was before. */
 export interface CameBack {
-  readonly kind: 'credential' | 'agent' | 'grant' | 'environment' | 'service' | 'slot' | 'term'
+  readonly kind: 'credential' | 'agent' | 'grant' | 'person' | 'environment' | 'service' | 'slot' | 'term'
   /** `dev/openai`; of a grant `dev/triage/openai`; of others their id. */
   readonly name: string
   /** What was done to it last, and undone by the restore: `credential.suspend`. */
@@ -98,6 +98,10 @@ function namesIn(records: Records): (row: string) => Subject | 'unknown' | null 
       if (found === undefined || agent === undefined) return 'unknown'
       const of = records.get('credential', found.credentialId)?.name ?? found.credentialId
       return { kind: 'grant', name: `${agent.environment}/${agent.name}/${of}` }
+    }
+    if (table === 'person') {
+      const found = records.get('person', id)
+      return found === undefined ? 'unknown' : { kind: 'person', name: found.name }
     }
     if (table === 'environment' || table === 'service' || table === 'slot' || table === 'term')
       return records.get(table, id) === undefined ? 'unknown' : { kind: table, name: id }

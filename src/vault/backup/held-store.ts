@@ -20,7 +20,8 @@ export function heldStore(identity: StoreIdentity, first: StoreContent): Store &
     epoch: async () => epoch,
     load: async () => given ?? [...rows.values()],
     changesSince: async (since) => [...rows.values()].filter(({ seq }) => seq > since),
-    async commit({ expectedEpoch, put, remove }) {
+    async commit({ expectedEpoch, put, remove, schema }) {
+      if (schema !== undefined) throw new KeywardError('schema_held', 'The store that is begun with this raises it.')
       if (expectedEpoch !== epoch) throw new KeywardError('store_conflict', 'The store is at another epoch.')
       for (const row of remove) rows.delete(keyOf(row))
       for (const row of put) rows.set(keyOf(row), row)
