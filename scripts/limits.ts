@@ -38,6 +38,8 @@ import {
   APPROVALS_SESSION_MAXIMUM,
 } from '../src/gateway/approval/approvals.ts'
 import { APPROVAL_EXCERPT_CHARACTERS } from '../src/gateway/approval/facts.ts'
+import { REFUSED_AGENT_MAXIMUM, REFUSED_MAXIMUM } from '../src/gateway/approval/refused.ts'
+import { APPROVAL_FACTS_MAXIMUM_CHARACTERS, APPROVAL_PUBLISH_MILLISECONDS } from '../src/gateway/approval/shared.ts'
 import { GRPC_END_MILLISECONDS } from '../src/gateway/approval/single-message.ts'
 import { WHOLE_BODY_BYTES } from '../src/gateway/answer.ts'
 import { LAYERS_MAXIMUM } from '../src/gateway/codings.ts'
@@ -159,11 +161,25 @@ export function limitsPage(): string {
       seconds(WHOLE_REQUEST_MILLISECONDS),
       '`request_timeout`',
     ],
-    ['time that a request is held while a person is asked', seconds(APPROVAL_WAIT_MILLISECONDS), '`approval_required`'],
+    [
+      'time that a request is held while a person is asked (KEYWARD_APPROVAL_WAIT: up to 600 s)',
+      seconds(APPROVAL_WAIT_MILLISECONDS),
+      '`approval_required`',
+    ],
     [
       'time in which a question about a request can be answered, and the answer used',
       seconds(APPROVAL_LIFE_MILLISECONDS),
       '`approval_expired`; a person is asked anew',
+    ],
+    [
+      'time until other nodes of a shared store may see a question; characters of what they are shown',
+      `${seconds(APPROVAL_PUBLISH_MILLISECONDS)}; ${APPROVAL_FACTS_MAXIMUM_CHARACTERS}`,
+      'it is answered where it is held',
+    ],
+    [
+      'refusals by a person that are remembered: of one agent; of all',
+      `${REFUSED_AGENT_MAXIMUM}; ${REFUSED_MAXIMUM}`,
+      'the oldest of whoever has most are forgotten',
     ],
     [
       'requests about which a person is asked or was, and that did not go out: of one session; of one agent; of all',

@@ -12,6 +12,7 @@ import { scrubText } from './core/scrub.ts'
 import type { Secret } from './core/secret.ts'
 import { socketPath } from './core/socket-path.ts'
 import { createApprovals } from './gateway/approval/approvals.ts'
+import { createSharedApprovals } from './gateway/approval/shared.ts'
 import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
 import { endExpired, endWhatChanged } from './gateway/end-what-changed.ts'
@@ -228,7 +229,9 @@ export async function openApp(options: AppOptions) {
         })
   const kept = config.strictJournal ? strictly(journal) : journal
   const recorded = metrics === null ? kept : metrics.counted(kept)
+  const shared = store.node === null ? null : createSharedApprovals({ records, vault, node: store.node, now, onError })
   const approvals = createApprovals({
+    shared,
     now,
     newId,
     inflight,

@@ -13,6 +13,7 @@ export interface Tables {
   readonly narrowing: NarrowingRecord
   readonly person: PersonRecord
   readonly login: LoginRecord
+  readonly approval: ApprovalRecord
   readonly slot: SlotRecord
   readonly term: TermRecord
   readonly setting: SettingRecord
@@ -161,6 +162,24 @@ export interface LoginRecord {
   readonly how: 'link' | 'oidc'
   readonly createdAt: number
   readonly expiresAt: number
+}
+
+/** A question about a request that a node holds, for the other nodes of a shared store, and its answer. */
+export interface ApprovalRecord {
+  /** Who holds the request; nobody else acts on the answer. */
+  readonly node: string
+  readonly environment: string
+  /** SHA-256 of the request and this approval's id, which is its nonce. */
+  readonly hash: string
+  /** What a person is shown, as one sealed field `facts`. */
+  readonly sealed: Pick<VersionRecord, 'sealedFields' | 'wrappedKey' | 'term'>
+  /** What the journal is told of the request beside the answer. */
+  readonly journaled: Readonly<Record<string, string | number>>
+  readonly askedAt: number
+  /** Until when the request waits; after it the agent has to send it again. */
+  readonly heldUntil: number
+  readonly expiresAt: number
+  readonly answer: { readonly answer: 'accept' | 'refuse'; readonly by: string } | null
 }
 
 /** One way in: the master key, wrapped by a root key. */

@@ -93,6 +93,17 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     createdAt: time,
     expiresAt: time,
   }),
+  approval: z.strictObject({
+    node: name,
+    environment,
+    hash: z.string(),
+    sealed: z.strictObject({ sealedFields: texts, wrappedKey: z.string(), term: name }),
+    journaled: z.record(z.string(), z.union([z.string(), z.number()])),
+    askedAt: time,
+    heldUntil: time,
+    expiresAt: time,
+    answer: z.strictObject({ answer: z.enum(['accept', 'refuse']), by: z.string() }).nullable(),
+  }),
   slot: z.strictObject({
     kind: z.enum(['file', 'passphrase']),
     wrapped: z.string(),
@@ -118,6 +129,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
 /** Every table's name, in alphabetical order. */
 export const tableNames: readonly TableName[] = [
   'agent',
+  'approval',
   'credential',
   'environment',
   'grant',

@@ -302,6 +302,7 @@ function emptyMemory(): Memory {
     narrowing: new Map(),
     person: new Map(),
     login: new Map(),
+    approval: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

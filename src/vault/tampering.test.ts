@@ -94,6 +94,21 @@ function sample<T extends TableName>(table: T, createdAt: number): Change {
       },
     },
     agent: { table: 'agent', id, body: named },
+    approval: {
+      table: 'approval',
+      id,
+      body: {
+        node: 'n',
+        environment: 'dev',
+        hash: 'h',
+        sealed: { sealedFields: {}, wrappedKey: '', term: 't' },
+        journaled: {},
+        askedAt: createdAt,
+        heldUntil: createdAt,
+        expiresAt: createdAt,
+        answer: null,
+      },
+    },
     grant: {
       table: 'grant',
       id,

@@ -90,3 +90,35 @@ test('refuse: the request is refused', async () => {
   expect([again.code, again.err]).toEqual([1, expect.stringContaining('has its answer already')])
   expect(upstream.got).toHaveLength(1)
 })
+
+test(
+  'watched: each question and its answer is a line, until the watch is interrupted',
+  { timeout: 60_000 },
+  async () => {
+    let stop = (): unknown => undefined
+    let seen = ''
+    const watching = house.keyward(['approval', 'list', '--watch', '--json'], {
+      onStart: (child) => {
+        child.stdout?.on('data', (piece: Buffer) => void (seen += piece.toString()))
+        stop = () => child.kill('SIGINT')
+      },
+    })
+    const held = send(`{"amount":${Math.random()}}`)
+    const id = await asked()
+    const events = (): string[] =>
+      seen
+        .split('\n')
+        .slice(0, -1)
+        .map((line): { id: string; event: string } => JSON.parse(line))
+        .filter((line) => line.id === id)
+        .map(({ event }) => event)
+    await expect.poll(events, { timeout: 20_000 }).toEqual(['waits'])
+    await house.expectDone(['approval', 'refuse', id])
+    await held
+    await expect.poll(events, { timeout: 20_000 }).toEqual(['waits', 'refused'])
+    stop()
+    const { code, out } = await watching
+    expect(code).toBe(0)
+    expect(out).not.toContain('\u001b')
+  },
+)

@@ -264,6 +264,65 @@ describe.skipIf(withoutPostgres)('keyward up on PostgreSQL', () => {
       expect((await running).code).toBe(0)
     })
 
+    test('a question of one node is answered at the other; an answer whose request died with its node lets nothing pass', async () => {
+      const made: { id: string } = JSON.parse(
+        await house.expectDone(
+          ['grant', 'add', '--agent', 'ada', '--credential', 'first', '--allow', 'POST /asked/**'].concat(
+            '--approve',
+            'always',
+            '--json',
+          ),
+        ),
+      )
+      await wait(600)
+      const post = (port: number, path: string): Promise<number> =>
+        fetch(`http://127.0.0.1:${port}/s/one${path}`, {
+          method: 'POST',
+          headers: { authorization: `Bearer ${placeholder}` },
+          body: 'the body that stays where it is',
+        }).then(
+          ({ status }) => status,
+          () => 0,
+        )
+      const waiting = async (at: House, path: string): Promise<string> => {
+        let found: string | undefined
+        await expect
+          .poll(
+            async () => {
+              const listed = await at.client().call('GET /approvals', {}, {})
+              found = listed.find(({ target, state }) => target === path && state === 'pending')?.id
+              return found
+            },
+            { timeout: PATIENCE_MILLISECONDS },
+          )
+          .toBeDefined()
+        return found ?? ''
+      }
+
+      const asking = post(server.port, '/asked/once')
+      const id = await waiting(other, '/asked/once')
+      const shown = await other.client().call('GET /approvals/:id', { id }, {})
+      expect(shown).toMatchObject({ agent: 'ada', method: 'POST', body: { text: 'the body that stays where it is' } })
+      await other.client().call('POST /approvals/:id/accept', { id }, {})
+      expect(await asking).toBe(200)
+      expect(reached.filter((path) => path === '/asked/once')).toHaveLength(1)
+      await expect(other.client().call('POST /approvals/:id/accept', { id }, {})).rejects.toThrow()
+
+      const lost = post(node.port, '/asked/lost')
+      const left = await waiting(house, '/asked/lost')
+      await node.kill('SIGKILL')
+      expect(await lost).toBe(0)
+      await house.client().call('POST /approvals/:id/accept', { id: left }, {})
+      node = await other.up({ variables: nodeVariables() })
+      const again = post(node.port, '/asked/lost')
+      const anew = await waiting(house, '/asked/lost')
+      expect(anew).not.toBe(left)
+      expect(reached).not.toContain('/asked/lost')
+      await house.client().call('POST /approvals/:id/refuse', { id: anew }, {})
+      expect(await again).toBe(403)
+      await house.expectDone(['grant', 'remove', made.id])
+    })
+
     test('one dies, the other goes on, and the dead one comes back', async () => {
       await node.kill('SIGKILL')
       await house.expectDone(['agent', 'add', 'while-away'])

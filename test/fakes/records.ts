@@ -25,6 +25,7 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
     narrowing: new Map(),
     person: new Map(),
     login: new Map(),
+    approval: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

@@ -6,8 +6,15 @@ import { moment, note, printJson, printLine, printPairs, printTable } from '../p
 /** Characters of a request in a line of the list. */
 const REQUEST_CHARACTERS = 80
 
-export async function list({ io, options }: Call<{ env?: string } & JsonOption>): Promise<void> {
+interface ListOptions extends JsonOption {
+  readonly env?: string
+  readonly watch?: boolean
+  readonly bell?: boolean
+}
+
+export async function list({ io, options }: Call<ListOptions>): Promise<void> {
   const { env } = options
+  if (options.watch === true) return (await import('../watch-approvals.ts')).watchApprovals(io, options)
   const approvals = await io.client().call('GET /approvals', {}, env === undefined ? {} : { environment: env })
   if (options.json === true) return printJson(io, approvals)
   const rows = approvals.map((one) => [
@@ -28,12 +35,12 @@ export async function list({ io, options }: Call<{ env?: string } & JsonOption>)
   )
 }
 
-function requestOf({ operation, method, origin, target }: ApprovalSummary): string {
+export function requestOf({ operation, method, origin, target }: ApprovalSummary): string {
   const text = `${operation === null ? '' : `${operation}: `}${method} ${origin}${target}`
   return text.length <= REQUEST_CHARACTERS ? text : `${text.slice(0, REQUEST_CHARACTERS)}…`
 }
 
-function stateOf({ state, held }: Pick<ApprovalSummary, 'state' | 'held'>): string {
+export function stateOf({ state, held }: Pick<ApprovalSummary, 'state' | 'held'>): string {
   return state === 'pending' && held ? 'waits' : state
 }
 

@@ -281,6 +281,8 @@ export function declareApproval(program: Command, stage: Stage): void {
     withOptions(
       noun.command('list').description('list those of the last ten minutes that were not used'),
       anyEnvironmentOption(),
+      new Option('--watch', 'go on, and print each that is asked or answered; with --json one line each'),
+      new Option('--bell', 'with --watch: ring the bell of the terminal for each question'),
       jsonOption(),
     ),
     stage,

@@ -46,7 +46,7 @@ function question(digest: string, more: Partial<ApprovalQuestion> = {}): Approva
     credentialId: 'c1',
     bodyBytes: 0,
     digest: () => digest,
-    describe: () => ({ facts, journaled: { agent: 'ada' } }),
+    describe: () => ({ facts: { ...facts, agent: more.agentId ?? 'ada' }, journaled: { agent: 'ada' } }),
     ...more,
   }
 }
@@ -180,6 +180,8 @@ test('a session, an agent and all have so many and no more; refusals make room, 
   await approvals.answer('id1', 'refuse', 'operator:eve')
   void ask('more')
   expect(approvals.get('id1')).toBeUndefined()
+  // Crowding makes nobody forget that it was refused.
+  expect(await ask('s1 0')).toMatchObject({ refusal: 'approval_refused', approval: 'id1' })
   expect(approvals.list()).toHaveLength(APPROVALS_SESSION_MAXIMUM)
   for (let n = APPROVALS_SESSION_MAXIMUM; n < APPROVALS_AGENT_MAXIMUM; n++)
     void ask(`a1 ${n}`, { sessionId: `s${Math.floor(n / APPROVALS_SESSION_MAXIMUM) + 1}` })

@@ -5,6 +5,8 @@ import type { Narrowing } from '../../core/narrowing.ts'
 import type { Inflight } from '../inflight.ts'
 import type { Refusal } from '../refusal.ts'
 import type { ApprovalFacts } from './facts.ts'
+import { createRefusedRequests } from './refused.ts'
+import type { SharedApprovals, SharedAnswer } from './shared.ts'
 
 /** How long a request is held while a person is asked. */
 export const APPROVAL_WAIT_MILLISECONDS = 60_000
@@ -110,12 +112,17 @@ export interface ApprovalParts {
   readonly inflight: Pick<Inflight, 'add'>
   readonly journal: Pick<Journal, 'append'>
   readonly waitMilliseconds?: number
+  /** Where other nodes share the store: their questions, and answers from there. */
+  readonly shared?: SharedApprovals | null
 }
 
 export function createApprovals(parts: ApprovalParts): Approvals {
   const { now, newId } = parts
   const wait = parts.waitMilliseconds ?? APPROVAL_WAIT_MILLISECONDS
   const entries = new Map<string, Entry>()
+  const refused = createRefusedRequests(now)
+  const shared = parts.shared ?? null
+  shared?.onAnswer(answeredElsewhere)
 
   const expiryOf = (entry: Entry): number => entry.askedAt + APPROVAL_LIFE_MILLISECONDS
   const isOver = (entry: Entry): boolean => now() >= expiryOf(entry)
@@ -124,6 +131,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     if (entries.get(entry.id) !== entry) return
     entries.delete(entry.id)
     entry.forget()
+    shared?.withdraw(entry.id)
   }
 
   /** Ends the question; whoever waits is told why. */
@@ -161,7 +169,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     return ofSession > APPROVAL_BODIES_SESSION_MAXIMUM_BYTES || all > APPROVAL_BODIES_MAXIMUM_BYTES
   }
 
-  /** A refusal is remembered to spare the person the same question, and only as long as there is room. */
+  /** The question of a refusal makes room for another; that it was refused is remembered apart. */
   function dropRefused({ agentId }: ApprovalQuestion): boolean {
     for (const entry of entries.values()) {
       if (entry.state !== 'refused' || entry.agentId !== agentId) continue
@@ -206,6 +214,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
       end: (code: ErrorCode) => end(entry, { refusal: code }),
     })
     entries.set(entry.id, entry)
+    shared?.publish(shown(entry), entry.described.journaled, Math.min(now() + wait, expiryOf(entry)))
     return entry
   }
 
@@ -255,6 +264,23 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     })
   }
 
+  function settle(entry: Entry, answer: 'accept' | 'refuse', actor: string): void {
+    const { id, holder } = entry
+    const { rule } = entry.described.facts
+    entry.answeredBy = actor
+    entry.state = answer === 'accept' ? 'accepted' : 'refused'
+    if (answer === 'refuse') refused.remember(entry.agentId, entry.digest, { id, rule, until: expiryOf(entry) })
+    entry.holder = null
+    holder?.settle(answer === 'accept' ? 'accepted' : refusedBy(id, rule))
+  }
+
+  /** What came by way of the store counts for the very request that is held here, in time, and once. */
+  function answeredElsewhere(id: string, { answer, by, hash }: SharedAnswer): void {
+    const entry = entries.get(id)
+    if (entry === undefined || entry.state !== 'pending' || isOver(entry)) return
+    if (digestOfApproval(entry.digest, id) === hash) settle(entry, answer, by)
+  }
+
   function shown(entry: Entry): AskedApproval {
     const { id, digest, state, askedAt, answeredBy, described } = entry
     return {
@@ -274,8 +300,10 @@ export function createApprovals(parts: ApprovalParts): Approvals {
       removeOld()
       const digest = question.digest()
       const before = known(digest)
-      if (before?.state === 'refused') return refusedBy(before)
+      if (before?.state === 'refused') return refusedBy(before.id, before.described.facts.rule)
       if (before?.state === 'accepted') return hand(before, question.digest)
+      const earlier = before === null ? refused.find(question.agentId, digest) : undefined
+      if (earlier !== undefined) return refusedBy(earlier.id, earlier.rule)
       if (hasNoRoomFor(question))
         return { refusal: 'approvals_full', detail: 'The bodies of requests that wait take all the room there is.' }
       if (before === null && isCrowded(question) && !(dropRefused(question) && !isCrowded(question)))
@@ -286,27 +314,33 @@ export function createApprovals(parts: ApprovalParts): Approvals {
     list() {
       removeOld()
       const counts = new Map<string, number>()
-      return [...entries.values()]
-        .map((entry) => {
-          const turn = counts.get(entry.agentId) ?? 0
-          counts.set(entry.agentId, turn + 1)
-          return { entry, turn }
+      return [...[...entries.values()].map(shown), ...(shared?.list() ?? [])]
+        .map((one) => {
+          const whose = `${one.facts.environment}/${one.facts.agent}`
+          const turn = counts.get(whose) ?? 0
+          counts.set(whose, turn + 1)
+          return { one, turn }
         })
-        .toSorted((left, right) => left.turn - right.turn || left.entry.askedAt - right.entry.askedAt)
-        .map(({ entry }) => shown(entry))
+        .toSorted((left, right) => left.turn - right.turn || left.one.askedAt - right.one.askedAt)
+        .map(({ one }) => one)
     },
 
     get(id) {
       const entry = entries.get(id)
-      return entry === undefined || isOver(entry) ? undefined : shown(entry)
+      if (entry === undefined) return shared?.get(id)
+      return isOver(entry) ? undefined : shown(entry)
     },
 
     async answer(id, answer, actor) {
       const entry = entries.get(id)
+      // Where others can answer it too, the store says who was first.
+      if (shared !== null && (entry === undefined ? shared.get(id) !== undefined : shared.isPublished(id)))
+        return shared.answer(id, answer, actor)
       if (entry === undefined) throw gone()
       if (isOver(entry)) throw new KeywardError('approval_expired')
       if (entry.state !== 'pending' || entry.isAnswering) throw new KeywardError('approval_answered')
       entry.isAnswering = true
+      shared?.withdraw(id)
       try {
         const { journaled } = entry.described
         const event = { ...journaled, kind: 'control', action: `approval.${answer}`, actor, approval: id } as const
@@ -317,11 +351,7 @@ export function createApprovals(parts: ApprovalParts): Approvals {
       // The journal took its time: the agent may have gone, or been suspended, meanwhile.
       if (entries.get(id) !== entry) throw gone()
       if (isOver(entry)) throw new KeywardError('approval_expired')
-      entry.answeredBy = actor
-      entry.state = answer === 'accept' ? 'accepted' : 'refused'
-      const { holder } = entry
-      entry.holder = null
-      holder?.settle(answer === 'accept' ? 'accepted' : refusedBy(entry))
+      settle(entry, answer, actor)
     },
   }
 }
@@ -340,6 +370,6 @@ function requiredFor({ id, described }: Entry): Refusal {
   }
 }
 
-function refusedBy({ id, described }: Entry): Refusal {
-  return { refusal: 'approval_refused', rule: described.facts.rule, approval: id, facts: { approval: id } }
+function refusedBy(id: string, rule: string): Refusal {
+  return { refusal: 'approval_refused', rule, approval: id, facts: { approval: id } }
 }
