@@ -55,6 +55,7 @@ export function createSharedApprovals({ records, vault, node, now, onError }: Sh
   const opened = new WeakMap<ApprovalRecord, AskedApproval['facts'] | null>()
   let timer: NodeJS.Timeout | null = null
   let isCommitting = false
+  let isFailing = false
 
   // What this node held before it was started anew is gone, and with it every answer.
   for (const [id, row] of records.all('approval')) if (row.node === node) waiting.set(id, null)
@@ -87,9 +88,13 @@ export function createSharedApprovals({ records, vault, node, now, onError }: Sh
     isCommitting = true
     try {
       await records.commit(due, { actor: 'keyward', action: 'approval.share' })
+      isFailing = false
       for (const [id, body] of taken) if (waiting.get(id) === body) waiting.delete(id)
     } catch (error) {
-      onError(error)
+      // While a former release shares the store, questions are answered where they are held.
+      if (error instanceof KeywardError && error.code === 'schema_held') waiting.clear()
+      else if (!isFailing) onError(error)
+      isFailing = true
     } finally {
       isCommitting = false
       if (waiting.size > 0) schedule()
