@@ -64,7 +64,11 @@ function nodes(records: FakeRecords = createFakeRecords(), first = 0) {
       journal: { append: () => Promise.resolve() },
       shared,
     })
-    const ask = (digest: string, more: Partial<ApprovalQuestion> = {}, onGone = (_: () => void) => undefined) =>
+    const ask = (
+      digest: string,
+      more: Partial<ApprovalQuestion> = {},
+      onGone: Parameters<typeof approvals.ask>[1] = () => undefined,
+    ) =>
       approvals.ask(
         {
           sessionId: 's',
