@@ -53,6 +53,7 @@ import { joinNodes } from './vault/nodes.ts'
 import { openNodeJournal } from './vault/node-journal.ts'
 import { openOrCreateVault } from './vault/open-or-create.ts'
 import { keptRestoration } from './vault/restoration.ts'
+import { rootKeySource } from './vault/root-keys/index.ts'
 
 /** Where the kernel shows processes and sockets. */
 const PROC = '/proc'
@@ -64,7 +65,7 @@ export interface AppOptions {
   /** Ends once no session lives; for servers that a `run` started. */
   readonly ephemeral: boolean
   /** Asks for the passphrase where a slot needs one; null where nobody can be asked. */
-  readonly askPassphrase: (() => Promise<Secret>) | null
+  readonly askPassphrase: ((isNew: boolean) => Promise<Secret>) | null
   readonly onError: (error: unknown) => string
   /** How the journal names the owner of the home. */
   readonly ownerName?: string
@@ -100,7 +101,12 @@ export async function openApp(options: AppOptions) {
   const store = await openStore(config)
   const { records, vault, created } = await openOrCreateVault({
     store,
-    source: { ...config, askPassphrase: options.askPassphrase },
+    source: rootKeySource(config.rootKey, {
+      askPassphrase: options.askPassphrase,
+      random: randomBytes,
+      now,
+      platform: process.platform,
+    }),
     now,
     random: randomBytes,
   })

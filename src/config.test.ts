@@ -39,7 +39,9 @@ test('a flag wins over a variable, a variable over the file, the file over what 
     node: { value: 'from-file', origin: 'file', from: `${file}:3` },
     strictJournal: { value: true, origin: 'file', from: `${file}:4` },
   })
-  const { settingsFile: _, ...own } = settings
+  const { settingsFile: _, rootKeyCredentials, rootKeyNamespace, rootKeyCaFile, rootKeyEndpoint, ...own } = settings
+  for (const beside of [rootKeyCredentials, rootKeyNamespace, rootKeyCaFile, rootKeyEndpoint])
+    expect(beside).toEqual({ value: null, origin: 'default', from: null })
   expect(config).toEqual(Object.fromEntries(Object.entries(own).map(([name, { value }]) => [name, value])))
   expect(readConfig({}, variables).settings.gateway).toMatchObject({ origin: 'variable', from: 'KEYWARD_GATEWAY' })
   expect(readConfig({}, { KEYWARD_HOME: home }).settings.gateway).toMatchObject({ origin: 'file', from: `${file}:2` })

@@ -8,6 +8,7 @@ import { isTimeZone } from './core/wall-clock.ts'
 import { APPROVAL_LIFE_MILLISECONDS, APPROVAL_WAIT_MILLISECONDS } from './gateway/approval/approvals.ts'
 import { isLoopback } from './gateway/egress.ts'
 import { readYamlDocuments } from './services/yaml-documents.ts'
+import { readRootKeyChoice, type RootKeyChoice } from './vault/root-keys/choice.ts'
 import { readPostgresUrl, type PostgresAddress } from './stores/postgres-address.ts'
 
 /** Where a setting came from, weakest first: built in, the settings file, KEYWARD_* variable, flag. */
@@ -25,6 +26,8 @@ export interface Config {
   readonly rootKeyFile: string
   /** A file with the passphrase of a passphrase slot, for servers without a terminal; null: ask, or use the key file. */
   readonly passphraseFile: string | null
+  /** Where the root key comes from. */
+  readonly rootKey: RootKeyChoice
   readonly gateway: Address
   /** Where health, readiness and metrics are told; null: nowhere. */
   readonly monitor: Address | null
@@ -61,6 +64,11 @@ export interface Setting<T> {
 export type Settings = { readonly [K in keyof Config]: Setting<Config[K]> } & {
   /** Absolute path of keyward.yaml, which need not be there unless somebody named it. */
   readonly settingsFile: Setting<string>
+  /** What `rootKey` needs where a service guards it. */
+  readonly rootKeyCredentials: Setting<string | null>
+  readonly rootKeyNamespace: Setting<string | null>
+  readonly rootKeyCaFile: Setting<string | null>
+  readonly rootKeyEndpoint: Setting<string | null>
 }
 
 /** Flags as typed; a missing one is undefined. */
@@ -101,15 +109,47 @@ export function readConfig(
   const home = pick([flag('home'), variable('KEYWARD_HOME')], pathOf, join(homedir(), '.keyward'))
   const settingsFile = pick([flag('config'), variable('KEYWARD_CONFIG')], pathOf, join(home.value, 'keyward.yaml'))
   const file = readSettingsFile(settingsFile.value, settingsFile.origin !== 'default')
+  const rootKeyFile = pick(
+    [variable('KEYWARD_ROOT_KEY_FILE'), file.take('rootKeyFile')],
+    pathOf,
+    defaultRootKeyFile(home.value),
+  )
+  const passphraseFile = pick([variable('KEYWARD_PASSPHRASE_FILE'), file.take('passphraseFile')], pathOf, null)
+  const beside = {
+    rootKeyCredentials: pick(
+      [variable('KEYWARD_ROOT_KEY_CREDENTIALS'), file.take('rootKeyCredentials')],
+      credentialsOf,
+      null,
+    ),
+    rootKeyNamespace: pick([variable('KEYWARD_ROOT_KEY_NAMESPACE'), file.take('rootKeyNamespace')], textOf, null),
+    rootKeyCaFile: pick([variable('KEYWARD_ROOT_KEY_CA_FILE'), file.take('rootKeyCaFile')], pathOf, null),
+    rootKeyEndpoint: pick([variable('KEYWARD_ROOT_KEY_ENDPOINT'), file.take('rootKeyEndpoint')], textOf, null),
+  }
+  const relative = variables['AWS_CONTAINER_CREDENTIALS_RELATIVE_URI']
+  const needs = {
+    rootKeyFile: rootKeyFile.value,
+    passphraseFile: passphraseFile.value,
+    credentials: beside.rootKeyCredentials.value,
+    namespace: beside.rootKeyNamespace.value,
+    caFile: beside.rootKeyCaFile.value,
+    endpoint: beside.rootKeyEndpoint.value,
+    containerUrl:
+      relative === undefined
+        ? (variables['AWS_CONTAINER_CREDENTIALS_FULL_URI'] ?? null)
+        : `http://169.254.170.2${relative}`,
+    containerTokenFile: variables['AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE'] ?? null,
+  }
   const settings: Settings = {
     home,
     settingsFile,
-    rootKeyFile: pick(
-      [variable('KEYWARD_ROOT_KEY_FILE'), file.take('rootKeyFile')],
-      pathOf,
-      defaultRootKeyFile(home.value),
+    rootKey: pick(
+      [variable('KEYWARD_ROOT_KEY'), file.take('rootKey')],
+      ({ text }) => readRootKeyChoice(text, needs),
+      readRootKeyChoice(null, needs),
     ),
-    passphraseFile: pick([variable('KEYWARD_PASSPHRASE_FILE'), file.take('passphraseFile')], pathOf, null),
+    rootKeyFile,
+    passphraseFile,
+    ...beside,
     gateway: pick([flag('gateway'), variable('KEYWARD_GATEWAY'), file.take('gateway')], gatewayAddress, {
       host: '127.0.0.1',
       port: 7071,
@@ -153,6 +193,7 @@ export function readConfig(
       home: settings.home.value,
       rootKeyFile: settings.rootKeyFile.value,
       passphraseFile: settings.passphraseFile.value,
+      rootKey: settings.rootKey.value,
       gateway: settings.gateway.value,
       monitor: settings.monitor.value,
       listen: settings.listen.value,
@@ -217,6 +258,16 @@ function addressOf({ text, name }: Written): Address {
 function nodeName({ text, name }: Written): string {
   if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
   throw new KeywardError('config_invalid', `${name} must be of a-z, 0-9 and -.`)
+}
+
+function textOf({ text }: Written): string {
+  return text
+}
+
+/** A path, or one of the words that stand for credentials which are in no file of ours. */
+function credentialsOf(written: Written): string {
+  const { text } = written
+  return text === 'container' || text.startsWith('kubernetes:') ? text : pathOf(written)
 }
 
 function pathOf({ text, folder }: Written): string {

@@ -20,6 +20,7 @@ const app = await openApp({
     home,
     database: null,
     rootKeyFile: `${home}.root-key`,
+    rootKey: { kind: 'file', shown: 'file', path: `${home}.root-key`, orPassphrase: false },
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
     monitor: null,

@@ -1,13 +1,14 @@
 import type { KeyObject } from 'node:crypto'
 import { randomBytes } from 'node:crypto'
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
+import process from 'node:process'
 import type { Config } from '../config.ts'
 import { KeywardError } from '../core/errors.ts'
-import { Secret } from '../core/secret.ts'
 import { databaseFile, openStore } from '../stores/index.ts'
 import { keptJournalHead, keptPruning } from '../vault/journal-head.ts'
 import type { JournalHead } from '../vault/journal-head.ts'
-import { passphraseRootKey, readRootKeyFile } from '../vault/root-key.ts'
+import { rootKeySource } from '../vault/root-keys/index.ts'
+import type { RootKey } from '../vault/root-keys/root-key.ts'
 import { openVault } from '../vault/vault.ts'
 
 /** What this home's journal is verified with, from its vault, without a server: the key that signed it, and the head that the store remembers. */
@@ -28,12 +29,8 @@ export async function journalWitness(
   }
 }
 
-/** The root key of a home as its settings name it. */
-export async function rootKeyOf(config: Config): Promise<Parameters<typeof openVault>[0]['rootKey']> {
-  if (config.passphraseFile === null) return readRootKeyFile(config.rootKeyFile)
-  const bytes = readFileSync(config.passphraseFile)
-  const end = bytes.at(-1) === 0x0a ? bytes.byteLength - 1 : bytes.byteLength
-  const passphrase = new Secret('passphrase', bytes.subarray(0, end))
-  bytes.fill(0)
-  return passphraseRootKey(passphrase)
+/** The root key of a home as its settings name it. Nobody is asked. */
+export async function rootKeyOf(config: Config): Promise<RootKey> {
+  const { platform } = process
+  return rootKeySource(config.rootKey, { askPassphrase: null, random: randomBytes, now: Date.now, platform }).existing()
 }

@@ -184,7 +184,7 @@ export interface ApprovalRecord {
 
 /** One way in: the master key, wrapped by a root key. */
 export interface SlotRecord {
-  readonly kind: 'file' | 'passphrase'
+  readonly kind: 'file' | 'passphrase' | 'keyring' | 'transit' | 'aws-kms' | 'recovery'
   readonly wrapped: string
   readonly argon2?: {
     readonly salt: string
@@ -192,6 +192,10 @@ export interface SlotRecord {
     readonly passes: number
     readonly parallelism: number
   }
+  /** The slot's key, as the service that guards the root key encrypted it. */
+  readonly ciphertext?: string
+  /** Id of the slot in whose place it comes, until that one is gone. */
+  readonly replaces?: string
   readonly createdAt: number
 }
 

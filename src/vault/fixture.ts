@@ -5,7 +5,8 @@ import { join } from 'node:path'
 import type { Service } from '../services/service.ts'
 import { openSqliteStore } from '../stores/sqlite.ts'
 import type { Anchor } from './records.ts'
-import type { RootKey } from './root-key.ts'
+import { heldRootKey } from './root-keys/file.ts'
+import type { RootKey } from './root-keys/root-key.ts'
 import { takeKey } from './sealing.ts'
 import type { RandomBytes } from './sealing.ts'
 import { createVault, openVault } from './vault.ts'
@@ -23,8 +24,13 @@ export function seededRandom(label: string): RandomBytes {
   }
 }
 
+/** The bytes of `fileRootKey`. */
+export function rootKeyBytes(label: string): Buffer {
+  return Buffer.from(seededRandom(`root key ${label}`)(32))
+}
+
 export function fileRootKey(label: string): RootKey {
-  return { kind: 'file', key: takeKey(Buffer.from(seededRandom(`root key ${label}`)(32))) }
+  return heldRootKey('file', takeKey(rootKeyBytes(label)))
 }
 
 export interface RecordedEntry {

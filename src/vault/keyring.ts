@@ -4,8 +4,7 @@ import { KeywardError } from '../core/errors.ts'
 import type { SlotRecord, TermRecord } from '../core/records.ts'
 import { deriveKey, KEY_BYTES, open, seal, sealingKey, takeKey } from './sealing.ts'
 import type { RandomBytes, SealingKey } from './sealing.ts'
-import { newArgon2, slotKey } from './root-key.ts'
-import type { RootKey } from './root-key.ts'
+import type { RootKey, SlotHead } from './root-keys/root-key.ts'
 
 type Purpose = TermRecord['purpose']
 
@@ -34,37 +33,39 @@ export interface Keyring {
   readonly ca: KeyObject
 }
 
-/** The master key wrapped for a root key, as a slot row. */
+/** The master key wrapped for a root key, as a slot row. Proven: what was wrapped was opened again. Throws `root_key_wrong` where the root key does not give back what it gave. */
 export async function makeSlot(
   rootKey: RootKey,
   master: KeyObject,
   place: { storeId: string; slotId: string; now: number; random: RandomBytes },
 ): Promise<SlotRecord> {
   const { storeId, slotId, now, random } = place
-  const { kind } = rootKey
-  const head = kind === 'passphrase' ? { kind, argon2: newArgon2(random) } : { kind }
-  const key = await slotKey(rootKey, head)
-  if (key === null) throw new KeywardError('internal', 'The new slot has parameters that could not be read back.')
+  const { head, key } = await rootKey.create({ storeId, slotId })
   const bytes = master.export()
   const wrapped = seal(sealingKey(key, 'slot'), slotContext(storeId, slotId, head), bytes, random)
   bytes.fill(0)
-  return { ...head, wrapped, createdAt: now }
+  const slot: SlotRecord = { ...head, wrapped, createdAt: now }
+  const opened = await openSlot(rootKey, storeId, slotId, slot)
+  if (opened === null || !opened.equals(master))
+    throw new KeywardError('root_key_wrong', 'The new root key does not open what it has just sealed.')
+  return slot
 }
 
-/** The master key, or null where this root key is not the slot's. */
+/** The master key, or null where this root key is not the slot's. Throws what the root key throws. */
 export async function openSlot(
   rootKey: RootKey,
   storeId: string,
   slotId: string,
   slot: SlotRecord,
 ): Promise<KeyObject | null> {
-  const key = await slotKey(rootKey, slot)
+  const key = await rootKey.open(slot, { storeId, slotId })
   if (key === null) return null
   const opened = open(sealingKey(key, 'slot'), slotContext(storeId, slotId, slot), slot.wrapped)
   return 'bytes' in opened && opened.bytes.byteLength === KEY_BYTES ? takeKey(opened.bytes) : null
 }
 
-function slotContext(storeId: string, slotId: string, { kind, argon2 }: Pick<SlotRecord, 'kind' | 'argon2'>) {
+function slotContext(storeId: string, slotId: string, { kind, argon2, ciphertext }: SlotHead) {
+  if (ciphertext !== undefined) return [storeId, slotId, kind, ciphertext]
   if (argon2 === undefined) return [storeId, slotId, kind]
   return [storeId, slotId, kind, argon2.salt, argon2.memoryKiB, argon2.passes, argon2.parallelism]
 }

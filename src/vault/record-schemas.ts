@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import type { Json } from '../core/canonical-json.ts'
 import type { TableName, Tables } from '../core/records.ts'
+import { CIPHERTEXT_MAXIMUM_CHARACTERS } from './root-keys/wrapping.ts'
 
 const time = z.int().min(0)
 const name = z.string().min(1)
@@ -105,8 +106,10 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     answer: z.strictObject({ answer: z.enum(['accept', 'refuse']), by: z.string() }).nullable(),
   }),
   slot: z.strictObject({
-    kind: z.enum(['file', 'passphrase']),
+    kind: z.enum(['file', 'passphrase', 'keyring', 'transit', 'aws-kms', 'recovery']),
     wrapped: z.string(),
+    ciphertext: z.string().max(CIPHERTEXT_MAXIMUM_CHARACTERS).exactOptional(),
+    replaces: z.string().max(256).exactOptional(),
     argon2: z
       .strictObject({
         salt: z.string(),

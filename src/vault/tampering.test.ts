@@ -160,7 +160,7 @@ beforeAll(async () => {
   const { records, vault, path: made } = await home.create()
   path = made
   await populate(records)
-  await vault.addSlot(home.rootKey, 'test')
+  await vault.slots.addSlot(home.rootKey, 'test')
   const [slot = '', otherSlot = ''] = [...records.all('slot').keys()].toSorted()
   const third = { ...sample('slot', 1), id: 'zz3' }
   await records.commit([third], { actor: 'test', action: 'fill' })

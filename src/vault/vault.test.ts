@@ -5,14 +5,15 @@ import { afterAll, describe, expect, test } from 'vitest'
 import { Secret } from '../core/secret.ts'
 import { openSqliteStore } from '../stores/sqlite.ts'
 import { createCredentials } from './credentials.ts'
-import { fileRootKey, sampleService, vaultFolder } from './fixture.ts'
-import { passphraseRootKey } from './root-key.ts'
+import { fileRootKey, rootKeyBytes, sampleService, vaultFolder } from './fixture.ts'
+import { passphraseRootKey as passphraseOf } from './root-keys/passphrase.ts'
 import { createVault, hasVault } from './vault.ts'
 import type { Vault } from './vault.ts'
 import type { Records } from './records.ts'
 
 const home = vaultFolder('vault')
 afterAll(() => home.remove())
+const passphraseRootKey = (passphrase: Secret) => passphraseOf(passphrase, home.random)
 const service = sampleService('echo', { key: 'secret' })
 const place = { environment: 'dev', credentialId: 'c', number: 1 }
 
@@ -119,17 +120,17 @@ describe('slots', () => {
   test('let a second root key in, never a third, and a retired one no more', async () => {
     const { records, vault, path } = await home.create()
     const [first = ''] = records.all('slot').keys()
-    await expect(vault.retireSlot(first, 'test')).rejects.toMatchObject({ code: 'slot_last' })
+    await expect(vault.slots.retireSlot(first, 'test')).rejects.toMatchObject({ code: 'slot_last' })
     const passphrase = passphraseRootKey(Secret.fromText('passphrase', 'correct horse'))
-    const { slotId } = await vault.addSlot(passphrase, 'test')
-    await expect(vault.addSlot(home.rootKey, 'test')).rejects.toMatchObject({ code: 'slots_full' })
+    const { slotId } = await vault.slots.addSlot(passphrase, 'test')
+    await expect(vault.slots.addSlot(home.rootKey, 'test')).rejects.toMatchObject({ code: 'slots_full' })
     await records.close()
 
     const second = await home.openAt(path, passphrase)
     expect(second.vault.caKey().equals(vault.caKey())).toBe(true)
-    await second.vault.retireSlot(first, 'test')
-    await expect(second.vault.retireSlot(slotId, 'test')).rejects.toMatchObject({ code: 'slot_last' })
-    await expect(second.vault.retireSlot('never', 'test')).rejects.toMatchObject({ code: 'not_found' })
+    await second.vault.slots.retireSlot(first, 'test')
+    await expect(second.vault.slots.retireSlot(slotId, 'test')).rejects.toMatchObject({ code: 'slot_last' })
+    await expect(second.vault.slots.retireSlot('never', 'test')).rejects.toMatchObject({ code: 'not_found' })
     await second.records.close()
     expect(await home.refusal(path)).toMatchObject({ code: 'root_key_wrong' })
     const wrong = passphraseRootKey(Secret.fromText('passphrase', 'correct house'))
@@ -221,7 +222,7 @@ test('no secret stands in the database, in any usual encoding', async () => {
   await credentialsOf(opened).add({ ...base, fields: { key: Secret.fromText('key', value) } }, 'test')
   await opened.records.close()
   const bytes = readFileSync(opened.path)
-  const root = home.rootKey.kind === 'file' ? home.rootKey.key.export() : Buffer.alloc(0)
+  const root = rootKeyBytes('vault')
   for (const needle of [Buffer.from(value), root]) {
     for (const encoding of ['latin1', 'hex', 'base64', 'base64url'] as const) {
       expect(bytes.includes(Buffer.from(needle.toString(encoding), 'latin1'))).toBe(false)

@@ -1,32 +1,32 @@
 import type { KeyObject } from 'node:crypto'
 import { KeywardError } from '../core/errors.ts'
-import type { SlotRecord, TermRecord } from '../core/records.ts'
+import type { TermRecord } from '../core/records.ts'
 import type { Secret } from '../core/secret.ts'
 import { storeSchema } from '../stores/store.ts'
 import type { Store, StoredRow, StoreIdentity } from '../stores/store.ts'
-import { makeSlot, makeTerm, openKeyring, openSlot, rowKey } from './keyring.ts'
+import { makeSlot, makeTerm, openKeyring, rowKey } from './keyring.ts'
 import type { Keyring } from './keyring.ts'
-import { bodyDigest } from './manifest.ts'
-import { recordSchemas } from './record-schemas.ts'
 import { createRecords, openRecords } from './records.ts'
 import type { Change, Records } from './records.ts'
-import type { RootKey } from './root-key.ts'
+import type { RootKey } from './root-keys/root-key.ts'
 import { tampered } from './row-mac.ts'
 import { KEY_BYTES, takeKey } from './sealing.ts'
 import type { RandomBytes } from './sealing.ts'
+import { createSlots, findMaster, newId } from './slots.ts'
+import type { Slots } from './slots.ts'
 import { unprovenHead } from './verify-rows.ts'
 import { fingerprintOf, openSecrets, rewrapVersion, sealVersion } from './versions.ts'
 import type { SealedVersion, VersionPlace } from './versions.ts'
 
-/** Root keys that may open one vault at a time. */
-export const MAX_SLOTS = 2
-const REWRAP_BATCH = 200
+/** Versions whose data keys are wrapped anew in one commit. */
+export const REWRAP_BATCH = 200
 const READ_ATTEMPTS_MAXIMUM = 3
-const ID_BYTES = 16
 
 export interface VaultOptions {
   readonly store: Store
   readonly rootKey: RootKey
+  /** For a new vault: a second way in, for the day on which the root key is lost. */
+  readonly recovery?: RootKey | null
   /** Milliseconds since the Unix epoch. */
   readonly now: () => number
   readonly random: RandomBytes
@@ -50,10 +50,9 @@ export interface Vault {
   rotateTerm(actor: string): Promise<{ termId: string }>
   /** Wraps every data key anew under the current term, in batches, and removes the terms that nothing needs any more. Broken off, it goes on when called again. */
   rewrap(actor: string): Promise<{ rewrapped: number; termsRemoved: number }>
-  /** A further way in. Throws `slots_full`. */
-  addSlot(rootKey: RootKey, actor: string): Promise<{ slotId: string }>
-  /** Throws `slot_last`, `not_found`. Backups from before still open with the retired root key. */
-  retireSlot(slotId: string, actor: string): Promise<void>
+  /** Whether a rewrap was begun and not ended. */
+  isRewrapDue(): boolean
+  readonly slots: Slots
 }
 
 /** Whether a vault was begun here. False also after a first start that was broken off before its first commit. */
@@ -85,6 +84,11 @@ export async function createVault(options: VaultOptions): Promise<{ records: Rec
     { table: 'environment', id: 'staging', body: { name: 'staging', egress: 'deny', createdAt } },
     { table: 'environment', id: 'prod', body: { name: 'prod', egress: 'deny', createdAt } },
   ]
+  if (options.recovery !== undefined && options.recovery !== null) {
+    const recoveryId = newId(random)
+    const body = await makeSlot(options.recovery, master, { storeId, slotId: recoveryId, now: createdAt, random })
+    changes.push({ table: 'slot', id: recoveryId, body })
+  }
   for (const purpose of ['seal', 'token', 'fingerprint', 'journal', 'ca'] as const) {
     const termId = newId(random)
     changes.push({
@@ -94,7 +98,7 @@ export async function createVault(options: VaultOptions): Promise<{ records: Rec
     })
   }
   const records = await createRecords({ store, identity, key: rowKey(master) }, changes)
-  return { records, vault: vaultOf(records, master, options) }
+  return { records, vault: vaultOf(records, master, slotId, options) }
 }
 
 /**
@@ -104,7 +108,7 @@ export async function createVault(options: VaultOptions): Promise<{ records: Rec
 export async function openVault(options: VaultOptions): Promise<{ records: Records; vault: Vault }> {
   const { store, rootKey } = options
   const { identity, rows } = await readAll(store)
-  const master = await findMaster(rows, identity.storeId, rootKey)
+  const { master, slotId } = await findMaster(rows, identity.storeId, rootKey)
   const records = openRecords({ store, identity, key: rowKey(master) }, rows)
   const epoch = await store.epoch()
   const others = store.node !== null && epoch > records.epoch
@@ -112,7 +116,7 @@ export async function openVault(options: VaultOptions): Promise<{ records: Recor
   if (others) await records.refresh()
   if (others ? records.epoch < epoch : records.epoch !== epoch)
     throw tampered('keyward', 'epoch', `it says ${epoch}, the records say ${records.epoch}`)
-  return { records, vault: vaultOf(records, master, options) }
+  return { records, vault: vaultOf(records, master, slotId, options) }
 }
 
 /** Marker and rows. Between the two reads another node may raise the schema; where they differ for longer, the rows are refused. */
@@ -126,47 +130,7 @@ async function readAll(store: Store): Promise<{ identity: StoreIdentity; rows: r
   }
 }
 
-/**
- * Opens a slot before any row can be verified: the key of the MACs lies behind it. What is tried is
- * therefore bounded, and a slot that differs from the one that was written is named rather than
- * blamed on the root key; the rows are all verified afterwards, slots included.
- */
-async function findMaster(rows: readonly StoredRow[], storeId: string, rootKey: RootKey): Promise<KeyObject> {
-  const head = unprovenHead(rows)
-  if (head !== null && head.storeId !== storeId) throw tampered('keyward', 'store', 'it names another store')
-  const hints = head === null ? null : new Map(head.slots)
-  const slots = rows.filter(({ table }) => table === 'slot').toSorted((a, b) => (a.id < b.id ? -1 : 1))
-  const likely = slots
-    .filter(({ id, body }) => hints === null || hints.get(id) === bodyDigest(body))
-    .slice(0, MAX_SLOTS)
-  for (const { id, body } of likely) {
-    const slot = parseSlot(body)
-    const master = slot === null ? null : await openSlot(rootKey, storeId, id, slot)
-    if (master !== null) return master
-  }
-  if (hints !== null) {
-    for (const { id, body } of slots) {
-      const digest = hints.get(id)
-      if (digest === undefined) throw tampered('slot', id, 'it was added')
-      if (digest !== bodyDigest(body)) throw tampered('slot', id, 'its content was changed')
-    }
-    for (const id of hints.keys())
-      if (!slots.some((slot) => slot.id === id)) throw tampered('slot', id, 'it was removed')
-  }
-  if (slots.length === 0) throw new KeywardError('store_unreadable', 'There is no vault in it.')
-  throw new KeywardError('root_key_wrong')
-}
-
-function parseSlot(body: string): SlotRecord | null {
-  try {
-    const parsed = recordSchemas.slot.safeParse(JSON.parse(body))
-    return parsed.success ? parsed.data : null
-  } catch {
-    return null
-  }
-}
-
-function vaultOf(records: Records, master: KeyObject, { now, random }: VaultOptions): Vault {
+function vaultOf(records: Records, master: KeyObject, openedBy: string, { now, random }: VaultOptions): Vault {
   const { storeId } = records
   let keyring: Keyring = openKeyring(master, storeId, records.all('term'))
   records.onCommit((changes) => {
@@ -203,6 +167,9 @@ function vaultOf(records: Records, master: KeyObject, { now, random }: VaultOpti
     sealVersion: (place, secrets) => sealVersion(keyring, { storeId, ...place }, secrets, random),
     openVersion: (place, version) => openSecrets(keyring, { storeId, ...place }, version),
     fingerprint: (secret) => fingerprintOf(keyring.mac.fingerprint, secret),
+    isRewrapDue: () =>
+      [...records.all('term').values()].some(({ purpose, state }) => purpose === 'seal' && state === 'retired'),
+    slots: createSlots({ records, master, openedBy, now, random }),
     async rotateTerm(actor) {
       const termId = newId(random)
       const term = makeTerm(master, 'seal', { storeId, termId, now: now(), random })
@@ -238,28 +205,6 @@ function vaultOf(records: Records, master: KeyObject, { now, random }: VaultOpti
       }
       return { rewrapped, termsRemoved }
     },
-    async addSlot(rootKey, actor) {
-      const slotId = newId(random)
-      const body = await makeSlot(rootKey, master, { storeId, slotId, now: now(), random })
-      await records.commit(
-        () => {
-          if (records.all('slot').size >= MAX_SLOTS) throw new KeywardError('slots_full')
-          return [{ table: 'slot', id: slotId, body }]
-        },
-        { actor, action: 'vault.add-slot', detail: { slot: slotId, kind: body.kind } },
-      )
-      return { slotId }
-    },
-    async retireSlot(slotId, actor) {
-      await records.commit(
-        () => {
-          if (!records.all('slot').has(slotId)) throw new KeywardError('not_found', 'There is no such slot.')
-          if (records.all('slot').size === 1) throw new KeywardError('slot_last')
-          return [{ table: 'slot', id: slotId, body: null }]
-        },
-        { actor, action: 'vault.retire-slot', detail: { slot: slotId } },
-      )
-    },
   }
 }
 
@@ -277,8 +222,4 @@ function newKey(random: RandomBytes): KeyObject {
   const bytes = Buffer.alloc(KEY_BYTES)
   bytes.set(random(KEY_BYTES))
   return takeKey(bytes)
-}
-
-function newId(random: RandomBytes): string {
-  return Buffer.from(random(ID_BYTES)).toString('hex')
 }

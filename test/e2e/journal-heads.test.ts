@@ -24,6 +24,7 @@ afterEach(() => home.remove())
 const config = (): AppOptions['config'] => ({
   home: home.home,
   rootKeyFile: join(folder, 'root', 'key'),
+  rootKey: { kind: 'file', shown: 'file', path: join(folder, 'root', 'key'), orPassphrase: false },
   passphraseFile: null,
   gateway: { host: '127.0.0.1', port: 0 },
   monitor: null,
@@ -104,7 +105,11 @@ test('a witness that another key signed is not believed, and one that cannot be 
   const other = makeHome()
   const app = await other
     .open({
-      config: { ...config(), home: other.home, rootKeyFile: join(dirname(other.home), 'root', 'key') },
+      config: {
+        ...config(),
+        home: other.home,
+        rootKey: { kind: 'file', shown: 'file', path: join(dirname(other.home), 'root', 'key'), orPassphrase: false },
+      },
     })
     .catch((error: unknown) => error)
   expect(app).toMatchObject({ code: 'config_invalid' })

@@ -119,7 +119,7 @@ export async function verify({ io, args, options }: Call<OpenOptions & JsonOptio
   const progress = showProgress(io, 'read')
   try {
     const { config } = readConfig({}, io.environment)
-    const isKeyHere = config.passphraseFile !== null || existsSync(config.rootKeyFile)
+    const isKeyHere = config.rootKey.kind !== 'file' || existsSync(config.rootKey.path)
     const rootKey = isKeyHere ? await rootKeyOf(config) : null
     const opening = rootKey === null ? null : { rootKey, now: Date.now, random: randomBytes }
     const hash = createHash('sha256')

@@ -17,6 +17,7 @@ import { agentNameOf } from '../child.ts'
 import { startFailure } from '../find-program.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
 import { ownCode } from '../own-code.ts'
+import { secretFilesOf } from '../../vault/root-keys/choice.ts'
 import { prepareChild } from '../prepare-child.ts'
 import type { PreparedChild } from '../prepare-child.ts'
 import { note, paint, printable } from '../print.ts'
@@ -92,7 +93,7 @@ function chooseContainment(io: Io, asked: ContainmentMode | undefined): Containm
 export function hiddenPaths(io: Io, files: readonly string[]): ContainmentRequest['hide'] {
   const { config } = readConfig({}, io.environment)
   const known = defaultHidden(homedir(), io.environment)
-  const own = [config.rootKeyFile, ...(config.passphraseFile === null ? [] : [config.passphraseFile])]
+  const own = [config.rootKeyFile, ...secretFilesOf(config.rootKey)]
   return {
     directories: [
       ...known.directories,

@@ -60,7 +60,7 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   const appOptions: AppOptions = {
     config,
     ephemeral,
-    askPassphrase: io.interactive ? () => askPassphrase(io) : null,
+    askPassphrase: io.interactive ? (isNew) => askPassphrase(io, isNew) : null,
     onError: log.error,
     ownerName: actorName(),
     acceptRollback: options.acceptRollback === true,
@@ -184,9 +184,13 @@ function watchIdleness(app: App, end: () => void): void {
   timer.unref()
 }
 
-async function askPassphrase(io: Io): Promise<Secret> {
+/** A new one is typed twice: nobody sees what he types. */
+async function askPassphrase(io: Io, isNew: boolean): Promise<Secret> {
   const { isCancel, password } = await import('@clack/prompts')
-  const answer = await password({ message: 'The passphrase of this home', output: io.stderr })
+  const ask = (message: string) => password({ message, output: io.stderr })
+  const answer = await ask(isNew ? 'A new passphrase for this home' : 'The passphrase of this home')
   if (isCancel(answer) || typeof answer !== 'string') throw new KeywardError('root_key_missing')
+  if (isNew && (await ask('The same once more')) !== answer)
+    throw new KeywardError('root_key_missing', 'The two were not the same.')
   return Secret.fromText('passphrase', answer)
 }

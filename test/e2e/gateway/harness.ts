@@ -90,6 +90,7 @@ export function configIn(folder: string): AppOptions['config'] {
     home: join(folder, 'home'),
     database: null,
     rootKeyFile: join(folder, 'root', 'key'),
+    rootKey: { kind: 'file', shown: 'file', path: join(folder, 'root', 'key'), orPassphrase: false },
     passphraseFile: null,
     gateway: { host: '127.0.0.1', port: 0 },
     monitor: null,

@@ -8,7 +8,8 @@ import { createCredentials } from '../../../src/vault/credentials.ts'
 import { recordingAnchor, sampleService, seededRandom } from '../../../src/vault/fixture.ts'
 import { frame } from '../../../src/vault/framing.ts'
 import { makeSlot, makeTerm } from '../../../src/vault/keyring.ts'
-import { passphraseRootKey, rootKeyText } from '../../../src/vault/root-key.ts'
+import { heldRootKey, rootKeyText } from '../../../src/vault/root-keys/file.ts'
+import { passphraseRootKey } from '../../../src/vault/root-keys/passphrase.ts'
 import { rowMac } from '../../../src/vault/row-mac.ts'
 import { deriveKey, seal, sealingKey } from '../../../src/vault/sealing.ts'
 import type { SealPurpose } from '../../../src/vault/sealing.ts'
@@ -162,8 +163,8 @@ async function wraps() {
   const random = seededRandom('vector/wraps')
   const master = keyOfLabel('vector/master')
   const place = { storeId, now: createdAt, random }
-  const file = { kind: 'file', key: keyOfLabel('vector/root-key') } as const
-  const passphrase = passphraseRootKey(Secret.fromText('passphrase', 'vector/passphrase'))
+  const file = heldRootKey('file', keyOfLabel('vector/root-key'))
+  const passphrase = passphraseRootKey(Secret.fromText('passphrase', 'vector/passphrase'), random)
   const fileSlot = await makeSlot(file, master, { ...place, slotId: 'slot-file' })
   const passphraseSlot = await makeSlot(passphrase, master, { ...place, slotId: 'slot-passphrase' })
   const base = { storeId, masterLabel: 'vector/master' }
@@ -212,7 +213,7 @@ async function wholeStore() {
   const rootKeyLabel = 'vector/root-key'
   const options = {
     store,
-    rootKey: { kind: 'file', key: keyOfLabel(rootKeyLabel) },
+    rootKey: heldRootKey('file', keyOfLabel(rootKeyLabel)),
     now: () => createdAt,
     random,
   } as const

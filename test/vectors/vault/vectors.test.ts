@@ -9,7 +9,8 @@ import { sampleService, seededRandom } from '../../../src/vault/fixture.ts'
 import { frame } from '../../../src/vault/framing.ts'
 import { openKeyring, openSlot } from '../../../src/vault/keyring.ts'
 import { recordSchemas } from '../../../src/vault/record-schemas.ts'
-import { parseRootKey, passphraseRootKey } from '../../../src/vault/root-key.ts'
+import { heldRootKey, parseRootKey } from '../../../src/vault/root-keys/file.ts'
+import { passphraseRootKey } from '../../../src/vault/root-keys/passphrase.ts'
 import { macHolds } from '../../../src/vault/row-mac.ts'
 import { deriveKey, open, sealingKey } from '../../../src/vault/sealing.ts'
 import { openVault } from '../../../src/vault/vault.ts'
@@ -115,8 +116,8 @@ test('slots and terms', async () => {
   for (const { storeId, masterLabel, id, rootKeyLabel, passphrase, slot, failure } of slots) {
     const rootKey =
       passphrase === undefined
-        ? ({ kind: 'file', key: keyOfLabel(rootKeyLabel ?? '') } as const)
-        : passphraseRootKey(Secret.fromText('passphrase', passphrase))
+        ? heldRootKey('file', keyOfLabel(rootKeyLabel ?? ''))
+        : passphraseRootKey(Secret.fromText('passphrase', passphrase), seededRandom('unused'))
     const master = await openSlot(rootKey, storeId, id, slot)
     expect(master?.equals(keyOfLabel(masterLabel)) ?? null, id).toBe(failure === null ? true : null)
   }
@@ -163,7 +164,7 @@ describe('a whole store', () => {
       commit: () => Promise.reject(new Error('read only')),
       close: async () => undefined,
     }
-    const rootKey = { kind: 'file', key: keyOfLabel(vector.rootKeyLabel) } as const
+    const rootKey = heldRootKey('file', keyOfLabel(vector.rootKeyLabel))
     return openVault({ store, rootKey, now: () => 0, random: seededRandom('unused') })
   }
 

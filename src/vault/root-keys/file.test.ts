@@ -1,18 +1,19 @@
-import { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import {
+  chmodSync,
+  existsSync,
+  linkSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, describe, expect, test } from 'vitest'
-import { Secret } from '../core/secret.ts'
-import { seededRandom } from './fixture.ts'
-import {
-  createRootKeyFile,
-  newArgon2,
-  parseRootKey,
-  passphraseRootKey,
-  readRootKeyFile,
-  rootKeyText,
-  slotKey,
-} from './root-key.ts'
+import { seededRandom } from '../fixture.ts'
+import { createRootKeyFile, fileSource, parseRootKey, readRootKeyFile, rootKeyText } from './file.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'keyward-root-key-'))
 afterAll(() => rmSync(folder, { recursive: true }))
@@ -27,8 +28,9 @@ describe('the root key file', () => {
     const key = await createRootKeyFile(path, random).finally(() => process.umask(before))
     expect(statSync(path).mode & 0o777).toBe(0o600)
     const read = await readRootKeyFile(path)
-    if (key.kind !== 'file' || read.kind !== 'file') throw new Error('a file gives a file key')
-    expect(read.key.equals(key.key)).toBe(true)
+    const place = { storeId: 'store', slotId: 'slot' }
+    const [made, opened] = [await key.create(place), await read.open({ kind: 'file' }, place)]
+    expect(opened?.equals(made.key)).toBe(true)
     const text = readFileSync(path, 'utf8')
     await expect(createRootKeyFile(path, random)).rejects.toMatchObject({ code: 'already_exists' })
     expect(readFileSync(path, 'utf8')).toBe(text)
@@ -67,31 +69,23 @@ describe('the root key file', () => {
   })
 })
 
-describe('a passphrase', () => {
-  const passphrase = passphraseRootKey(Secret.fromText('passphrase', 'four words of nobody'))
-
-  test('gives one key for one salt', async () => {
-    const argon2 = { ...newArgon2(random), memoryKiB: 8192, passes: 1, parallelism: 1 }
-    const [one, two] = [
-      await slotKey(passphrase, { kind: 'passphrase', argon2 }),
-      await slotKey(passphrase, { kind: 'passphrase', argon2 }),
-    ]
-    const other = await slotKey(passphrase, { kind: 'passphrase', argon2: { ...argon2, salt: newArgon2(random).salt } })
-    if (one === null || two === null || other === null) throw new Error('the parameters are within bounds')
-    expect([one.equals(two), one.equals(other)]).toEqual([true, false])
-  })
-
-  test('is not spent on parameters out of bounds, nor on a slot of another kind', async () => {
-    const argon2 = newArgon2(random)
-    const wrong = [{ memoryKiB: 2 ** 30 }, { memoryKiB: 8 }, { passes: 1000 }, { parallelism: 64 }, { salt: 'AAAA' }]
-    for (const change of wrong)
-      expect(await slotKey(passphrase, { kind: 'passphrase', argon2: { ...argon2, ...change } })).toBeNull()
-    expect(await slotKey(passphrase, { kind: 'file' })).toBeNull()
-  })
-
-  test('that is empty is refused', () => {
-    expect(() => passphraseRootKey(Secret.fromText('passphrase', ''))).toThrow(
-      expect.objectContaining({ code: 'root_key_wrong' }),
-    )
-  })
+test('the next root key takes the place of the file once it is settled, and the former one is overwritten', async () => {
+  const path = newPath()
+  const source = fileSource({ path, random })
+  await source.first()
+  const former = readFileSync(path, 'utf8')
+  // A second name for the same file: what a copy by hard link would keep.
+  linkSync(path, `${path}.link`)
+  const dropped = await source.next(null)
+  await dropped.discard()
+  expect([readFileSync(path, 'utf8'), existsSync(`${path}.new`)]).toEqual([former, false])
+  const next = await source.next(null)
+  expect(readFileSync(path, 'utf8')).toBe(former)
+  await next.settle()
+  expect(readFileSync(path, 'utf8')).not.toBe(former)
+  expect(statSync(path).mode & 0o777).toBe(0o600)
+  expect(readFileSync(`${path}.link`, 'latin1')).toBe('\0'.repeat(former.length))
+  const place = { storeId: 'store', slotId: 'slot' }
+  const { key } = await next.rootKey.create(place)
+  expect((await (await source.existing()).open({ kind: 'file' }, place))?.equals(key)).toBe(true)
 })
