@@ -110,3 +110,19 @@ test('the control API goes over a network with TLS alone', () => {
   ])
     expect(() => read(wrong)).toThrow(expect.objectContaining({ code: 'config_invalid' }))
 })
+
+test('the database may be named in a file, and in one place alone', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'keyward-config-'))
+  const file = join(folder, 'url')
+  writeFileSync(file, 'postgres://keyward:x@127.0.0.1:5432/keyward\n')
+  const read = (variables: Record<string, string>) =>
+    readConfig({}, { KEYWARD_HOME: '/nowhere/home', ...variables }).config.database
+  const inFile = read({ KEYWARD_DATABASE_URL_FILE: file })
+  expect(inFile).toEqual(read({ KEYWARD_DATABASE_URL: 'postgres://keyward:x@127.0.0.1:5432/keyward' }))
+  for (const wrong of [
+    { KEYWARD_DATABASE_URL_FILE: file, KEYWARD_DATABASE_URL: 'postgres://keyward:x@127.0.0.1/keyward' },
+    { KEYWARD_DATABASE_URL_FILE: join(folder, 'missing') },
+  ])
+    expect(() => read(wrong)).toThrow(expect.objectContaining({ code: 'config_invalid' }))
+  rmSync(folder, { recursive: true })
+})

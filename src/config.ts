@@ -164,7 +164,11 @@ export function readConfig(
       pathOf,
       null,
     ),
-    database: pick([variable('KEYWARD_DATABASE_URL')], ({ text }) => readPostgresUrl(text), null),
+    database: pick(
+      [onlyOne(variable('KEYWARD_DATABASE_URL'), contentOf(variable('KEYWARD_DATABASE_URL_FILE')))],
+      ({ text }) => readPostgresUrl(text),
+      null,
+    ),
     node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
     witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
     strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], boolean, false),
@@ -344,6 +348,22 @@ function settingsDocument(
   if (second !== undefined || !parsed.success)
     throw new KeywardError('config_invalid', `${path} is one list of names and values.`)
   return { values: parsed.data, lineOf: (name) => document.placeOf([name]).line }
+}
+
+/** A secret in a file instead of a variable, which every process of the user can read. Its last line break does not count. */
+function contentOf(written: Written | null): Written | null {
+  if (written === null) return null
+  try {
+    return { ...written, text: readFileSync(pathOf(written), 'utf8').replace(/\n$/, '') }
+  } catch (error) {
+    throw new KeywardError('config_invalid', `${written.name}: the file cannot be read.`, { cause: error })
+  }
+}
+
+function onlyOne(left: Written | null, right: Written | null): Written | null {
+  if (left !== null && right !== null)
+    throw new KeywardError('config_invalid', `${left.name} and ${right.name} are both set: keep one.`)
+  return left ?? right
 }
 
 /** An empty text counts as not written: that is how a variable is taken back. */
