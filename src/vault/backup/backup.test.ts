@@ -9,6 +9,8 @@ import { openSqliteStore } from '../../stores/sqlite.ts'
 import { storeSchema } from '../../stores/store.ts'
 import { fileRootKey } from '../fixture.ts'
 import { keptRestoration } from '../restoration.ts'
+import { writeContents } from './contents.ts'
+import type { BackupHead } from './contents.ts'
 import { readContainer, writeContainer } from './container.ts'
 import type { Part } from './container.ts'
 import { backupHomes, collect, sourceOf } from './fixture.ts'
@@ -296,6 +298,31 @@ describe('what is not as it was written is refused before anything is there', ()
       name === 'records' ? Buffer.concat([content, Buffer.from(`${line}\n`)]) : content,
     )
     expect(await codeOf(inspect(added))).toBe('backup_foreign')
+  })
+
+  test('a journal that is not the one of its head, though whoever made it had every key', async () => {
+    const { home } = await filled('mistaken')
+    const bytes = await backupOf(home)
+    const key = home.vault.macKey('backup')
+    await home.close()
+    const { contents } = await inspect(bytes)
+    const remade = (change: (head: BackupHead) => BackupHead): Promise<Buffer> => {
+      async function* parts(): AsyncGenerator<Part> {
+        for await (const part of partsOf(bytes)) if (part.name !== 'manifest') yield part
+      }
+      const heads = contents.heads.map(change)
+      return collect(writeContainer(parts(), (digests) => writeContents({ ...contents, heads, parts: digests }, key)))
+    }
+    expect(await codeOf(inspect(await remade((head) => head)))).toBe('done')
+    for (const wrong of [
+      { size: 3 },
+      { root: Buffer.alloc(32).toString('base64') },
+      { inside: false },
+      { node: 'node-9' },
+    ])
+      expect(await codeOf(inspect(await remade((head) => ({ ...head, ...wrong })))), JSON.stringify(wrong)).toBe(
+        'backup_damaged',
+      )
   })
 
   test('another root key', async () => {
