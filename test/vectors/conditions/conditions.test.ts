@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
+import { CONDITION_SOUGHT_MAXIMUM_LENGTH } from '../../../src/core/condition-language.ts'
 import { Failure } from '../../../src/core/condition-value.ts'
 import { KeywardError } from '../../../src/core/errors.ts'
 import { createFacts } from '../../../src/gateway/condition-facts.ts'
@@ -46,4 +47,14 @@ test.each(vectors.faults)('refused when it is written, $what: $when', ({ when, a
   expect(refused.code).toBe('condition_invalid')
   expect(refused.detail).toContain(says)
   if (at > 0) expect(refused.detail).toMatch(new RegExp(`character ${at}: `))
+})
+
+test('a search that was broken off for its cost has found nothing, and has not found that there is nothing', () => {
+  const when = `!request.body.text.contains("${'b'.repeat(CONDITION_SOUGHT_MAXIMUM_LENGTH)}")`
+  const judged = (length: number) => {
+    const { arrival, place, ports } = asked({ body: JSON.stringify({ text: 'a'.repeat(length) }) })
+    return read(when).judge(createFacts(arrival, place, ports))
+  }
+  expect(judged(1_000)).toBe(true)
+  expect(judged(500_000)).toMatchObject({ why: 'takes more steps than a request is given' })
 })
