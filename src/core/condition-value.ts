@@ -72,11 +72,26 @@ export function readJsonBody(bytes: Uint8Array): Item {
   const strict = readStrictJson(bytes)
   const text = strictText(bytes)
   if (!('value' in strict) || text === null) return unreadable
+  if (!PERHAPS_INEXACT.test(text)) return withMaps(strict.value)
   const read: Item = JSON.parse(text, (_name, value: unknown, context?: { readonly source?: string }) => {
     if (typeof value === 'number') return isExact(context?.source ?? '', value) ? value : inexact
     return typeof value === 'object' && value !== null && !Array.isArray(value) ? new Map(Object.entries(value)) : value
   })
   return read
+}
+
+/** Of numbers with fewer digits and without an exponent, each has a double of its own. */
+const PERHAPS_INEXACT = /[0-9][0-9.]{15}|[0-9][eE]/
+
+/** What JSON.parse made of a text, with maps for objects. */
+function withMaps(value: unknown): Item {
+  if (Array.isArray(value)) return value.map(withMaps)
+  if (typeof value === 'object' && value !== null) {
+    const members = new Map<string, Item>()
+    for (const [name, member] of Object.entries(value)) members.set(name, withMaps(member))
+    return members
+  }
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean' ? value : null
 }
 
 /** Whether a number is written with the digits that its double would be written with. */
@@ -117,7 +132,7 @@ export function withoutLookAlikes(value: Item, names: Names, spend: (characters:
     for (const [name, member] of one) {
       // Folding is dearer than comparing.
       if (!spend(name.length * 16)) return missing
-      if (!names.exact.has(name) && (looksKnown(name, names) || looksKnown(baseOf(name), names))) return lookedLike
+      if (!names.exact.has(name) && looksKnown(name, names)) return lookedLike
       open.push(member)
     }
   }
@@ -125,7 +140,9 @@ export function withoutLookAlikes(value: Item, names: Names, spend: (characters:
 }
 
 function looksKnown(name: string, { letters }: Names): boolean {
-  return letters.has(lettersOf(name))
+  if (letters.has(lettersOf(name))) return true
+  const base = baseOf(name)
+  return base !== name && letters.has(lettersOf(base))
 }
 
 /** Of a name that goes on as a list or an object does in a form. */

@@ -282,8 +282,11 @@ function compileFact(fact: string, node: ASTNode, { read }: Compiling): Part {
       return (scope.query ??=
         pairs instanceof Failure ? pairs : withoutLookAlikes(readParameters(pairs), read(), scope.spend))
     }
-  if (fact === 'request.body')
-    return (scope) => (scope.body === undefined ? (scope.body = readBody(scope, read())) : scope.body)
+  if (fact === 'request.body') {
+    // A request is judged several times, and its body is read once (gateway/condition-facts.ts).
+    const looked = new WeakMap<object, Item>()
+    return (scope) => (scope.body === undefined ? (scope.body = readBody(scope, read(), looked)) : scope.body)
+  }
   throw new ConditionFault(
     node.pos,
     fact === 'request.headers'
@@ -292,8 +295,14 @@ function compileFact(fact: string, node: ASTNode, { read }: Compiling): Part {
   )
 }
 
-function readBody(scope: Scope, names: Names): Item {
-  return withoutLookAlikes(scope.facts.body(), names, scope.spend)
+function readBody(scope: Scope, names: Names, looked: WeakMap<object, Item>): Item {
+  const body = scope.facts.body()
+  if (!(body instanceof Map) && !Array.isArray(body)) return body
+  const known = looked.get(body)
+  if (known !== undefined) return known
+  const found = withoutLookAlikes(body, names, scope.spend)
+  if (scope.steps >= 0) looked.set(body, found)
+  return found
 }
 
 /** A header's value. Its name is a literal, so that it is known which other name would be taken for it. */

@@ -53,6 +53,8 @@ export function looksLike(name: string, known: string): boolean {
 
 /** The letters and digits of a name, as a reader that is lax about everything else sees them. */
 export function lettersOf(name: string): string {
+  // Nearly every name there is.
+  if (/^[ -~]*$/.test(name)) return name.toLowerCase().replaceAll(/[^a-z0-9]/g, '')
   const [beforeNul = ''] = name.split('\0', 1)
   return beforeNul
     .normalize('NFKC')

@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import fc from 'fast-check'
 import { beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
 import { CONDITION_SOUGHT_MAXIMUM_LENGTH } from '../../../src/core/condition-language.ts'
@@ -57,4 +58,24 @@ test('a search that was broken off for its cost has found nothing, and has not f
   }
   expect(judged(1_000)).toBe(true)
   expect(judged(500_000)).toMatchObject({ why: 'takes more steps than a request is given' })
+})
+
+test('numbers are kept or not whatever stands around them: the quick way of reading a body and the other agree', () => {
+  const number = fc.oneof(
+    fc.double({ noNaN: true, noDefaultInfinity: true }).map(String),
+    fc.integer().map(String),
+    fc.stringMatching(/^-?(?:0|[1-9][0-9]{0,19})(?:\.[0-9]{1,18})?$/),
+  )
+  const kept = (body: string): unknown => {
+    const { arrival, place, ports } = asked({ body })
+    const found = read('request.body.n == request.body.n').judge(createFacts(arrival, place, ports))
+    return found instanceof Failure ? found.why : found
+  }
+  fc.assert(
+    fc.property(number, (text) => {
+      // A number beside it that has to be looked at makes all of them be looked at.
+      expect(kept(`{"n":${text}}`)).toBe(kept(`{"n":${text},"other":1e0}`))
+    }),
+    { numRuns: 2000 },
+  )
 })
