@@ -22,6 +22,7 @@ import { PAGE_MAXIMUM_ITEMS, pageOf } from './paging.ts'
 import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES, parameters } from './schema.ts'
 import type { RouteName } from './answers.ts'
 import type { InputRead } from './schema.ts'
+import { conditionOf, tagOf } from './entity-tag.ts'
 import { createIdempotency, isRepeatable, type Idempotency, type Repeatable } from './idempotency.ts'
 import { explainIssues } from './issues.ts'
 
@@ -123,17 +124,27 @@ async function answer<R extends PlainRoute>(
     throw new KeywardError('not_found', 'There is no such environment.')
   }
   const asked = { path, input, caller, peer: door.peer(context), actor }
-  const perform = async () => handlers[route](parts, asked)
+  const handle = async () => handlers[route](parts, asked)
+  const match = route.startsWith('GET ') ? undefined : context.req.header('if-match')
+  const condition = match === undefined ? null : conditionOf(match, route, path, parts)
+  const perform = condition === null ? handle : () => onlyIf(condition, handle, parts)
   const work = access.needs === 'anyone' ? () => counted(door, asked.peer.address, perform) : perform
   const key = route.startsWith('GET ') ? undefined : context.req.header('idempotency-key')
   if (key !== undefined) return answerOnce(key, { route, path: context.req.path, input, actor }, idempotency, work)
   const answered = await work()
   const result =
     access.lists === true && Array.isArray(answered) ? visibleTo(caller, access, answered, parts) : answered
-  const headers = { 'cache-control': 'no-store' }
+  const tag = route.startsWith('GET ') ? tagOf(route, path, parts) : null
+  const headers = { 'cache-control': 'no-store', ...(tag === null ? {} : { etag: tag }) }
   if (!Array.isArray(result) || !isPaged(input)) return Response.json(result, { headers })
   const { items, next } = pageOf(result, Number(input.limit ?? PAGE_MAXIMUM_ITEMS), input.after ?? null)
   return Response.json(items, { headers: next === null ? headers : { ...headers, link: nextLink(context, next) } })
+}
+
+/** Asked first, for work that finds nothing to change, and again in the turn of the commit. */
+async function onlyIf<T>(condition: () => void, work: () => Promise<T>, { records }: ControlParts): Promise<T> {
+  condition()
+  return records.provided(condition, work)
 }
 
 /** Whoever brings the wrong proof too often has to wait. */

@@ -60,9 +60,10 @@ function recording(inner: ControlClient): ControlClient {
   return {
     journal: inner.journal,
     backup: inner.backup,
-    async call(route, path, input) {
+    read: inner.read,
+    async call(route, path, input, ifMatch) {
       try {
-        const answer = await inner.call(route, path, input)
+        const answer = await inner.call(route, path, input, ifMatch)
         expectDescribed(route, answer)
         if (!route.endsWith('/reveal')) answers.push(JSON.stringify(answer))
         return answer
@@ -331,6 +332,37 @@ test('the journal streams, follows and verifies', async () => {
   abort.abort()
   await expect(iterator.next().then(() => iterator.next())).rejects.toThrow()
   expect(await client.call('GET /journal/verification', {}, {})).toMatchObject({ ok: true })
+})
+
+test('If-Match: a change is made to what was read, or not at all', async () => {
+  await client.call('POST /environments/:environment/agents', { environment: 'dev' }, { name: 'tagged' })
+  const path = { environment: 'dev', name: 'tagged' }
+  const show = 'GET /environments/:environment/agents/:name'
+  const suspend = 'POST /environments/:environment/agents/:name/suspend'
+  const resume = 'POST /environments/:environment/agents/:name/resume'
+  const { tag } = await client.read(show, path)
+  expect(tag).toMatch(/^"\d+"$/)
+  expect((await client.read(show, path)).tag).toBe(tag)
+  await client.call(suspend, path, {}, tag ?? '')
+  const later = (await client.read(show, path)).tag
+  expect(later).not.toBe(tag)
+  const failed = { code: 'precondition_failed', status: 412 }
+  await expect(client.call(resume, path, {}, tag ?? '')).rejects.toMatchObject(failed)
+  // It finds nothing to change, and is refused all the same.
+  await expect(client.call(suspend, path, {}, tag ?? '')).rejects.toMatchObject(failed)
+  await expect(client.call(resume, path, {}, `W/${later}`)).rejects.toMatchObject(failed)
+  expect((await client.read(show, path)).answer.state).toBe('suspended')
+  await client.call(resume, path, {}, `"0", ${later}`)
+  await client.call(suspend, path, {}, '*')
+  for (const malformed of ['7', '"7', '"a" "b"', '*, "1"', ''])
+    await expect(client.call(resume, path, {}, malformed), malformed).rejects.toMatchObject({ code: 'usage' })
+  await client.call('DELETE /environments/:environment/agents/:name', path, {})
+  await expect(client.call('DELETE /environments/:environment/agents/:name', path, {}, '*')).rejects.toMatchObject(
+    failed,
+  )
+  await expect(
+    client.call('POST /environments/:environment/agents', { environment: 'dev' }, { name: 'untagged' }, '*'),
+  ).rejects.toMatchObject({ code: 'usage' })
 })
 
 test('the nodes: on a store of one’s own, this one alone, which cannot be removed', async () => {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { errors } from '../core/errors.ts'
 import { answers, namedAnswers, type RouteName } from './answers.ts'
 import { operations } from './operations.ts'
+import { hasTag } from './entity-tag.ts'
 import { IDEMPOTENCY_KEY, isRepeatable } from './idempotency.ts'
 import { inputs, parameters } from './schema.ts'
 
@@ -70,7 +71,9 @@ function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: strin
   const reads = route.startsWith('GET ')
   const asked = [
     ...pathParameters(route),
-    ...(reads ? queryParameters(route) : isRepeatable(route) ? [idempotencyKey] : []),
+    ...(reads
+      ? queryParameters(route)
+      : [...(isRepeatable(route) ? [idempotencyKey] : []), ...(hasTag(route) ? [ifMatch] : [])]),
   ]
   return {
     operationId: id,
@@ -82,6 +85,7 @@ function operationOf(route: RouteName, registry: z.core.$ZodRegistry<{ id: strin
     responses: {
       '200': {
         description: route === 'GET /journal' ? 'One entry a line, for as long as it is followed.' : 'Done.',
+        ...(reads && hasTag(route) ? { headers: { ETag: entityTag } } : {}),
         content: { [mediaTypeOf(route)]: { schema: outputOf(answers[route], registry) } },
       },
       default: {
@@ -99,6 +103,19 @@ const idempotencyKey = {
   description:
     'Sent again with the same key, the change is made once, for as long as the server runs and an hour at most.',
   schema: { type: 'string', pattern: IDEMPOTENCY_KEY.source },
+}
+
+const ifMatch = {
+  name: 'If-Match',
+  in: 'header',
+  required: false,
+  description: 'The ETag with which it was read: changed since, the change is refused with `precondition_failed`.',
+  schema: { type: 'string' },
+}
+
+const entityTag = {
+  description: 'Changes with every change of it. A service that comes with Keyward has none.',
+  schema: { type: 'string' },
 }
 
 function mediaTypeOf(route: RouteName): string {

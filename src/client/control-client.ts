@@ -30,7 +30,14 @@ export interface ControlClient {
     route: R,
     path: PathOf<R>,
     input: InputSent<R>,
+    /** Make the change only if the record is still the one that was read with this tag. */
+    ifMatch?: string,
   ): Promise<Answers[R]>
+  /** The same, with the tag by which a change can be tied to what was read; null where it has none. */
+  read<R extends Exclude<RouteName, 'GET /journal' | 'POST /backups'>>(
+    route: R,
+    path: PathOf<R>,
+  ): Promise<{ readonly answer: Answers[R]; readonly tag: string | null }>
   /** Entries of the journal, as they come. Ends by itself unless `follow` is yes, or when `signal` fires. */
   journal(input: InputSent<'GET /journal'>, signal?: AbortSignal): AsyncIterable<JournalEntry>
   /** A backup as it is made, with the id by which it is known until it is kept. Ending early ends it there, too. */
@@ -38,14 +45,25 @@ export interface ControlClient {
 }
 
 export function createControlClient(place: string | RemoteServer): ControlClient {
+  async function exchange(
+    route: RouteName,
+    path: Readonly<Record<string, string>>,
+    input: object,
+    more: Readonly<Record<string, string>>,
+  ) {
+    const response = await send(place, route, path, input, AbortSignal.timeout(CALL_TIMEOUT_MILLISECONDS), more)
+    const text = await readAll(response)
+    const status = response.statusCode ?? 500
+    if (status >= 400) throw problemError(text, status)
+    return { answer: JSON.parse(text), tag: response.headers.etag ?? null }
+  }
+
   return {
-    async call(route, path, input) {
-      const response = await send(place, route, path, input, AbortSignal.timeout(CALL_TIMEOUT_MILLISECONDS))
-      const text = await readAll(response)
-      const status = response.statusCode ?? 500
-      if (status >= 400) throw problemError(text, status)
-      return JSON.parse(text)
+    async call(route, path, input, ifMatch) {
+      const more = ifMatch === undefined ? {} : { 'if-match': ifMatch }
+      return (await exchange(route, path, input, more)).answer
     },
+    read: (route, path) => exchange(route, path, {}, {}),
     async *journal(input, signal) {
       const response = await send(place, 'GET /journal', {}, input, signal)
       const status = response.statusCode ?? 500
@@ -67,6 +85,7 @@ function send(
   parameters: Readonly<Record<string, string>>,
   input: object,
   signal: AbortSignal | undefined,
+  more: Readonly<Record<string, string>> = {},
 ): Promise<IncomingMessage> {
   const [method = 'GET', template = '/'] = route.split(' ')
   let path = template.replace(/:([a-z]+)/g, (_, name: string) => encodeURIComponent(parameters[name] ?? ''))
@@ -77,6 +96,7 @@ function send(
   }
   const body = reads ? undefined : Buffer.from(JSON.stringify(input))
   const headers: Record<string, string | number> = {
+    ...more,
     ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': body.byteLength }),
     ...(typeof place === 'string'
       ? { host: 'keyward' }

@@ -108,6 +108,7 @@ export const errors = {
   store_older: { status: 500, exit: 1, title: 'The database was written by a Keyward that is too old to go on from.', next: 'Start the releases in between first, one after the other: each raises the database to what the next one reads.' },
   schema_held: { status: 409, exit: 1, title: 'A node of a former release shares the database, and could not read this.', next: 'Upgrade or stop the nodes that `keyward node list` shows with a lower schema; within seconds the database is raised by itself. Then try again.' },
   node_running: { status: 409, exit: 1, title: 'The node is running.', next: 'Stop it first; `keyward node list` shows which run.' },
+  precondition_failed: { status: 412, exit: 1, title: 'It was changed since it was read.', next: 'Read it again, and decide anew.' },
   store_conflict: { status: 409, exit: 1, title: 'Somebody else changed the store at the same time.', next: 'Retry.' },
   store_tampered: { status: 500, exit: 1, title: 'A record was changed behind Keyward’s back.', next: 'Find out who can write to the store, then restore from a backup.' },
   store_rolled_back: { status: 500, exit: 1, title: 'The store is older than the journal says.', next: 'Find out who replaced it. If you restored a backup yourself: `keyward up --accept-rollback`, once; it ends all sessions, and the journal says so.' },

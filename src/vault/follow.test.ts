@@ -581,6 +581,49 @@ describe('the lease', () => {
   })
 })
 
+describe('a condition on a commit', () => {
+  const isAt = (records: Records, epoch: number | undefined) => () => {
+    if (records.writtenAt('setting', 'one') !== epoch) throw new KeywardError('precondition_failed')
+  }
+
+  test('holds in its turn, whatever waited before it', async () => {
+    const { a } = await two()
+    await a.records.commit([setting('one', 1)], why)
+    const read = a.records.writtenAt('setting', 'one')
+    const both = await Promise.allSettled(
+      [2, 3].map((value) =>
+        a.records.provided(isAt(a.records, read), () => a.records.commit([setting('one', value)], why)),
+      ),
+    )
+    expect(both.map(({ status }) => status)).toEqual(['fulfilled', 'rejected'])
+    expect(a.records.get('setting', 'one')).toEqual({ value: 2 })
+  })
+
+  test('holds against another node that was quicker: the turn comes again, and the condition with it', async () => {
+    const { shared, a, b } = await two()
+    await a.records.commit([setting('one', 1)], why)
+    await b.records.refresh()
+    const read = b.records.writtenAt('setting', 'one')
+    await a.records.commit([setting('one', 2)], why)
+    const late = b.records.provided(isAt(b.records, read), () => b.records.commit([setting('one', 3)], why))
+    await expect(late).rejects.toMatchObject({ code: 'precondition_failed' })
+    expect(b.records.get('setting', 'one')).toEqual({ value: 2 })
+    expect(shared.epoch).toBe(a.records.epoch)
+  })
+
+  test('is for the first commit of the work alone, and for nobody else’s', async () => {
+    const { a } = await two()
+    await a.records.commit([setting('one', 1)], why)
+    const read = a.records.writtenAt('setting', 'one')
+    await a.records.provided(isAt(a.records, read), async () => {
+      await a.records.commit([setting('one', 2)], why)
+      await a.records.commit([setting('one', 3)], why)
+    })
+    await a.records.commit([setting('one', 4)], why)
+    expect(a.records.get('setting', 'one')).toEqual({ value: 4 })
+  })
+})
+
 describe('the schema of the store', () => {
   test('is raised once, and the others go on with it', async () => {
     const { shared, a, b } = await former()

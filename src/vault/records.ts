@@ -5,8 +5,9 @@ import { KeywardError } from '../core/errors.ts'
 import type { TableName, Tables } from '../core/records.ts'
 import type { Store, StoreContent, StoredRow, StoreIdentity } from '../stores/store.ts'
 import { isReadableAt } from './former-schemas.ts'
-import { emptyManifest, stageCommit } from './manifest.ts'
+import { bucketOf, emptyManifest, stageCommit } from './manifest.ts'
 import type { Manifest, RowChange } from './manifest.ts'
+import { createProvision } from './provision.ts'
 import { isJson, isTableName, recordSchemas } from './record-schemas.ts'
 import { tampered } from './row-mac.ts'
 import { verifyChanges } from './verify-changes.ts'
@@ -50,6 +51,10 @@ export interface Records {
   readonly schema: number
   all<T extends TableName>(table: T): ReadonlyMap<string, Tables[T]>
   get<T extends TableName>(table: T, id: string): Tables[T] | undefined
+  /** The epoch in which a row was last written. */
+  writtenAt(table: TableName, id: string): number | undefined
+  /** Runs `work`, whose first commit is made only if `condition` does not throw when its turn has come; with other nodes, also when it has come again. */
+  provided<T>(condition: () => void, work: () => Promise<T>): Promise<T>
   /**
    * Atomic, one after the other. Journals the intent, writes the store, changes memory, journals that
    * it was applied, and resolves. Changes given as a function are worked out when their turn has
@@ -140,6 +145,7 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
   let waiting = 0
   let tail: Promise<unknown> = Promise.resolve()
   let closed = false
+  const provision = createProvision()
 
   function apply(changes: readonly Change[], next: number): void {
     epoch = next
@@ -179,6 +185,7 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
     journal: (Reason & { anchor: Anchor }) | null,
     schemaFromThenOn = schema,
   ) {
+    provision.check()
     const asked = typeof wanted === 'function' ? wanted() : wanted
     const next = epoch + 1
     const node = store.node !== null && journal !== null ? [commitMark(store.node, next)] : []
@@ -204,6 +211,7 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
     await store.commit({ expectedEpoch: epoch, put, remove, ...raised })
     accept()
     schema = schemaFromThenOn
+    provision.met()
     apply(changes, next)
     await journal?.anchor.applied({ epoch: next })
   }
@@ -228,6 +236,8 @@ function createView(place: Place, memory: Memory, firstManifest: Manifest, first
     },
     all: (table) => memory[table],
     get: (table, id) => memory[table].get(id),
+    writtenAt: (table, id) => manifest.tables.get(table)?.buckets.get(bucketOf(id))?.get(id)?.seq,
+    provided: provision.run,
     commit: (changes, why) => inTurn((journal) => writeAmongOthers(changes, journal), why),
     raise: (wanted, why) => inTurn((journal) => writeAmongOthers([], journal, wanted), why),
     async refresh() {

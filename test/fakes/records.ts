@@ -61,6 +61,11 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
       tail = turn.catch(() => undefined)
       return turn
     },
+    writtenAt: (table, id) => (memory[table].has(id) ? epoch : undefined),
+    async provided(condition, work) {
+      condition()
+      return work()
+    },
     raise: () => Promise.resolve(),
     refresh: () => Promise.resolve(),
     snapshot: () => Promise.reject(new KeywardError('internal', 'There is no store behind these records.')),

@@ -1,5 +1,5 @@
 import { typeToConfirm } from '../confirm.ts'
-import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
+import type { Call, EnvironmentOption, JsonOption, Io } from '../io.ts'
 import { firstOf } from '../io.ts'
 import { moment, printJson, printLine, printPairs, printTable } from '../print.ts'
 import { readFields } from '../value-source.ts'
@@ -108,11 +108,19 @@ export async function remove({
   options,
 }: Call<EnvironmentOption & { cascade?: boolean; yes?: boolean }>): Promise<void> {
   const path = at(args, options)
-  if (options.yes !== true)
-    await typeToConfirm(io, `This destroys every version of ${path.name}. Type its name to go on`, path.name)
   const cascade = options.cascade === true ? { cascade: true } : {}
-  await io.client().call('DELETE /environments/:environment/credentials/:name', path, cascade)
+  const shown = options.yes === true ? null : await confirmRemoval(io, path)
+  // What was shown goes, and nothing that somebody made of it meanwhile.
+  await io.client().call('DELETE /environments/:environment/credentials/:name', path, cascade, shown ?? undefined)
   printLine(io, `Credential ${path.name} is gone.`)
+}
+
+/** Asks the person; gives the tag of what they saw. */
+async function confirmRemoval(io: Io, path: { environment: string; name: string }): Promise<string | null> {
+  const { answer, tag } = await io.client().read('GET /environments/:environment/credentials/:name', path)
+  const what = `${path.name} (${answer.service}, version ${answer.version ?? 'none'}, ${answer.state})`
+  await typeToConfirm(io, `This destroys every version of ${what}. Type its name to go on`, path.name)
+  return tag
 }
 
 function at(args: Call['args'], options: EnvironmentOption): { environment: string; name: string } {
