@@ -284,12 +284,15 @@ describe.skipIf(withoutPostgres)('four nodes on one PostgreSQL', () => {
       await server('c').stop()
       await postgres.run("CREATE TABLE public.kept AS SELECT * FROM record WHERE tbl = 'agent'", url)
       await house('a').expectDone(['agent', 'suspend', 'ada'])
-      await postgres.run('CREATE TABLE public.genuine AS SELECT * FROM record WHERE tbl = 'agent'', url)
+      await postgres.run("CREATE TABLE public.genuine AS SELECT * FROM record WHERE tbl = 'agent'", url)
       await postgres.run("DELETE FROM record WHERE tbl = 'agent'; INSERT INTO record SELECT * FROM kept", url)
       const refused = await house('c').keyward(['up'], { variables: variables('c') })
       expect(refused.err).toContain('A record was changed behind Keyward’s back.')
       expect((await ask('b', '/n/b/refused')).code).toBe('agent_suspended')
-      await postgres.run('DELETE FROM record WHERE tbl = 'agent'; INSERT INTO record TABLE genuine; DROP TABLE kept, genuine', url)
+      await postgres.run(
+        "DELETE FROM record WHERE tbl = 'agent'; INSERT INTO record TABLE genuine; DROP TABLE kept, genuine",
+        url,
+      )
       await start('c')
       await house('c').expectDone(['agent', 'resume', 'ada'])
       for (const name of names) await until(name, 200)
