@@ -1,5 +1,6 @@
 import { spawn, spawnSync } from 'node:child_process'
 import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { randomUUID } from 'node:crypto'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import process from 'node:process'
@@ -167,4 +168,65 @@ function findPrograms(): string | null {
     ...(process.env['PATH'] ?? '').split(':'),
   ]
   return folders.find((folder) => existsSync(join(folder, 'initdb')) && existsSync(join(folder, 'postgres'))) ?? null
+}
+
+/** A hot standby of a server, which follows it until it is promoted. */
+export interface Standby {
+  /** The URL of a database, as the server itself gives it, at the standby. */
+  at(url: string): string
+  /** Lets it go on by itself, from what it has got. */
+  promote(): Promise<void>
+  /** Stops and goes on with taking in what the server writes. */
+  lag(isLagging: boolean): Promise<void>
+  close(): Promise<void>
+}
+
+export async function startStandby(of: PostgresServer): Promise<Standby> {
+  if (postgresPrograms === null) throw new Error('There is no PostgreSQL here.')
+  const programs = postgresPrograms
+  const identity = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  const data = join(of.folder, `standby-${randomUUID()}`)
+  const copied = spawnSync(
+    join(programs, 'pg_basebackup'),
+    ['-D', data, '-R', '-X', 'stream', '-c', 'fast', '-d', of.url('postgres')],
+    {
+      ...identity,
+      cwd: of.folder,
+      encoding: 'utf8',
+    },
+  )
+  if (copied.status !== 0) throw new Error(`pg_basebackup ended with ${String(copied.status)}: ${copied.stderr}`)
+  const port = await freePort()
+  const child = spawn(join(programs, 'postgres'), ['-D', data, '-p', String(port)], {
+    ...identity,
+    cwd: of.folder,
+    stdio: 'ignore',
+  })
+  const at = (url: string): string => {
+    const there = new URL(url)
+    there.port = String(port)
+    return there.href
+  }
+  const admin = at(of.url('postgres'))
+  const deadline = Date.now() + READY_MILLISECONDS
+  for (;;) {
+    try {
+      await of.run('SELECT 1', admin)
+      break
+    } catch (error) {
+      if (Date.now() > deadline || child.exitCode !== null)
+        throw new Error('the standby was not ready in time', { cause: error })
+      await wait(50)
+    }
+  }
+  return {
+    at,
+    promote: async () => void (await of.run('SELECT pg_promote()', admin)),
+    lag: async (isLagging) => void (await of.run(`SELECT pg_wal_replay_${isLagging ? 'pause' : 'resume'}()`, admin)),
+    async close() {
+      const ended = new Promise((done) => child.once('exit', done))
+      child.kill('SIGQUIT')
+      await ended
+    },
+  }
 }

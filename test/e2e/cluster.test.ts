@@ -111,11 +111,11 @@ describe.skipIf(withoutPostgres)('four nodes on one PostgreSQL', () => {
 
   /** Asks without a pause, each request with a path of its own, until it is stopped; gives what was answered. */
   function traffic(name: Name, held = placeholder, lanes = 2) {
-    let isStopped = false
+    const ending = new AbortController()
     const answers: { path: string; status: number; code: string; asked: number }[] = []
     const label = randomBytes(4).toString('hex')
     const running = Array.from({ length: lanes }, async (_, lane) => {
-      for (let at = 0; !isStopped; at += 1) {
+      for (let at = 0; !ending.signal.aborted; at += 1) {
         const path = `/n/${name}/${label}-${lane}-${at}`
         const asked = performance.now()
         const { status, code } = await ask(name, path, held)
@@ -126,7 +126,7 @@ describe.skipIf(withoutPostgres)('four nodes on one PostgreSQL', () => {
     return {
       answers,
       async stop() {
-        isStopped = true
+        ending.abort()
         await Promise.all(running)
       },
     }
