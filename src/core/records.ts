@@ -14,6 +14,8 @@ export interface Tables {
   readonly person: PersonRecord
   readonly login: LoginRecord
   readonly approval: ApprovalRecord
+  readonly enrolment: EnrolmentRecord
+  readonly trust: TrustRecord
   readonly slot: SlotRecord
   readonly term: TermRecord
   readonly setting: SettingRecord
@@ -101,6 +103,8 @@ export interface SessionRecord {
   readonly state: 'active' | 'suspended' | 'revoked'
   readonly createdAt: number
   readonly expiresAt: number
+  /** Absent: somebody else logged it in. */
+  readonly login?: SessionLogin
   /** How its token can be made again, to verify what was narrowed from it. Absent: an earlier release drew it by chance. */
   readonly chain?: {
     /** Which of the tokens that could be drawn for this session it is, from 1. */
@@ -108,6 +112,61 @@ export interface SessionRecord {
     /** By what a narrowed token names it: 16 hexadecimal digits. */
     readonly locator: string
   }
+}
+
+/** How an agent logged in by itself. */
+export type SessionLogin =
+  | { readonly kind: 'enrolment'; readonly enrolment: string }
+  | {
+      readonly kind: 'jwt'
+      readonly trust: string
+      readonly subject: string
+      /** Keyed hash of the token's own id, where it is good for one login. */
+      readonly use?: string
+    }
+  | { readonly kind: 'certificate'; readonly trust: string; readonly subject: string }
+
+/** A secret by which an agent logs in once. */
+export interface EnrolmentRecord {
+  readonly agentId: string
+  /** Keyed hash of the `kwe_…` text, base64url. */
+  readonly secretHash: string
+  /** Null: not used yet. */
+  readonly usedAt: number | null
+  readonly createdAt: number
+  readonly expiresAt: number
+}
+
+/** By whose word a machine is an agent. */
+export type TrustRecord = JwtTrust | CertificateTrust
+
+export interface JwtTrust {
+  readonly kind: 'jwt'
+  readonly agentId: string
+  /** As tokens have it in `iss`. */
+  readonly issuer: string
+  readonly audience: string
+  /** Where the issuer's keys are: where its own configuration says, at this address, or here (public keys as JWK). */
+  readonly keys:
+    | { readonly kind: 'discovery' }
+    | { readonly kind: 'url'; readonly url: string }
+    | { readonly kind: 'fixed'; readonly keys: readonly Readonly<Record<string, unknown>>[] }
+  /** Path of a claim to what it must be; `*` is any run of characters without `:`. Never empty. */
+  readonly claims: Readonly<Record<string, string>>
+  /** A token is good for one login. */
+  readonly oneUse: boolean
+  /** Whether the issuer may have an address of a private network, and whose certificates are good there (PEM). */
+  readonly privateNetwork: boolean
+  readonly authority: string | null
+  readonly createdAt: number
+}
+
+export interface CertificateTrust {
+  readonly kind: 'certificate'
+  readonly agentId: string
+  /** A SPIFFE id; `*` is any run of characters without `/`. */
+  readonly spiffe: string
+  readonly createdAt: number
 }
 
 /** A narrowing of a session of which something has to be remembered; most have no record. The id is its own. */

@@ -93,6 +93,9 @@ export function createAgents({
         for (const [grantId, grant] of records.all('grant')) {
           if (grant.agentId === id) removed.push({ table: 'grant', id: grantId, body: null })
         }
+        for (const table of ['enrolment', 'trust'] as const)
+          for (const [rowId, { agentId }] of records.all(table))
+            if (agentId === id) removed.push({ table, id: rowId, body: null })
         for (const [sessionId, session] of records.all('session')) {
           if (session.agentId !== id || session.state === 'revoked') continue
           removed.push({ table: 'session', id: sessionId, body: endedRecord(session, now()) })

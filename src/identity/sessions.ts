@@ -4,7 +4,7 @@ import { KeywardError } from '../core/errors.ts'
 import { locatorOf, narrowedPrefix } from '../core/narrowed-token.ts'
 import { looksLikePlaceholder, looksLikeSessionToken, makeSessionToken } from '../core/placeholder.ts'
 import type { PlaceholderShape } from '../core/placeholder.ts'
-import type { SessionBinding, SessionRecord } from '../core/records.ts'
+import type { SessionBinding, SessionLogin, SessionRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
 import { derivedText } from './derived-text.ts'
 import { createDraw, type DrawnPlaceholder } from './draw-placeholders.ts'
@@ -64,7 +64,14 @@ export interface Sessions {
    * more egress than the environment has), `not_found`, `agent_suspended`, `overloaded`.
    */
   issue(
-    wanted: { agentId: string; ttlSeconds: number; egress: 'open' | 'deny' | null; binding: SessionBinding },
+    wanted: {
+      agentId: string
+      ttlSeconds: number
+      egress: 'open' | 'deny' | null
+      binding: SessionBinding
+      /** How it logged in by itself, and what is written in the same commit; the function throws to refuse. */
+      login?: { readonly how: SessionLogin; readonly also: () => readonly Change[] }
+    },
     actor: string,
   ): Promise<IssuedSession>
   /** Lets it live for `ttlSeconds` from now, never less than it has. The texts stay. */
@@ -270,7 +277,7 @@ export function createSessions(parts: SessionParts): Sessions {
   }
 
   return {
-    async issue({ agentId, ttlSeconds, egress, binding }, actor) {
+    async issue({ agentId, ttlSeconds, egress, binding, login }, actor) {
       checkTtl(ttlSeconds)
       const bound = boundHere(checkBinding(binding), parts.node ?? null)
       const id = newId()
@@ -283,6 +290,7 @@ export function createSessions(parts: SessionParts): Sessions {
         if (index.countLive() >= maximumLiveSessions) {
           throw new KeywardError('overloaded', `There are at most ${maximumLiveSessions} live sessions.`)
         }
+        const more = login?.also() ?? []
         const { environment } = agent
         const createdAt = now()
         const expiresAt = createdAt + ttlSeconds * 1000
@@ -299,14 +307,22 @@ export function createSessions(parts: SessionParts): Sessions {
           createdAt,
           expiresAt,
           ...(records.schema < chainSchema ? {} : { chain }),
+          ...(login === undefined ? {} : { login: login.how }),
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
         issued.push({ id, token, placeholders, expiresAt })
-        return [{ table: 'session', id, body }]
+        return [{ table: 'session', id, body }, ...more]
       }
-      const detail = { session: id, agent: agentName, ttlSeconds, binding: bound.kind }
+      const detail = {
+        session: id,
+        agent: agentName,
+        ttlSeconds,
+        binding: bound.kind,
+        ...(login === undefined ? {} : { login: { ...login.how } }),
+      }
       await records.commit(changes, { actor, action: 'session.issue', detail })
-      const [session] = issued
+      // Where another node was quicker, the changes were worked out again: what was committed is the last.
+      const session = issued.at(-1)
       if (session === undefined) throw new KeywardError('internal', 'The session was not made.')
       return session
     },

@@ -70,6 +70,13 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     state: z.enum(['active', 'suspended', 'revoked']),
     createdAt: time,
     expiresAt: time,
+    login: z
+      .discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('enrolment'), enrolment: name }),
+        z.strictObject({ kind: z.literal('jwt'), trust: name, subject: z.string(), use: z.string().exactOptional() }),
+        z.strictObject({ kind: z.literal('certificate'), trust: name, subject: z.string() }),
+      ])
+      .exactOptional(),
     chain: z.strictObject({ generation: z.int().min(1), locator: z.string() }).exactOptional(),
   }),
   narrowing: z.strictObject({
@@ -105,6 +112,32 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     expiresAt: time,
     answer: z.strictObject({ answer: z.enum(['accept', 'refuse']), by: z.string() }).nullable(),
   }),
+  enrolment: z.strictObject({
+    agentId: name,
+    secretHash: z.string(),
+    usedAt: time.nullable(),
+    createdAt: time,
+    expiresAt: time,
+  }),
+  trust: z.discriminatedUnion('kind', [
+    z.strictObject({
+      kind: z.literal('jwt'),
+      agentId: name,
+      issuer: name,
+      audience: name,
+      keys: z.discriminatedUnion('kind', [
+        z.strictObject({ kind: z.literal('discovery') }),
+        z.strictObject({ kind: z.literal('url'), url: z.string() }),
+        z.strictObject({ kind: z.literal('fixed'), keys: z.array(z.record(z.string(), z.unknown())) }),
+      ]),
+      claims: texts,
+      oneUse: z.boolean(),
+      privateNetwork: z.boolean(),
+      authority: z.string().nullable(),
+      createdAt: time,
+    }),
+    z.strictObject({ kind: z.literal('certificate'), agentId: name, spiffe: name, createdAt: time }),
+  ]),
   slot: z.strictObject({
     kind: z.enum(['file', 'passphrase', 'keyring', 'transit', 'aws-kms', 'recovery']),
     wrapped: z.string(),
@@ -134,6 +167,7 @@ export const tableNames: readonly TableName[] = [
   'agent',
   'approval',
   'credential',
+  'enrolment',
   'environment',
   'grant',
   'narrowing',
@@ -144,6 +178,7 @@ export const tableNames: readonly TableName[] = [
   'setting',
   'slot',
   'term',
+  'trust',
   'version',
 ]
 

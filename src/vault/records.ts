@@ -313,6 +313,8 @@ function emptyMemory(): Memory {
     person: new Map(),
     login: new Map(),
     approval: new Map(),
+    enrolment: new Map(),
+    trust: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),

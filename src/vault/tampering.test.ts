@@ -140,6 +140,12 @@ function sample<T extends TableName>(table: T, createdAt: number): Change {
       id,
       body: { personId: null, tokenHash: 'h', how: 'link', createdAt, expiresAt: createdAt },
     },
+    enrolment: {
+      table: 'enrolment',
+      id,
+      body: { agentId: 'x', secretHash: 'h', usedAt: null, createdAt, expiresAt: createdAt },
+    },
+    trust: { table: 'trust', id, body: { kind: 'certificate', agentId: 'x', spiffe: 'spiffe://x/y', createdAt } },
     slot: { table: 'slot', id, body: { kind: 'file', wrapped: '', createdAt } },
     term: { table: 'term', id, body: { purpose: 'seal', wrapped: '', state: 'retired', createdAt } },
     setting: { table: 'setting', id, body: { value: createdAt } },

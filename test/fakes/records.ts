@@ -26,6 +26,8 @@ export function createFakeRecords(first: readonly Change[] = []): FakeRecords {
     person: new Map(),
     login: new Map(),
     approval: new Map(),
+    enrolment: new Map(),
+    trust: new Map(),
     slot: new Map(),
     term: new Map(),
     setting: new Map(),
