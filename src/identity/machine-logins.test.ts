@@ -4,6 +4,7 @@ import { describe, expect, test } from 'vitest'
 import { createFakeRecords, fakeCredential, fakeEnvironments } from '../../test/fakes/records.ts'
 import { KeywardError } from '../core/errors.ts'
 import { base62 } from '../core/placeholder.ts'
+import { createConditionReader } from './condition-reader.ts'
 import { createAgents } from './agents.ts'
 import { createGrants } from './grants.ts'
 import {
@@ -40,7 +41,14 @@ async function openHouse() {
   let serial = 0
   const newId = (): string => `id${(serial += 1)}`
   const agents = createAgents({ records, now, newId })
-  const grants = createGrants({ records, now, newId, operationsOf: () => [], languagesOf: () => [] })
+  const grants = createGrants({
+    records,
+    now,
+    newId,
+    operationsOf: () => [],
+    languagesOf: () => [],
+    conditionOf: createConditionReader('UTC'),
+  })
   const [tokenKey, sessionKey, key] = [1, 2, 3].map(() => createSecretKey(randomBytes(32)))
   if (tokenKey === undefined || sessionKey === undefined || key === undefined) throw new Error('no keys')
   const sessions = createSessions({
