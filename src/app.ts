@@ -1,12 +1,11 @@
 import { generateKeyPairSync, randomBytes } from 'node:crypto'
-import { mkdirSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { heldOf } from './api/held.ts'
+import { createAttempts } from './api/network-rules.ts'
 import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { closing } from './core/closing.ts'
-import { KeywardError } from './core/errors.ts'
 import { VERSION } from './core/version.ts'
 import { scrubText } from './core/scrub.ts'
 import type { Secret } from './core/secret.ts'
@@ -17,6 +16,7 @@ import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
 import { endExpired, endWhatChanged } from './gateway/end-what-changed.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
+import { createFetchJson } from './gateway/fetch-json.ts'
 import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
@@ -24,6 +24,7 @@ import { listenGateway, type Gateway } from './gateway/listener.ts'
 import { createWholeBodies } from './gateway/whole-body.ts'
 import { createMisplaced } from './gateway/misplaced.ts'
 import { createNeedleSource } from './gateway/needle-source.ts'
+import { createProofGate } from './gateway/proof-gate.ts'
 import { createPeerGate } from './gateway/peer-gate.ts'
 import { createRefusalLimits } from './gateway/refusal-limits.ts'
 import { createAgents } from './identity/agents.ts'
@@ -32,6 +33,10 @@ import { createConditionReader, loadConditionsOf } from './identity/condition-re
 import { createGrants } from './identity/grants.ts'
 import { newId } from './identity/new-id.ts'
 import { createLogins } from './identity/logins.ts'
+import { lazyDpop } from './identity/lazy-dpop.ts'
+import { createIssuerKeys } from './identity/issuer-keys.ts'
+import { createMachineLogins } from './identity/machine-logins.ts'
+import { createTrusts } from './identity/trusts.ts'
 import { createPeople } from './identity/people.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
 import { createServiceFacts } from './identity/service-facts.ts'
@@ -39,7 +44,7 @@ import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isElsewhere, isProcessAlive } from './identity/process.ts'
-import type { Journal } from './journal/journal.ts'
+import { strictly } from './journal/strictly.ts'
 import { noBudget } from './ledger/no-budget.ts'
 import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
@@ -52,6 +57,7 @@ import { followStore } from './vault/follow.ts'
 import { joinNodes } from './vault/nodes.ts'
 import { openNodeJournal } from './vault/node-journal.ts'
 import { openOrCreateVault } from './vault/open-or-create.ts'
+import { prepareHome } from './vault/prepare-home.ts'
 import { keptRestoration } from './vault/restoration.ts'
 import { rootKeySource } from './vault/root-keys/index.ts'
 
@@ -159,6 +165,7 @@ export async function openApp(options: AppOptions) {
   const people = createPeople({ records, now, newId })
   const ownerName = options.ownerName ?? 'operator'
   const logins = createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName })
+  const trusts = createTrusts({ records, now, newId })
   const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
     records,
@@ -173,6 +180,20 @@ export async function openApp(options: AppOptions) {
     credentialsOf: grants.credentialsOf,
     secretFieldsOf: facts.secretFieldsOf,
     shapeOf: facts.shapeOf,
+  })
+
+  const resolve = options.resolve ?? resolveHost
+  const dpop = lazyDpop(now)
+  const machineLogins = createMachineLogins({
+    records,
+    sessions,
+    trusts,
+    keys: createIssuerKeys({ fetchJson: createFetchJson(resolve), now }),
+    dpop,
+    tokenKey: vault.macKey('token'),
+    randomBytes,
+    now,
+    newId,
   })
 
   const backups = createBackups({
@@ -197,7 +218,6 @@ export async function openApp(options: AppOptions) {
     now,
     randomBytes,
   })
-  const resolve = options.resolve ?? resolveHost
   const codec = options.codec ?? 'own'
   const dialler = createDialler({
     resolve,
@@ -265,6 +285,7 @@ export async function openApp(options: AppOptions) {
       holds: createHolds({ ledger: noBudget, now }),
       wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
+      proofs: createProofGate({ dpop }),
       needles,
       peers: createPeerGate({
         check: createPeerCheck({
@@ -312,6 +333,7 @@ export async function openApp(options: AppOptions) {
   const sweeper = setInterval(() => {
     endExpired(inflight, now())
     void sessions.sweep().catch(onError)
+    void machineLogins.sweep().catch(onError)
   }, SWEEP_MILLISECONDS)
   sweeper.unref()
   await journal.append(
@@ -343,6 +365,9 @@ export async function openApp(options: AppOptions) {
     policyFiles,
     backups,
     people,
+    trusts,
+    machineLogins,
+    machineAttempts: createAttempts({ now }),
     logins,
     ownerName,
     lease,
@@ -376,21 +401,5 @@ export async function openApp(options: AppOptions) {
       await records.close()
       await journal.close()
     },
-  }
-}
-
-function prepareHome(home: string): void {
-  mkdirSync(home, { recursive: true, mode: 0o700 })
-  const found = statSync(home)
-  if (found.uid === process.getuid?.() && (found.mode & 0o077) !== 0) {
-    throw new KeywardError('home_unsafe', `${home} has mode ${(found.mode & 0o777).toString(8)}.`)
-  }
-}
-
-/** The journal where nothing counts as written before it is on the disk. */
-function strictly(journal: Journal): Pick<Journal, 'append' | 'note'> {
-  return {
-    append: (event) => journal.append(event, { sync: true }),
-    note: (event) => void journal.append(event, { sync: true }).catch(() => undefined),
   }
 }

@@ -8,7 +8,16 @@ import type { ControlParts } from './parts.ts'
  * What a route is about. `anything`: what everybody may know or do who has the role; `home`: all of the home, so
  * for those alone whose groups are everything; otherwise a thing that somebody owns, or the list of such things.
  */
-export type Subject = 'anything' | 'home' | 'credential' | 'agent' | 'grant' | 'session' | 'approval'
+export type Subject =
+  | 'anything'
+  | 'home'
+  | 'credential'
+  | 'agent'
+  | 'grant'
+  | 'session'
+  | 'approval'
+  | 'enrolment'
+  | 'trust'
 
 /** Who may: whoever has the role, or `anyone`, where the request brings its own proof. */
 export interface Access {
@@ -91,8 +100,14 @@ function ownersOf(on: Exclude<Subject, 'anything' | 'home'>, { path, input }: As
     }
     case 'session': {
       if (id === '') return [ownerOfAgent(environment, written('agent') ?? '', parts)]
-      const session = parts.records.get('session', id)
+      // The id may be that of a narrowing, which belongs to whom its session does.
+      const session = parts.records.get('session', parts.records.get('narrowing', id)?.sessionId ?? id)
       return [session === undefined ? null : (parts.records.get('agent', session.agentId)?.owner ?? null)]
+    }
+    case 'enrolment':
+    case 'trust': {
+      const record = parts.records.get(on, id)
+      return [record === undefined ? null : (parts.records.get('agent', record.agentId)?.owner ?? null)]
     }
     case 'approval': {
       const facts = parts.approvals.get(id)?.facts
@@ -119,6 +134,9 @@ function ownersOfItem(on: Exclude<Subject, 'anything' | 'home'>, item: unknown, 
       return [ownerOfAgent(environment, member('agent'), parts)]
     case 'approval':
       return [ownerOfCredential(environment, member('credential'), parts)]
+    case 'enrolment':
+    case 'trust':
+      return [null]
   }
 }
 

@@ -147,6 +147,14 @@ const session = z.strictObject({
     z.strictObject({ kind: z.literal('process'), processId: count, startTicks: z.string() }),
     z.strictObject({ kind: z.literal('address'), address: z.string() }),
   ]),
+  login: z
+    .strictObject({
+      kind: z.enum(['issued', 'enrolment', 'jwt', 'certificate']),
+      by: z.string().nullable().describe('The id of the enrolment or the trust.'),
+      subject: z.string().nullable(),
+    })
+    .describe('How it logged in.'),
+  key: z.string().nullable().describe('The thumbprint (RFC 7638) of the key that it is bound to.'),
   placeholders: count,
   createdAt: moment,
   expiresAt: moment,
@@ -199,6 +207,30 @@ const issued = z
     caCertificate: z.string().describe('PEM text.'),
   })
   .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
+
+const trust = z.discriminatedUnion('kind', [
+  z.strictObject({
+    id: z.string(),
+    kind: z.literal('jwt'),
+    issuer: z.string(),
+    audience: z.string(),
+    claims: z.record(z.string(), z.string()),
+    oneUse: z.boolean(),
+    privateNetwork: z.boolean(),
+    keys: z.string().describe('Where the issuer’s keys come from.'),
+    createdAt: moment,
+  }),
+  z.strictObject({ id: z.string(), kind: z.literal('certificate'), spiffe: z.string(), createdAt: moment }),
+])
+
+const agentLogins = z
+  .strictObject({
+    enrolments: z.array(
+      z.strictObject({ id: z.string(), usedAt: moment.nullable(), createdAt: moment, expiresAt: moment }),
+    ),
+    trusts: z.array(trust),
+  })
+  .describe('How an agent may log in by itself.')
 
 const place = z.strictObject({ file: z.string(), line: z.int(), column: z.int() })
 const json: z.ZodType<Json> = z.json()
@@ -255,6 +287,8 @@ export const namedAnswers = {
   SessionShown: sessionShown,
   Narrowing: narrowing,
   HeldCredential: held,
+  AgentLogins: agentLogins,
+  Trust: trust,
   IssuedSession: issued,
   PolicyPlan: plan,
   JournalEntry: entry,
@@ -302,6 +336,17 @@ export const answers = {
   'GET /policy': z.strictObject({ text: z.string().describe('YAML: docs/formats/policy-files.md.') }),
   'POST /policy/plan': plan,
   'POST /policy': plan,
+  'POST /machine/logins': issued,
+  'POST /machine/renewals': z.strictObject({ id: z.string(), expiresAt: moment, ttlSeconds: count }),
+  'GET /environments/:environment/agents/:name/logins': agentLogins,
+  'POST /environments/:environment/agents/:name/enrolments': z.strictObject({
+    id: z.string(),
+    secret: z.string().describe('Good for one login; it is not kept anywhere.'),
+    expiresAt: moment,
+  }),
+  'POST /environments/:environment/agents/:name/trusts': made,
+  'DELETE /enrolments/:id': done,
+  'DELETE /trusts/:id': done,
   'GET /sessions': z.array(session),
   'GET /sessions/:id': sessionShown,
   'POST /environments/:environment/sessions': issued,
@@ -365,6 +410,8 @@ export type ApprovalSummary = Frozen<z.output<typeof approvalSummary>>
 export type ApprovalView = Frozen<z.output<typeof approval>>
 export type PlanView = Frozen<z.output<typeof plan>>
 export type SessionView = Frozen<z.output<typeof session>>
+export type TrustView = Frozen<z.output<typeof trust>>
+export type AgentLoginsView = Frozen<z.output<typeof agentLogins>>
 export type SessionShown = Frozen<z.output<typeof sessionShown>>
 export type IssuedView = Frozen<z.output<typeof issued>>
 export type HeldView = Frozen<z.output<typeof held>>

@@ -12,6 +12,7 @@ import { agentRoutes, grantRoutes } from './routes/agents.ts'
 import { backupRoutes, streamBackup } from './routes/backups.ts'
 import { operations } from './operations.ts'
 import { credentialRoutes } from './routes/credentials.ts'
+import { machineRoutes } from './routes/machines.ts'
 import { journalRoutes, streamJournal } from './routes/journal.ts'
 import { peopleRoutes } from './routes/people.ts'
 import { policyRoutes } from './routes/policy.ts'
@@ -38,6 +39,7 @@ export const handlers: Handlers<PlainRoute> = {
   ...approvalRoutes,
   ...policyRoutes,
   ...peopleRoutes,
+  ...machineRoutes,
   ...sessionRoutes,
   ...journalRoutes,
   ...backupRoutes,

@@ -1,3 +1,4 @@
+import { KeywardError } from '../core/errors.ts'
 import { scrubText } from '../core/scrub.ts'
 import { createApprovals } from '../gateway/approval/approvals.ts'
 import { createInflight } from '../gateway/inflight.ts'
@@ -15,6 +16,11 @@ import { createAgents } from '../identity/agents.ts'
 import { createConditionReader } from '../identity/condition-reader.ts'
 import { createGrants } from '../identity/grants.ts'
 import { createLogins } from '../identity/logins.ts'
+import { createIssuerKeys } from '../identity/issuer-keys.ts'
+import { lazyDpop } from '../identity/lazy-dpop.ts'
+import { createMachineLogins } from '../identity/machine-logins.ts'
+import { createTrusts } from '../identity/trusts.ts'
+import { createAttempts } from './network-rules.ts'
 import { createPeople } from '../identity/people.ts'
 import { createPolicyFiles } from '../identity/policy-files/policy-files.ts'
 import { createSessions } from '../identity/sessions.ts'
@@ -118,7 +124,35 @@ beforeAll(async () => {
     now,
     newId,
   })
+  const sessions = createSessions({
+    records,
+    tokenKey: vault.macKey('token'),
+    sessionKey: vault.macKey('session'),
+    signing: { key: vault.macKey('placeholder'), signsWith: () => false },
+    randomBytes,
+    now,
+    newId,
+    isAlive: () => true,
+    credentialsOf: grants.credentialsOf,
+    secretFieldsOf: () => ['key'],
+    shapeOf: () => ({ prefix: 'sk-', alphabet: base62, length: null }),
+  })
+  const trusts = createTrusts({ records, now, newId })
+  const machineLogins = createMachineLogins({
+    records,
+    sessions,
+    trusts,
+    keys: createIssuerKeys({ fetchJson: () => Promise.reject(new KeywardError('issuer_unreachable')), now }),
+    dpop: lazyDpop(now),
+    tokenKey: vault.macKey('token'),
+    randomBytes,
+    now,
+    newId,
+  })
   const parts = {
+    trusts,
+    machineLogins,
+    machineAttempts: createAttempts({ now }),
     config: { home, database: null, node: 'test', ephemeral: false },
     version: '0.0.0',
     startedAt: now(),
@@ -129,19 +163,7 @@ beforeAll(async () => {
     grants,
     approvals: createApprovals({ now, newId, inflight: createInflight(), journal }),
     policyFiles: createPolicyFiles({ records, credentials, service: services.get, builtIn, now, newId }),
-    sessions: createSessions({
-      records,
-      tokenKey: vault.macKey('token'),
-      sessionKey: vault.macKey('session'),
-      signing: { key: vault.macKey('placeholder'), signsWith: () => false },
-      randomBytes,
-      now,
-      newId,
-      isAlive: () => true,
-      credentialsOf: grants.credentialsOf,
-      secretFieldsOf: () => ['key'],
-      shapeOf: () => ({ prefix: 'sk-', alphabet: base62, length: null }),
-    }),
+    sessions,
     backups,
     people: createPeople({ records, now, newId }),
     logins: createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName: 'operator:test' }),

@@ -180,6 +180,48 @@ export const operations: { readonly [R in RouteName]: Operation } = {
   },
   'POST /policy/plan': { needs: 'operator', on: 'home', id: 'planPolicy', summary: 'What policy files would change' },
   'POST /policy': { needs: 'operator', on: 'home', id: 'applyPolicy', summary: 'Make it so, in one commit' },
+  'POST /machine/logins': {
+    needs: 'anyone',
+    on: 'anything',
+    id: 'logMachineIn',
+    summary: 'Log an agent in by what its machine brings',
+  },
+  'POST /machine/renewals': {
+    needs: 'anyone',
+    on: 'anything',
+    id: 'renewMachineLogin',
+    summary: 'Let such a session live on; its texts stay',
+  },
+  'GET /environments/:environment/agents/:name/logins': {
+    needs: 'viewer',
+    on: 'agent',
+    id: 'showAgentLogins',
+    summary: 'How an agent may log in by itself',
+  },
+  'POST /environments/:environment/agents/:name/enrolments': {
+    needs: 'operator',
+    on: 'agent',
+    id: 'enrolAgent',
+    summary: 'A secret by which the agent logs in once',
+  },
+  'POST /environments/:environment/agents/:name/trusts': {
+    needs: 'operator',
+    on: 'agent',
+    id: 'addTrust',
+    summary: 'Take the word of an issuer of tokens, or of a certificate, for this agent',
+  },
+  'DELETE /enrolments/:id': {
+    needs: 'operator',
+    on: 'enrolment',
+    id: 'removeEnrolment',
+    summary: 'Take an enrolment secret back',
+  },
+  'DELETE /trusts/:id': {
+    needs: 'operator',
+    on: 'trust',
+    id: 'removeTrust',
+    summary: 'Take it back, and end the sessions that came of it',
+  },
   'GET /sessions': {
     needs: 'viewer',
     on: 'session',

@@ -2,6 +2,8 @@ import type { Agents } from '../identity/agents.ts'
 import type { Approvals } from '../gateway/approval/approvals.ts'
 import type { Grants } from '../identity/grants.ts'
 import type { Logins } from '../identity/logins.ts'
+import type { MachineLogins } from '../identity/machine-logins.ts'
+import type { Trusts } from '../identity/trusts.ts'
 import type { People } from '../identity/people.ts'
 import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
@@ -15,6 +17,7 @@ import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
 import type { RouteName, Answers } from './answers.ts'
 import type { Caller, Peer } from './caller.ts'
+import type { Attempts } from './network-rules.ts'
 import type { InputRead } from './schema.ts'
 
 /** What the control API needs of a running Keyward; `App` in app.ts is one. */
@@ -32,6 +35,10 @@ export interface ControlParts {
   readonly sessions: Sessions
   readonly people: People
   readonly logins: Logins
+  readonly machineLogins: MachineLogins
+  readonly trusts: Trusts
+  /** Failed logins of machines, by where they come from. */
+  readonly machineAttempts: Attempts
   /** How the journal names the owner of the home. */
   readonly ownerName: string
   readonly approvals: Pick<Approvals, 'list' | 'get' | 'answer'>

@@ -1,5 +1,8 @@
 import { z } from 'zod'
 import { CONDITION_MAXIMUM_LENGTH } from '../core/condition-language.ts'
+import { CLAIM_PATTERN_MAXIMUM_CHARACTERS } from '../core/claim-pattern.ts'
+import { JWT_MAXIMUM_CHARACTERS, KEYS_MAXIMUM, PROOF_MAXIMUM_CHARACTERS } from '../identity/login-bounds.ts'
+import { maximumEnrolmentSeconds, minimumEnrolmentSeconds } from '../identity/machine-logins.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumGroupsPerPerson, roles } from '../identity/people.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
@@ -22,6 +25,7 @@ export const MAX_FIELD_CHARACTERS = 65_536
 export const MAX_FIELDS = 32
 export const MAX_PATTERNS = 256
 export const MAX_SERVICE_YAML_CHARACTERS = 262_144
+export const MAX_TOKEN_CHARACTERS = 256
 export const MAX_JOURNAL_LINES = 10_000
 export const MAX_BACKUP_NAMES = 4_096
 
@@ -67,6 +71,13 @@ const policyFiles = z
   )
   .max(maximumPolicyFiles)
 const nothing = z.strictObject({})
+const machineProof = {
+  enrolment: z.string().max(MAX_TOKEN_CHARACTERS).optional(),
+  jwt: z.string().max(JWT_MAXIMUM_CHARACTERS).optional(),
+  certificate: z.literal(true).optional(),
+  /** A proof of the key that the session is, or shall be, bound to (RFC 9449). */
+  dpop: z.string().max(PROOF_MAXIMUM_CHARACTERS).optional(),
+}
 const list = z.strictObject(page)
 const inEnvironment = list.extend({ environment: name.optional() })
 
@@ -146,6 +157,43 @@ export const inputs = {
     /** `environment/name` of a credential to its fields. */
     values: z.record(z.string().max(256), fields),
   }),
+  /** What a machine brings to log in by itself: one of enrolment, jwt and certificate (that of its connection). */
+  'POST /machine/logins': z.strictObject({
+    ...machineProof,
+    /** Where the proof is good for several. */
+    agent: z.strictObject({ name, environment: name }).optional(),
+    ttlSeconds: ttlSeconds.optional(),
+    egress: egress.optional(),
+  }),
+  'POST /machine/renewals': z.strictObject({
+    ...machineProof,
+    /** Of the session, whose text stays. */
+    token: z.string().max(MAX_TOKEN_CHARACTERS),
+    ttlSeconds: ttlSeconds.optional(),
+  }),
+  'GET /environments/:environment/agents/:name/logins': nothing,
+  'POST /environments/:environment/agents/:name/enrolments': z.strictObject({
+    ttlSeconds: z.int().min(minimumEnrolmentSeconds).max(maximumEnrolmentSeconds).optional(),
+  }),
+  'POST /environments/:environment/agents/:name/trusts': z.union([
+    z.strictObject({
+      issuer: z.string().min(1).max(512),
+      audience: z.string().min(1).max(512),
+      /** Path of a claim to what it must be; `*` is any run of characters without `:`. */
+      claims: z.record(z.string().min(1).max(CLAIM_PATTERN_MAXIMUM_CHARACTERS), z.string()),
+      /** Where its keys are; its own configuration says so unless this or `keys` is given. */
+      jwksUrl: z.string().max(1024).optional(),
+      /** Public keys as JWK. */
+      keys: z.array(z.record(z.string(), z.unknown())).max(KEYS_MAXIMUM).optional(),
+      oneUse: z.boolean().optional(),
+      privateNetwork: z.boolean().optional(),
+      /** PEM text of the authorities of its certificate. */
+      authority: z.string().max(MAX_SERVICE_YAML_CHARACTERS).optional(),
+    }),
+    z.strictObject({ spiffe: z.string().min(1).max(512) }),
+  ]),
+  'DELETE /enrolments/:id': nothing,
+  'DELETE /trusts/:id': nothing,
   'GET /sessions': inEnvironment.extend({ agent: name.optional() }),
   'GET /sessions/:id': nothing,
   'POST /environments/:environment/sessions': z.strictObject({

@@ -103,6 +103,8 @@ export interface SessionRecord {
   readonly state: 'active' | 'suspended' | 'revoked'
   readonly createdAt: number
   readonly expiresAt: number
+  /** The thumbprint (RFC 7638) of the key that its holder has to prove with every use. Absent: none. */
+  readonly jkt?: string
   /** Absent: somebody else logged it in. */
   readonly login?: SessionLogin
   /** How its token can be made again, to verify what was narrowed from it. Absent: an earlier release drew it by chance. */

@@ -5,6 +5,7 @@ import type { FieldValues } from '../injectors/injector.ts'
 import type { Credentials, OpenVersion } from '../vault/credentials.ts'
 import type { Arrival } from './arrival.ts'
 import type { Holds, TakenHold } from './hold.ts'
+import { proxyToken } from './identify.ts'
 import type { Approval } from './approval/approvals.ts'
 import { askPerson, type AskPorts } from './approval/ask.ts'
 import { bodyWithoutMethod } from './body-method.ts'
@@ -18,6 +19,7 @@ import { refuse } from './refuse.ts'
 import { recordIntent, recordOutcome } from './record.ts'
 import { nothingSent, relay, type RelayEnd } from './relay.ts'
 import { gather, type Gathered, type RequestBody, type UpstreamBody } from './body.ts'
+import { withoutProof, type ProofGate } from './proof-gate.ts'
 import type { Reply } from './reply.ts'
 import { WEBSOCKET } from './websocket/handshake.ts'
 import { passUnlisted, type UnlistedPorts } from './unlisted.ts'
@@ -28,6 +30,7 @@ import type { FrameSwap } from './websocket/swap.ts'
 export interface ExchangePorts extends ArrivalPorts, MeaningPorts, UnlistedPorts, JudgePorts, AskPorts {
   readonly credentials: Credentials
   readonly holds: Holds
+  readonly proofs: ProofGate
 }
 
 /**
@@ -58,20 +61,32 @@ async function pass(
   const looking = ports.peers.refusalOf(place.caller, arrival.remote)
   const elsewhere = looking instanceof Promise ? await looking : looking
   if (elsewhere !== null) return refuse(arrival, place, elsewhere, reply, ports)
-  if (ports.inflight.countOf(place.caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) {
-    return refuse(arrival, place, { refusal: 'overloaded', retryAfterSeconds: 1 }, reply, ports)
+  let asked = place
+  if (place.caller.jkt !== null && arrival.tunnel === null) {
+    const unproven = await ports.proofs.refusalOf(place.caller, arrival, shownToken(arrival, place))
+    if (unproven !== null) return refuse(arrival, place, unproven, reply, ports)
+    asked = withoutProof(place)
+  }
+  if (ports.inflight.countOf(asked.caller.sessionId) >= SESSION_INFLIGHT_MAXIMUM) {
+    return refuse(arrival, asked, { refusal: 'overloaded', retryAfterSeconds: 1 }, reply, ports)
   }
   // From here on it counts, also while its body is still on the way.
-  const leave = ports.inflight.reserve(place.caller.sessionId)
+  const leave = ports.inflight.reserve(asked.caller.sessionId)
   try {
-    await (place.kind === 'unlisted'
-      ? passUnlisted(arrival, place, body, reply, ports, startedAt)
-      : place.service.speaks === undefined
-        ? passListed(arrival, place, body, reply, ports, startedAt, null)
-        : passSpoken(arrival, place, body, reply, ports, startedAt))
+    await (asked.kind === 'unlisted'
+      ? passUnlisted(arrival, asked, body, reply, ports, startedAt)
+      : asked.service.speaks === undefined
+        ? passListed(arrival, asked, body, reply, ports, startedAt, null)
+        : passSpoken(arrival, asked, body, reply, ports, startedAt))
   } finally {
     leave()
   }
+}
+
+/** What was shown as the session's: the placeholder, or the proxy's credentials where there is none. */
+function shownToken(arrival: Arrival, place: Located | Unlisted): string {
+  const presented = place.kind === 'service' ? place.presented : null
+  return (arrival.door === 'base-url' ? presented : proxyToken(arrival.headers)) ?? ''
 }
 
 /** Where the body may say what is done, it is read before anything is decided. */

@@ -10,6 +10,7 @@ const caller = {
   environment: 'dev',
   egress: 'deny',
   binding: { kind: 'unbound' },
+  jkt: null,
   narrowed: null,
 } as const
 const remote = { address: '127.0.0.1', port: 1, localAddress: '127.0.0.1', localPort: 2 }

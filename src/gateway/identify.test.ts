@@ -9,6 +9,7 @@ const caller: Caller = {
   environment: 'dev',
   egress: 'deny',
   binding: { kind: 'unbound' },
+  jkt: null,
   narrowed: null,
 }
 const asked: string[] = []

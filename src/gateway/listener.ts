@@ -4,6 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { parseAuthority } from '../core/canonical-target.ts'
 import { KeywardError } from '../core/errors.ts'
 import { scrubText } from '../core/scrub.ts'
+import type { Peer } from '../identity/peer.ts'
 import type { Caller } from '../identity/sessions.ts'
 import type { Arrival } from './arrival.ts'
 import type { Authority } from './certificates.ts'
@@ -13,6 +14,7 @@ import type { Resolve } from './egress.ts'
 import { exchange, type ExchangePorts } from './exchange.ts'
 import { createHttp1Codec } from './http1/server.ts'
 import { createHttp2Codec } from './http2/server.ts'
+import { proxyToken } from './identify.ts'
 import { createNodeCodec } from './node-codec.ts'
 import { answerNarrowed, isNarrowedDoor, type NarrowedPorts } from './narrowed-door.ts'
 import { remoteOf } from './peer-gate.ts'
@@ -93,7 +95,7 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       return
     }
     const plan = planTunnel(arrival.rawTarget, arrival.headers, early.byteLength, ports)
-    const elsewhere = isRefusal(plan) ? plan : ports.peers.refusalOf(callerOf(plan), remote)
+    const elsewhere = isRefusal(plan) ? plan : whyNot(callerOf(plan), arrival, remote)
     if (!(elsewhere instanceof Promise)) return settle(arrival, connection, elsewhere ?? plan)
     void elsewhere.then((refusal) => {
       // Looking took its time: what was true before is asked again.
@@ -101,6 +103,15 @@ export async function listenGateway(options: GatewayOptions): Promise<Gateway> {
       if (!stream.destroyed)
         settle(arrival, connection, refusal ?? planTunnel(arrival.rawTarget, arrival.headers, waiting, ports))
     })
+  }
+
+  /** Whether a caller may open a tunnel from where he is, and with the key that his session is bound to. */
+  function whyNot(caller: Caller, arrival: Arrival, remote: Peer): Refusal | null | Promise<Refusal | null> {
+    const elsewhere = ports.peers.refusalOf(caller, remote)
+    if (caller.jkt === null) return elsewhere
+    return Promise.resolve(elsewhere).then(
+      (refusal) => refusal ?? ports.proofs.refusalOf(caller, arrival, proxyToken(arrival.headers) ?? ''),
+    )
   }
 
   function settle(arrival: Arrival, connection: Connection, plan: TunnelPlan | Refusal): void {

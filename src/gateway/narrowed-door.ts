@@ -4,6 +4,7 @@ import type { Sessions } from '../identity/sessions.ts'
 import type { Arrival } from './arrival.ts'
 import type { RequestBody } from './body.ts'
 import { ownHostRefusal } from './locate.ts'
+import type { ProofGate } from './proof-gate.ts'
 import { recordRefusal, type RecordPorts } from './record.ts'
 import { isRefusal, refusalFrom, refusedTo, sendRefusal, type Refusal } from './refusal.ts'
 import type { Reply } from './reply.ts'
@@ -13,6 +14,7 @@ export const NARROWED_PATH = '/session/narrowed'
 
 export interface NarrowedPorts extends RecordPorts {
   readonly sessions: Pick<Sessions, 'byToken'>
+  readonly proofs: ProofGate
   /** What is told to the holder of a narrowed token: plain JSON. Throws a KeywardError to refuse. */
   readonly registerNarrowed: (token: string) => Promise<object>
 }
@@ -58,5 +60,7 @@ async function register(arrival: Arrival, body: RequestBody, ports: NarrowedPort
   if (isRefusal(caller)) return caller
   const elsewhere = await ports.peers.refusalOf(caller, arrival.remote)
   if (elsewhere !== null) return elsewhere
+  const unproven = caller.jkt === null ? null : await ports.proofs.refusalOf(caller, arrival, token)
+  if (unproven !== null) return unproven
   return ports.registerNarrowed(token).catch((error: unknown) => refusedTo(caller, refusalFrom(error)))
 }

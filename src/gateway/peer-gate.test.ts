@@ -13,6 +13,7 @@ const caller = (sessionId = 's', binding: Caller['binding'] = bound): Caller => 
   environment: 'dev',
   egress: 'deny',
   binding,
+  jkt: null,
   narrowed: null,
 })
 const holder = { processId: 60, program: 'curl' }

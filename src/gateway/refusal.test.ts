@@ -40,6 +40,7 @@ test.each(Object.keys(errors).map((code) => [code]))('%s is told as problem JSON
     environment: 'hidden-environment',
     egress: 'deny',
     binding: { kind: 'unbound' },
+    jkt: null,
     narrowed: null,
   } as const
   const { reply, said } = replyThat(false)

@@ -1,14 +1,15 @@
 import { createHash, generateKeyPairSync, randomBytes } from 'node:crypto'
 import { calculateJwkThumbprint, exportJWK, SignJWT } from 'jose'
 import { expect, test } from 'vitest'
-import { createDpop, isThumbprint, PROOF_MAXIMUM_CHARACTERS, PROOF_WINDOW_SECONDS } from './dpop.ts'
+import { createDpop, isThumbprint, PROOF_WINDOW_SECONDS } from './dpop.ts'
+import { PROOF_MAXIMUM_CHARACTERS } from './login-bounds.ts'
 
 const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' })
 const start = 1_800_000_000_000
 const target = 'http://127.0.0.1:7071/s/echo/v1/x'
 const token = 'key-kwp-made-up'
 const ath = createHash('sha256').update(token).digest('base64url')
-const of = { method: 'POST', targets: [target], token }
+const of = { method: 'POST', isTarget: (asked: string) => asked === target, token }
 
 async function proof(
   claims: Readonly<Record<string, unknown>> = {},

@@ -1,9 +1,8 @@
 import { createHash } from 'node:crypto'
 import { calculateJwkThumbprint, EmbeddedJWK, errors, jwtVerify } from 'jose'
 import type { ErrorCode } from '../core/errors.ts'
+import { PROOF_MAXIMUM_CHARACTERS } from './login-bounds.ts'
 
-/** Characters of a proof. */
-export const PROOF_MAXIMUM_CHARACTERS = 4_096
 /** How old a proof may be, and how far in the future: clocks differ. */
 export const PROOF_WINDOW_SECONDS = 60
 /** Proofs that are remembered, of one session and of all, until they are too old to be shown again. */
@@ -16,8 +15,8 @@ const JTI_MAXIMUM_CHARACTERS = 256
 /** What a proof has to be for: RFC 9449, section 4.3. */
 export interface ProofOf {
   readonly method: string
-  /** The target without query and fragment; where several spellings are one place, any of them. */
-  readonly targets: readonly string[]
+  /** Whether a target, without query and fragment, is the one that is asked. */
+  readonly isTarget: (target: string) => boolean
   /** What the proof is shown beside: its hash is in the proof. Null: nothing yet. */
   readonly token: string | null
 }
@@ -79,7 +78,7 @@ export function createDpop({
   }
 
   return {
-    async verify(proof, { method, targets, token }, holder) {
+    async verify(proof, { method, isTarget, token }, holder) {
       if (proof.length > PROOF_MAXIMUM_CHARACTERS) return invalid('It is too long.')
       const read = await readProof(proof, now())
       if ('refusal' in read) return read
@@ -90,8 +89,7 @@ export function createDpop({
       if (typeof iat !== 'number' || Math.abs(now() / 1000 - iat) > PROOF_WINDOW_SECONDS)
         return invalid(`It was not made within ${PROOF_WINDOW_SECONDS} seconds (iat): set the clock.`)
       if (htm !== method) return invalid('It is for another method (htm).')
-      if (typeof htu !== 'string' || !targets.includes(withoutQuery(htu)))
-        return invalid('It is for another target (htu).')
+      if (typeof htu !== 'string' || !isTarget(withoutQuery(htu))) return invalid('It is for another target (htu).')
       const hash = token === null ? null : createHash('sha256').update(token, 'ascii').digest('base64url')
       if (hash !== null && ath !== hash) return invalid('It is for another token (ath).')
       const thumbprint = await calculateJwkThumbprint(jwk)

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { KeywardError } from '../core/errors.ts'
 import type { JwtTrust } from '../core/records.ts'
+import { KEYS_MAXIMUM } from './login-bounds.ts'
 
 /** How long keys are used without being asked for again. */
 export const KEYS_FRESH_MILLISECONDS = 10 * 60_000
@@ -10,8 +11,6 @@ export const KEYS_STALE_MILLISECONDS = 60 * 60_000
 export const KEYS_ASKED_MILLISECONDS = 30_000
 /** Issuers whose keys are remembered. */
 export const KEY_SETS_MAXIMUM = 100
-/** Keys of one issuer. */
-export const KEYS_MAXIMUM = 64
 
 export type PublicJwk = Readonly<Record<string, unknown>>
 

@@ -2,10 +2,9 @@ import { createLocalJWKSet, decodeJwt, decodeProtectedHeader, errors, jwtVerify 
 import { claimAt, fitsPattern } from '../core/claim-pattern.ts'
 import { KeywardError } from '../core/errors.ts'
 import type { JwtTrust } from '../core/records.ts'
+import { JWT_MAXIMUM_CHARACTERS } from './login-bounds.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
 
-/** Characters of a token. */
-export const JWT_MAXIMUM_CHARACTERS = 16_384
 /** How far the clocks of issuer and server may be apart. */
 export const JWT_SKEW_SECONDS = 60
 /** How long a token may be good that is for one login: its use is remembered for as long as the session that came of it. */

@@ -6,16 +6,17 @@ import { KeywardError } from '../core/errors.ts'
 import { base62 } from '../core/placeholder.ts'
 import { createConditionReader } from './condition-reader.ts'
 import { createAgents } from './agents.ts'
+import { createDpop } from './dpop.ts'
 import { createGrants } from './grants.ts'
 import {
   createIssuerKeys,
   KEY_SETS_MAXIMUM,
   KEYS_ASKED_MILLISECONDS,
   KEYS_FRESH_MILLISECONDS,
-  KEYS_MAXIMUM,
   KEYS_STALE_MILLISECONDS,
 } from './issuer-keys.ts'
-import { JWT_MAXIMUM_CHARACTERS, JWT_SKEW_SECONDS, ONE_USE_JWT_SECONDS } from './jwt.ts'
+import { JWT_SKEW_SECONDS, ONE_USE_JWT_SECONDS } from './jwt.ts'
+import { JWT_MAXIMUM_CHARACTERS, KEYS_MAXIMUM } from './login-bounds.ts'
 import { AGENT_ENROLMENTS_MAXIMUM, createMachineLogins, type MachineWish } from './machine-logins.ts'
 import { createSessions } from './sessions.ts'
 import { AGENT_TRUSTS_MAXIMUM, createTrusts, type WantedTrust } from './trusts.ts'
@@ -23,7 +24,7 @@ import { AGENT_TRUSTS_MAXIMUM, createTrusts, type WantedTrust } from './trusts.t
 const issuer = 'https://token.actions.example.test'
 const audience = 'https://keyward.example.test'
 const start = 1_800_000_000_000
-const wish: MachineWish = { ttlSeconds: 3600, egress: null, agent: null }
+const wish: MachineWish = { ttlSeconds: 3600, egress: null, agent: null, dpop: null }
 
 const rsa = generateKeyPairSync('rsa', { modulusLength: 2048 })
 const other = generateKeyPairSync('rsa', { modulusLength: 2048 })
@@ -79,7 +80,17 @@ async function openHouse() {
     },
   })
   const trusts = createTrusts({ records, now, newId })
-  const logins = createMachineLogins({ records, sessions, trusts, keys, tokenKey, randomBytes, now, newId })
+  const logins = createMachineLogins({
+    records,
+    sessions,
+    trusts,
+    keys,
+    dpop: createDpop({ now }),
+    tokenKey,
+    randomBytes,
+    now,
+    newId,
+  })
   const agent = async (name: string): Promise<string> =>
     (await agents.add({ name, environment: 'prod', owner: null }, 'test')).id
   return { records, clock, agents, sessions, trusts, logins, keys, fetched, documents, agent }
@@ -143,10 +154,15 @@ describe('tokens of issuers', () => {
     })
     clock.now += 1_000_000
     const later = { iat: clock.now / 1000, nbf: clock.now / 1000, exp: clock.now / 1000 + 300 }
-    const renewed = await logins.renew(issued.token, { kind: 'jwt', token: await signed(claims(later)) }, 7200)
+    const renewed = await logins.renew(
+      issued.token,
+      { kind: 'jwt', token: await signed(claims(later)) },
+      { ttlSeconds: 7200, dpop: null },
+    )
     expect(renewed).toEqual({ id: issued.id, expiresAt: clock.now + 7200_000 })
     expect(sessions.byToken(issued.token)).toMatchObject({ agentId })
-    const renew = (token: string, text = issued.token) => codeOf(logins.renew(text, { kind: 'jwt', token }, 3600))
+    const renew = (token: string, text = issued.token) =>
+      codeOf(logins.renew(text, { kind: 'jwt', token }, { ttlSeconds: 3600, dpop: null }))
     const elsewhere = { ...later, sub: 'repo:org/app:ref:refs/heads/other' }
     expect(await renew(await signed(claims(elsewhere)))).toBe('renewal_refused')
     expect(await renew(await signed(claims()))).toBe('jwt_expired')
@@ -365,7 +381,9 @@ describe('enrolment secrets', () => {
     const agentId = await agent('build')
     const { secret } = await logins.enrol(agentId, 3600, 'test')
     const { issued } = await logins.login(secretOf(secret), wish)
-    expect(await codeOf(logins.renew(issued.token, secretOf(secret), 3600))).toBe('renewal_refused')
+    expect(await codeOf(logins.renew(issued.token, secretOf(secret), { ttlSeconds: 3600, dpop: null }))).toBe(
+      'renewal_refused',
+    )
     for (let n = 0; n < AGENT_ENROLMENTS_MAXIMUM; n += 1) await logins.enrol(agentId, 3600, 'test')
     expect(await codeOf(logins.enrol(agentId, 3600, 'test'))).toBe('overloaded')
     for (const ttl of [59, 7 * 86_400 + 1, 1.5]) expect(await codeOf(logins.enrol(agentId, ttl, 'test'))).toBe('usage')

@@ -5,7 +5,8 @@ import { looksLikeEnrolment, makeEnrolment } from '../core/enrolment-secret.ts'
 import type { AgentRecord, CertificateTrust, EnrolmentRecord, JwtTrust, SessionLogin } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
-import { verifyJwt, type Trusted } from './jwt.ts'
+import type { Dpop } from './dpop.ts'
+import type { Trusted } from './jwt.ts'
 import { randomTextFrom } from './random-text.ts'
 import { isLive } from './session-state.ts'
 import type { IssuedSession, Sessions } from './sessions.ts'
@@ -32,6 +33,8 @@ export interface MachineWish {
   readonly egress: 'open' | 'deny' | null
   /** Which agent it means to be, where its proof is good for several. */
   readonly agent: { readonly name: string; readonly environment: string } | null
+  /** A proof of the key that the session shall be bound to; null: to none. */
+  readonly dpop: string | null
 }
 
 export interface MachineLogins {
@@ -43,7 +46,11 @@ export interface MachineLogins {
   /** Throws what the proof lacks, and what `issue` of sessions throws. */
   login(proof: MachineProof, wish: MachineWish): Promise<{ issued: IssuedSession; agentId: string; agent: AgentRecord }>
   /** Lets a session live on whose holder proves once more what it logged in with. Its texts stay. */
-  renew(sessionToken: string, proof: MachineProof, ttlSeconds: number): Promise<{ id: string; expiresAt: number }>
+  renew(
+    sessionToken: string,
+    proof: MachineProof,
+    wish: Pick<MachineWish, 'ttlSeconds' | 'dpop'>,
+  ): Promise<{ id: string; expiresAt: number }>
   /** Forgets secrets that were used or ran out long ago. */
   sweep(): Promise<void>
 }
@@ -60,6 +67,7 @@ export function createMachineLogins(parts: {
   readonly sessions: Pick<Sessions, 'issue' | 'extend' | 'byToken'>
   readonly trusts: Trusts
   readonly keys: IssuerKeys
+  readonly dpop: Pick<Dpop, 'verify'>
   /** HMAC-SHA256 key of secrets. */
   readonly tokenKey: KeyObject
   readonly randomBytes: (size: number) => Uint8Array
@@ -104,6 +112,7 @@ export function createMachineLogins(parts: {
 
   async function byJwt(token: string): Promise<Proven[]> {
     const known = trusts.list().filter((one): one is Trusted<JwtTrust> => one.record.kind === 'jwt')
+    const { verifyJwt } = await import('./jwt.ts')
     const proven = await verifyJwt(token, known, { keys: parts.keys, now })
     return proven.map(({ trust, subject, use }): Proven => {
       const hash = use === null ? null : hashOf(JSON.stringify([trust.id, use]))
@@ -145,6 +154,15 @@ export function createMachineLogins(parts: {
   function prove(proof: MachineProof): Promise<Proven[]> | Proven[] {
     if (proof.kind === 'enrolment') return byEnrolment(proof.secret)
     return proof.kind === 'jwt' ? byJwt(proof.token) : byCertificate(proof.certificate)
+  }
+
+  /** The thumbprint of the key that made the proof. Under which name the server was asked, it does not know: the path counts. */
+  async function proveKey(proof: string | null, path: string, token: string | null, holder: string): Promise<string> {
+    if (proof === null) throw new KeywardError('proof_missing')
+    const isTarget = (target: string): boolean => URL.parse(target)?.pathname === path
+    const proven = await parts.dpop.verify(proof, { method: 'POST', isTarget, token }, holder)
+    if ('refusal' in proven) throw new KeywardError(proven.refusal, proven.detail)
+    return proven.thumbprint
   }
 
   function choose(proven: readonly Proven[], wanted: MachineWish['agent']): Proven {
@@ -208,20 +226,25 @@ export function createMachineLogins(parts: {
     async login(proof, wish) {
       const { agentId, how, also } = choose(await prove(proof), wish.agent)
       const agent = needAgent(agentId)
-      const { ttlSeconds, egress } = wish
+      const { ttlSeconds, egress, dpop } = wish
+      const jkt = dpop === null ? null : await proveKey(dpop, '/machine/logins', null, 'login')
       const issued = await sessions.issue(
-        { agentId, ttlSeconds, egress, binding: { kind: 'unbound' }, login: { how, also } },
+        { agentId, ttlSeconds, egress, binding: { kind: 'unbound' }, jkt, login: { how, also } },
         `agent:${agent.name}`,
       )
       return { issued, agentId, agent }
     },
 
-    async renew(sessionToken, proof, ttlSeconds) {
+    async renew(sessionToken, proof, { ttlSeconds, dpop }) {
       const caller = sessions.byToken(sessionToken)
       if ('refusal' in caller) throw new KeywardError(caller.refusal)
       const record = records.get('session', caller.sessionId)
       if (caller.narrowed !== null || record === undefined || !isLive(record, now()))
         throw new KeywardError('token_invalid', 'A session is renewed with its own token.')
+      if (caller.jkt !== null) {
+        const thumbprint = await proveKey(dpop, '/machine/renewals', sessionToken, caller.sessionId)
+        if (thumbprint !== caller.jkt) throw new KeywardError('proof_invalid', 'It is of another key.')
+      }
       const { login } = record
       if (login === undefined || login.kind === 'enrolment')
         throw new KeywardError('renewal_refused', 'It did not log in with a token or a certificate.')

@@ -16,6 +16,8 @@ export interface Caller {
   readonly egress: 'open' | 'deny'
   /** Where it may call from. */
   readonly binding: SessionBinding
+  /** The thumbprint of the key that has to be proven with every use; null: none. */
+  readonly jkt: string | null
   /** What is left of the session to this caller; null: all of it. */
   readonly narrowed: Narrowing | null
 }
@@ -127,6 +129,7 @@ export function createSessionIndex({
       environment: entry.record.environment,
       egress: entry.record.egress === 'open' && egressOf(entry.record.environment) === 'open' ? 'open' : 'deny',
       binding: entry.record.binding,
+      jkt: entry.record.jkt ?? null,
       narrowed: null,
     }))
   }

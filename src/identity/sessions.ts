@@ -69,6 +69,8 @@ export interface Sessions {
       ttlSeconds: number
       egress: 'open' | 'deny' | null
       binding: SessionBinding
+      /** The thumbprint of the key that it is bound to; absent: none. */
+      jkt?: string | null
       /** How it logged in by itself, and what is written in the same commit; the function throws to refuse. */
       login?: { readonly how: SessionLogin; readonly also: () => readonly Change[] }
     },
@@ -277,7 +279,7 @@ export function createSessions(parts: SessionParts): Sessions {
   }
 
   return {
-    async issue({ agentId, ttlSeconds, egress, binding, login }, actor) {
+    async issue({ agentId, ttlSeconds, egress, binding, jkt = null, login }, actor) {
       checkTtl(ttlSeconds)
       const bound = boundHere(checkBinding(binding), parts.node ?? null)
       const id = newId()
@@ -307,6 +309,7 @@ export function createSessions(parts: SessionParts): Sessions {
           createdAt,
           expiresAt,
           ...(records.schema < chainSchema ? {} : { chain }),
+          ...(jkt === null ? {} : { jkt }),
           ...(login === undefined ? {} : { login: login.how }),
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))

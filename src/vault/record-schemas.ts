@@ -70,6 +70,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     state: z.enum(['active', 'suspended', 'revoked']),
     createdAt: time,
     expiresAt: time,
+    jkt: z.string().exactOptional(),
     login: z
       .discriminatedUnion('kind', [
         z.strictObject({ kind: z.literal('enrolment'), enrolment: name }),

@@ -46,6 +46,7 @@ export function asked({
         agent: 'triage',
         environment: 'prod',
         egress: 'deny',
+        jkt: null,
         narrowed: null,
         binding: { kind: 'address', address: '10.2.3.4' },
       },

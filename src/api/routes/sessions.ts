@@ -1,6 +1,7 @@
 import { KeywardError } from '../../core/errors.ts'
 import type { SessionBinding, SessionRecord } from '../../core/records.ts'
 import { defaultTtlSeconds } from '../../identity/session-state.ts'
+import type { IssuedSession } from '../../identity/sessions.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { IssuedView, SessionView } from '../answers.ts'
 import { heldOf } from '../held.ts'
@@ -25,15 +26,24 @@ async function issue(parts: ControlParts, wanted: Wanted, actor: string): Promis
   const egress = wanted.egress ?? allowed
   const ttlSeconds = wanted.ttlSeconds ?? defaultTtlSeconds
   const issued = await parts.sessions.issue({ agentId: wanted.agentId, ttlSeconds, egress, binding }, actor)
+  return issuedView(parts, issued, { ...wanted, egress, ttlSeconds })
+}
+
+export function issuedView(
+  parts: ControlParts,
+  issued: IssuedSession,
+  of: Pick<IssuedView, 'agent' | 'environment' | 'egress' | 'ttlSeconds'>,
+): IssuedView {
+  const { agent, environment, egress, ttlSeconds } = of
   return {
     id: issued.id,
-    agent: wanted.agent,
-    environment: wanted.environment,
+    agent,
+    environment,
     egress,
     token: issued.token,
     expiresAt: issued.expiresAt,
     ttlSeconds,
-    credentials: heldOf(parts, wanted.environment, issued.placeholders),
+    credentials: heldOf(parts, environment, issued.placeholders),
     gateway: { address: parts.gatewayAddress, socket: parts.gatewaySocket },
     caCertificate: parts.caCertificate,
   }
@@ -60,10 +70,19 @@ function sessionView(parts: ControlParts, id: string, record: SessionRecord): Se
     state: record.state !== 'revoked' && record.expiresAt <= parts.now() ? 'expired' : record.state,
     egress: record.egress,
     binding: record.binding,
+    login: loginView(record),
+    key: record.jkt ?? null,
     placeholders: record.placeholders.length,
     createdAt: record.createdAt,
     expiresAt: record.expiresAt,
   }
+}
+
+function loginView({ login }: SessionRecord): SessionView['login'] {
+  if (login === undefined) return { kind: 'issued', by: null, subject: null }
+  return login.kind === 'enrolment'
+    ? { kind: login.kind, by: login.enrolment, subject: null }
+    : { kind: login.kind, by: login.trust, subject: login.subject }
 }
 
 function sessionOf(parts: ControlParts, id: string): string {
