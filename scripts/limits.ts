@@ -129,6 +129,23 @@ import {
   maximumPolicyProblems,
 } from '../src/identity/policy-files/documents.ts'
 import { CAVEAT_TEXTS_MAXIMUM, CAVEAT_USES_MAXIMUM, CAVEATS_MAXIMUM, NARROWINGS_MAXIMUM } from '../src/core/caveats.ts'
+import {
+  CLAIM_PATTERN_MAXIMUM_CHARACTERS,
+  CLAIM_VALUE_MAXIMUM_CHARACTERS,
+  TRUST_CLAIMS_MAXIMUM,
+} from '../src/core/claim-pattern.ts'
+import { ISSUER_DOCUMENT_MAXIMUM_BYTES, ISSUER_FETCH_MILLISECONDS } from '../src/gateway/fetch-json.ts'
+import { PROOF_WINDOW_SECONDS, PROOFS_MAXIMUM, SESSION_PROOFS_MAXIMUM } from '../src/identity/dpop.ts'
+import {
+  KEY_SETS_MAXIMUM,
+  KEYS_ASKED_MILLISECONDS,
+  KEYS_FRESH_MILLISECONDS,
+  KEYS_STALE_MILLISECONDS,
+} from '../src/identity/issuer-keys.ts'
+import { JWT_SKEW_SECONDS, ONE_USE_JWT_SECONDS } from '../src/identity/jwt.ts'
+import { JWT_MAXIMUM_CHARACTERS, KEYS_MAXIMUM, PROOF_MAXIMUM_CHARACTERS } from '../src/identity/login-bounds.ts'
+import { AGENT_ENROLMENTS_MAXIMUM, ENROLMENTS_MAXIMUM } from '../src/identity/machine-logins.ts'
+import { AGENT_TRUSTS_MAXIMUM, TRUSTS_MAXIMUM } from '../src/identity/trusts.ts'
 import { NARROWED_TOKEN_MAXIMUM_CHARACTERS } from '../src/core/narrowed-token.ts'
 import {
   NARROWING_RECORDS_MAXIMUM,
@@ -348,6 +365,36 @@ export function limitsPage(): string {
       'uses that wait to be written down; written in one commit',
       `${WAITING_USES_MAXIMUM}; ${USES_PER_COMMIT_MAXIMUM}`,
       '`overloaded`; the next commit',
+    ],
+    [
+      'a token of an issuer: characters; clocks apart; life, where it is good once',
+      `${JWT_MAXIMUM_CHARACTERS}; ${JWT_SKEW_SECONDS} s; ${ONE_USE_JWT_SECONDS} s`,
+      '`jwt_invalid`; `jwt_expired`, `jwt_early`',
+    ],
+    [
+      'keys of an issuer; asked for at most every; used without asking; while it is away; issuers remembered',
+      `${KEYS_MAXIMUM}; ${seconds(KEYS_ASKED_MILLISECONDS)}; ${seconds(KEYS_FRESH_MILLISECONDS)}; ${seconds(KEYS_STALE_MILLISECONDS)}; ${KEY_SETS_MAXIMUM}`,
+      '`issuer_unreachable`',
+    ],
+    [
+      'a document of an issuer; until it is here',
+      `${ISSUER_DOCUMENT_MAXIMUM_BYTES} bytes; ${seconds(ISSUER_FETCH_MILLISECONDS)}`,
+      '`issuer_unreachable`',
+    ],
+    [
+      'trusts of one agent; of all; enrolment secrets of one agent that wait; remembered',
+      `${AGENT_TRUSTS_MAXIMUM}; ${TRUSTS_MAXIMUM}; ${AGENT_ENROLMENTS_MAXIMUM}; ${ENROLMENTS_MAXIMUM}`,
+      '`overloaded`',
+    ],
+    [
+      'claims of a trust; characters of a pattern; of a value',
+      `${TRUST_CLAIMS_MAXIMUM}; ${CLAIM_PATTERN_MAXIMUM_CHARACTERS}; ${CLAIM_VALUE_MAXIMUM_CHARACTERS}`,
+      '`usage`; `jwt_foreign`',
+    ],
+    [
+      'a proof of a key: characters; how old or early; remembered, of one session; of all',
+      `${PROOF_MAXIMUM_CHARACTERS}; ${PROOF_WINDOW_SECONDS} s; ${SESSION_PROOFS_MAXIMUM}; ${PROOFS_MAXIMUM}`,
+      '`proof_invalid`; `overloaded`',
     ],
     ['narrowed tokens whose signatures are remembered', `${VERIFIED_TOKENS_MAXIMUM}`, 'they are checked again'],
     [

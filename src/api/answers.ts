@@ -338,6 +338,7 @@ export const answers = {
   'POST /policy': plan,
   'POST /machine/logins': issued,
   'POST /machine/renewals': z.strictObject({ id: z.string(), expiresAt: moment, ttlSeconds: count }),
+  'POST /machine/logouts': done,
   'GET /environments/:environment/agents/:name/logins': agentLogins,
   'POST /environments/:environment/agents/:name/enrolments': z.strictObject({
     id: z.string(),

@@ -192,6 +192,12 @@ export const operations: { readonly [R in RouteName]: Operation } = {
     id: 'renewMachineLogin',
     summary: 'Let such a session live on; its texts stay',
   },
+  'POST /machine/logouts': {
+    needs: 'anyone',
+    on: 'anything',
+    id: 'logMachineOut',
+    summary: 'End a session, or a narrowing of one, by its own token',
+  },
   'GET /environments/:environment/agents/:name/logins': {
     needs: 'viewer',
     on: 'agent',

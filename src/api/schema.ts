@@ -3,6 +3,7 @@ import { CONDITION_MAXIMUM_LENGTH } from '../core/condition-language.ts'
 import { CLAIM_PATTERN_MAXIMUM_CHARACTERS } from '../core/claim-pattern.ts'
 import { JWT_MAXIMUM_CHARACTERS, KEYS_MAXIMUM, PROOF_MAXIMUM_CHARACTERS } from '../identity/login-bounds.ts'
 import { maximumEnrolmentSeconds, minimumEnrolmentSeconds } from '../identity/machine-logins.ts'
+import { NARROWED_TOKEN_MAXIMUM_CHARACTERS } from '../core/narrowed-token.ts'
 import { canonicalAddress } from '../identity/peer.ts'
 import { maximumGroupsPerPerson, roles } from '../identity/people.ts'
 import { maximumTtlSeconds, minimumTtlSeconds } from '../identity/session-state.ts'
@@ -170,6 +171,11 @@ export const inputs = {
     /** Of the session, whose text stays. */
     token: z.string().max(MAX_TOKEN_CHARACTERS),
     ttlSeconds: ttlSeconds.optional(),
+  }),
+  'POST /machine/logouts': z.strictObject({
+    /** Of a session, or of a narrowing of one. */
+    token: z.string().max(NARROWED_TOKEN_MAXIMUM_CHARACTERS),
+    dpop: z.string().max(PROOF_MAXIMUM_CHARACTERS).optional(),
   }),
   'GET /environments/:environment/agents/:name/logins': nothing,
   'POST /environments/:environment/agents/:name/enrolments': z.strictObject({

@@ -19,6 +19,8 @@ export interface RemoteServer {
   readonly token: string | null
   /** PEM text of the authorities to trust instead of the usual ones. */
   readonly authority: string | null
+  /** What a machine shows of itself, in PEM. */
+  readonly client?: { readonly certificate: string; readonly key: string }
 }
 
 /**
@@ -110,15 +112,18 @@ function send(
       typeof place === 'string'
         ? request({ ...common, socketPath: place, path }, resolve)
         : place.url.protocol === 'https:'
-          ? secureRequest(new URL(path, place.url), { ...common, ...trusting(place.authority) }, resolve)
+          ? secureRequest(new URL(path, place.url), { ...common, ...trusting(place) }, resolve)
           : request(new URL(path, place.url), common, resolve)
     sending.on('error', (error) => reject(unreachable(error)))
     sending.end(body, () => body?.fill(0))
   })
 }
 
-function trusting(authority: string | null): { ca?: string } {
-  return authority === null ? {} : { ca: authority }
+function trusting({ authority, client }: RemoteServer): { ca?: string; cert?: string; key?: string } {
+  return {
+    ...(authority === null ? {} : { ca: authority }),
+    ...(client === undefined ? {} : { cert: client.certificate, key: client.key }),
+  }
 }
 
 function unreachable(error: NodeJS.ErrnoException): KeywardError {

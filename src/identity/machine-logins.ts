@@ -51,6 +51,8 @@ export interface MachineLogins {
     proof: MachineProof,
     wish: Pick<MachineWish, 'ttlSeconds' | 'dpop'>,
   ): Promise<{ id: string; expiresAt: number }>
+  /** Ends a session, or a narrowing of one, by its own token. */
+  logOut(token: string, dpop: string | null): Promise<void>
   /** Forgets secrets that were used or ran out long ago. */
   sweep(): Promise<void>
 }
@@ -64,7 +66,7 @@ interface Proven {
 
 export function createMachineLogins(parts: {
   readonly records: Records
-  readonly sessions: Pick<Sessions, 'issue' | 'extend' | 'byToken'>
+  readonly sessions: Pick<Sessions, 'issue' | 'extend' | 'revoke' | 'byToken'>
   readonly trusts: Trusts
   readonly keys: IssuerKeys
   readonly dpop: Pick<Dpop, 'verify'>
@@ -257,6 +259,14 @@ export function createMachineLogins(parts: {
       same.also()
       const { expiresAt } = await sessions.extend(caller.sessionId, ttlSeconds, `agent:${caller.agent}`)
       return { id: caller.sessionId, expiresAt }
+    },
+
+    async logOut(token, dpop) {
+      const caller = sessions.byToken(token)
+      if ('refusal' in caller) throw new KeywardError(caller.refusal)
+      if (caller.jkt !== null && (await proveKey(dpop, '/machine/logouts', token, caller.sessionId)) !== caller.jkt)
+        throw new KeywardError('proof_invalid', 'It is of another key.')
+      await sessions.revoke(caller.narrowed?.id ?? caller.sessionId, `agent:${caller.agent}`)
     },
 
     async sweep() {

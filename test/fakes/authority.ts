@@ -17,6 +17,8 @@ export interface LeafOptions {
   /** Milliseconds since the epoch; by default from yesterday to tomorrow. */
   readonly notBefore?: number
   readonly notAfter?: number
+  /** URIs that it names beside, as a SPIFFE id is one. */
+  readonly uris?: readonly string[]
 }
 
 /** A certificate authority that lives as long as the test. Its key never leaves this object. */
@@ -58,10 +60,11 @@ export async function createAuthority(commonName = 'Keyward test authority'): Pr
         extensions: [
           new x509.BasicConstraintsExtension(false, undefined, true),
           new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
-          new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth]),
-          new x509.SubjectAlternativeNameExtension(
-            names.map((value) => ({ type: isAddress(value) ? ('ip' as const) : ('dns' as const), value })),
-          ),
+          new x509.ExtendedKeyUsageExtension([x509.ExtendedKeyUsage.serverAuth, x509.ExtendedKeyUsage.clientAuth]),
+          new x509.SubjectAlternativeNameExtension([
+            ...names.map((value) => ({ type: isAddress(value) ? ('ip' as const) : ('dns' as const), value })),
+            ...(options.uris ?? []).map((value) => ({ type: 'url' as const, value })),
+          ]),
           await x509.AuthorityKeyIdentifierExtension.create(keys.publicKey),
           await x509.SubjectKeyIdentifierExtension.create(leafKeys.publicKey),
         ],

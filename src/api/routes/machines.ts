@@ -90,6 +90,7 @@ function wantedTrust(input: InputRead<'POST /environments/:environment/agents/:n
 export const machineRoutes: Handlers<
   | 'POST /machine/logins'
   | 'POST /machine/renewals'
+  | 'POST /machine/logouts'
   | 'GET /environments/:environment/agents/:name/logins'
   | 'POST /environments/:environment/agents/:name/enrolments'
   | 'POST /environments/:environment/agents/:name/trusts'
@@ -115,6 +116,12 @@ export const machineRoutes: Handlers<
       ttlSeconds,
     }))
   },
+
+  'POST /machine/logouts': (parts, { input, peer }) =>
+    attempted(parts, peer, 'token', async () => {
+      await parts.machineLogins.logOut(input.token, input.dpop ?? null)
+      return { done: true as const }
+    }),
 
   'GET /environments/:environment/agents/:name/logins': (parts, { path }) => {
     const { id } = agentOf(parts, path.environment, path.name)

@@ -7,11 +7,12 @@ import { KeywardError } from '../../core/errors.ts'
 import { writeSessionDirectory } from '../../containment/session-directory.ts'
 import { heldVariables, proxyUrlOf } from '../child.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
+import { asksForMachineLogin, logMachineIn, type MachineOptions } from '../machine-login.ts'
 import { parseDuration } from '../measures.ts'
 import { note, printJson, printLine } from '../print.ts'
 import { readToken } from '../token-source.ts'
 
-interface EnvOptions extends EnvironmentOption {
+interface EnvOptions extends EnvironmentOption, Omit<MachineOptions, 'env'> {
   readonly agent?: string
   readonly narrowed?: boolean
   readonly ttl: string
@@ -21,7 +22,7 @@ interface EnvOptions extends EnvironmentOption {
 
 /** Prints placeholders, base URLs and the proxy of a session that is bound to nothing. */
 export async function env({ io, options }: Call<EnvOptions>): Promise<void> {
-  const session = await (options.narrowed === true ? narrowedSession(io) : issuedSession(io, options))
+  const session = await sessionFor(io, options)
   const { placeholders, baseUrls } = heldVariables(session)
   const proxy = proxyUrlOf(session)
   const trust = keepTrust(io, session.caCertificate)
@@ -51,6 +52,14 @@ export async function env({ io, options }: Call<EnvOptions>): Promise<void> {
     io,
     `Session ${session.id} is unbound and ends at ${new Date(session.expiresAt).toISOString()}; keyward session revoke ${session.id} ends it sooner.`,
   )
+}
+
+async function sessionFor(io: Io, options: EnvOptions): Promise<PrintedSession> {
+  if (options.narrowed === true) return narrowedSession(io)
+  if (!asksForMachineLogin(options)) return issuedSession(io, options)
+  const { ttl, egress } = options
+  const wish = { ttlSeconds: parseDuration(ttl), ...(egress === undefined ? {} : { egress }) }
+  return (await logMachineIn(io, options, wish)).session
 }
 
 type PrintedSession = Pick<IssuedView, 'id' | 'token' | 'credentials' | 'gateway' | 'caCertificate' | 'expiresAt'>

@@ -1,8 +1,14 @@
-import type { SessionShown, SessionView } from '../../api/answers.ts'
+import type { IssuedView, SessionShown, SessionView } from '../../api/answers.ts'
 import { parseDuration } from '../measures.ts'
-import type { Call, EnvironmentOption, JsonOption } from '../io.ts'
+import type { Call, EnvironmentOption, Io, JsonOption } from '../io.ts'
 import { firstOf } from '../io.ts'
+import { logMachineIn, type MachineOptions } from '../machine-login.ts'
 import { moment, printJson, printLine, printPairs, printTable } from '../print.ts'
+
+interface LoginOptions extends MachineOptions, JsonOption {
+  readonly ttl?: string
+  readonly egress?: 'open' | 'deny'
+}
 
 interface IssueOptions extends EnvironmentOption, JsonOption {
   readonly agent: string
@@ -23,12 +29,29 @@ export async function issue({ io, options }: Call<IssueOptions>): Promise<void> 
     },
   )
   if (options.json === true) return printJson(io, session)
+  const bound = options.bind === undefined ? 'unbound: whoever holds the token is the agent' : `address ${options.bind}`
+  printIssued(io, session, bound)
+}
+
+/** Logs this machine in by itself. */
+export async function login({ io, options }: Call<LoginOptions>): Promise<void> {
+  const { ttl, egress } = options
+  const wish = {
+    ...(ttl === undefined ? {} : { ttlSeconds: parseDuration(ttl) }),
+    ...(egress === undefined ? {} : { egress }),
+  }
+  const { session } = await logMachineIn(io, options, wish)
+  if (options.json === true) return printJson(io, session)
+  printIssued(io, session, 'unbound: whoever holds the token is the agent')
+}
+
+function printIssued(io: Io, session: IssuedView, bound: string): void {
   printPairs(io, [
     ['session', session.id],
     ['agent', `${session.agent} in ${session.environment}`],
     ['token', session.token],
     ['expires', moment(session.expiresAt)],
-    ['bound', options.bind === undefined ? 'unbound: whoever holds the token is the agent' : `address ${options.bind}`],
+    ['bound', bound],
     ['gateway', session.gateway.address],
     ...session.credentials.flatMap((one) =>
       one.fields.map((field): [string, string] => [`${one.name} ${field.field}`, field.text]),
@@ -53,12 +76,13 @@ export async function list({
     one.state,
     one.egress,
     boundTo(one.binding),
+    one.login.kind,
     moment(one.createdAt),
     moment(one.expiresAt),
   ])
   printTable(
     io,
-    ['id', 'environment', 'agent', 'state', 'egress', 'bound', 'since', 'expires'],
+    ['id', 'environment', 'agent', 'state', 'egress', 'bound', 'login', 'since', 'expires'],
     rows,
     'There is no live session.',
   )
@@ -72,6 +96,8 @@ export async function show({ io, args, options }: Call<JsonOption>): Promise<voi
     ['agent', `${session.agent} in ${session.environment}`],
     ['state', session.state],
     ['bound', boundTo(session.binding)],
+    ['key', session.key ?? 'none'],
+    ['login', loginOf(session)],
     ['egress', session.egress],
     ['placeholders', String(session.placeholders)],
     ['since', moment(session.createdAt)],
@@ -91,6 +117,11 @@ export async function show({ io, args, options }: Call<JsonOption>): Promise<voi
     ]),
     'No narrowing of it is known; those that count nothing and ask for no placeholders are never heard of.',
   )
+}
+
+function loginOf({ login: { kind, by, subject } }: Pick<SessionView, 'login'>): string {
+  if (by === null) return 'issued'
+  return subject === null ? `${kind} ${by}` : `${kind} ${by}: ${subject}`
 }
 
 function described(caveat: SessionShown['narrowings'][number]['caveats'][number]): string {

@@ -45,6 +45,15 @@ export function valueOptions(): Option[] {
   ]
 }
 
+/** A machine's own certificate, and whose the server shows. */
+export function certificateOptions(): Option[] {
+  return [
+    new Option('--certificate-file <file>', 'the certificate of this machine (PEM); with --key-file'),
+    new Option('--key-file <file>', 'its private key'),
+    new Option('--ca-file <file>', 'the authorities of the server’s certificate'),
+  ]
+}
+
 export function withOptions(command: Command, ...options: readonly Option[]): Command {
   for (const option of options) command.addOption(option)
   return command

@@ -8,6 +8,7 @@ import {
   perform,
   valueOptions,
   withOptions,
+  certificateOptions,
 } from './declare.ts'
 import type { Stage } from './declare.ts'
 
@@ -130,6 +131,7 @@ export function declareNode(program: Command, stage: Stage): void {
 export function declareAgent(program: Command, stage: Stage): void {
   const noun = program.command('agent').description('identities of agents')
   const load = () => import('../commands/agent.ts')
+  const machine = () => import('../commands/machine.ts')
   perform(
     withOptions(noun.command('add <name>').description('make an agent'), environmentOption(), owner(), jsonOption()),
     stage,
@@ -148,6 +150,57 @@ export function declareAgent(program: Command, stage: Stage): void {
     ),
     stage,
     async () => (await load()).show,
+  )
+  perform(
+    withOptions(
+      noun.command('enrol <name>').description('print a secret by which it logs in once'),
+      environmentOption(),
+      new Option('--ttl <duration>', 'how long the secret is good: 10m, 7d').default('1h'),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await machine()).enrol,
+  )
+  perform(
+    withOptions(
+      noun.command('trust <name>').description('let it log in by tokens of an issuer, or by a SPIFFE certificate'),
+      environmentOption(),
+      new Option('--issuer <url>', 'who signs the tokens (iss)'),
+      new Option('--audience <text>', 'for whom they are made (aud), and for nobody else'),
+      new Option('--claim <path=value...>', 'what a token must say: sub=…, kubernetes.io/namespace=…; * but no colon'),
+      new Option('--jwks <url>', 'where the keys are; the issuer’s own configuration says so otherwise'),
+      new Option('--keys-file <file>', 'the keys themselves (JWKS)').conflicts('jwks'),
+      new Option('--one-use', 'each token is good for one login'),
+      new Option('--private-network', 'the issuer may have an address of a private network'),
+      new Option('--ca-file <file>', 'the authorities of the issuer’s certificate'),
+      new Option('--spiffe <id>', 'the SPIFFE id of its certificate; * but no slash').conflicts([
+        'issuer',
+        'audience',
+        'claim',
+      ]),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await machine()).trust,
+  )
+  perform(
+    withOptions(
+      noun.command('logins <name>').description('how it may log in by itself'),
+      environmentOption(),
+      jsonOption(),
+    ),
+    stage,
+    async () => (await machine()).logins,
+  )
+  perform(
+    noun.command('distrust <id>').description('take a trust back, and end the sessions that came of it'),
+    stage,
+    async () => (await machine()).distrust,
+  )
+  perform(
+    noun.command('withdraw <id>').description('take an enrolment secret back'),
+    stage,
+    async () => (await machine()).withdraw,
   )
   perform(
     withOptions(
@@ -246,6 +299,19 @@ export function declareSession(program: Command, stage: Stage): void {
     stage,
     async () => (await load()).show,
   )
+  const login = noun.command('login').description('log in by what this machine has; prints token and placeholders')
+  withOptions(
+    login,
+    new Option('--enrolment-file <file>', 'a secret of agent enrol'),
+    new Option('--jwt-file <file>', 'a token of an issuer, as Kubernetes and CI give them'),
+    ...certificateOptions(),
+    new Option('--agent <name>', 'which agent, where that is not certain'),
+    environmentOption(),
+    new Option('--ttl <duration>', 'how long: 15m, 12h'),
+    egressOption(),
+    jsonOption(),
+  )
+  perform(login, stage, async () => (await load()).login)
   const narrow = noun
     .command('narrow')
     .description('take away from a session without a server; reads its token from KEYWARD_TOKEN or stdin')

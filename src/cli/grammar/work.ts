@@ -1,6 +1,6 @@
 import { Option } from 'commander'
 import type { Command } from 'commander'
-import { egressOption, environmentOption, jsonOption, perform, withOptions } from './declare.ts'
+import { egressOption, environmentOption, jsonOption, perform, withOptions, certificateOptions } from './declare.ts'
 import type { Stage } from './declare.ts'
 
 const configOption = (): Option =>
@@ -51,6 +51,11 @@ export function declareWork(program: Command, stage: Stage): void {
       'what it cannot see: files, full (and no network but the gateway) or none',
     ).choices(['files', 'full', 'none']),
     egressOption(),
+    new Option(
+      '--token-file <file>',
+      'log in with the token in this file, and renew with what it holds by then',
+    ).conflicts('adopt'),
+    ...certificateOptions(),
     new Option('--adopt', 'move keys found in the environment and ./.env into the vault without asking'),
   )
   perform(run, stage, async () => (await import('../commands/run.ts')).run)
@@ -74,6 +79,9 @@ export function declareWork(program: Command, stage: Stage): void {
   withOptions(
     env,
     new Option('--agent <name>', 'who it is'),
+    new Option('--token-file <file>', 'log in with the token in this file'),
+    new Option('--enrolment-file <file>', 'log in with a secret of agent enrol'),
+    ...certificateOptions(),
     new Option('--narrowed', 'those of a narrowed session, whose token stands in KEYWARD_TOKEN or on stdin').conflicts([
       'agent',
       'egress',
