@@ -2,7 +2,7 @@ import { generateKeyPairSync, randomBytes } from 'node:crypto'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { heldOf } from './api/held.ts'
-import { createAttempts } from './api/network-rules.ts'
+import { createMachines } from './api/machines.ts'
 import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { closing } from './core/closing.ts'
@@ -16,7 +16,6 @@ import { createAuthority } from './gateway/certificates.ts'
 import { createDialler, type CodecChoice } from './gateway/dialler.ts'
 import { endExpired, endWhatChanged } from './gateway/end-what-changed.ts'
 import { resolveHost, type Resolve } from './gateway/egress.ts'
-import { createFetchJson } from './gateway/fetch-json.ts'
 import { createGuarded } from './gateway/guarded.ts'
 import { createHolds } from './gateway/hold.ts'
 import { createInflight } from './gateway/inflight.ts'
@@ -33,10 +32,6 @@ import { createConditionReader, loadConditionsOf } from './identity/condition-re
 import { createGrants } from './identity/grants.ts'
 import { newId } from './identity/new-id.ts'
 import { createLogins } from './identity/logins.ts'
-import { lazyDpop } from './identity/lazy-dpop.ts'
-import { createIssuerKeys } from './identity/issuer-keys.ts'
-import { createMachineLogins } from './identity/machine-logins.ts'
-import { createTrusts } from './identity/trusts.ts'
 import { createPeople } from './identity/people.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
 import { createServiceFacts } from './identity/service-facts.ts'
@@ -165,7 +160,6 @@ export async function openApp(options: AppOptions) {
   const people = createPeople({ records, now, newId })
   const ownerName = options.ownerName ?? 'operator'
   const logins = createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName })
-  const trusts = createTrusts({ records, now, newId })
   const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
     records,
@@ -183,13 +177,10 @@ export async function openApp(options: AppOptions) {
   })
 
   const resolve = options.resolve ?? resolveHost
-  const dpop = lazyDpop(now)
-  const machineLogins = createMachineLogins({
+  const machines = createMachines({
     records,
     sessions,
-    trusts,
-    keys: createIssuerKeys({ fetchJson: createFetchJson(resolve), now }),
-    dpop,
+    resolve,
     tokenKey: vault.macKey('token'),
     randomBytes,
     now,
@@ -285,7 +276,7 @@ export async function openApp(options: AppOptions) {
       holds: createHolds({ ledger: noBudget, now }),
       wholeBodies: createWholeBodies(),
       refusalLimits: createRefusalLimits({ now }),
-      proofs: createProofGate({ dpop }),
+      proofs: createProofGate(machines),
       needles,
       peers: createPeerGate({
         check: createPeerCheck({
@@ -333,7 +324,7 @@ export async function openApp(options: AppOptions) {
   const sweeper = setInterval(() => {
     endExpired(inflight, now())
     void sessions.sweep().catch(onError)
-    void machineLogins.sweep().catch(onError)
+    void machines.shown.machineLogins.sweep().catch(onError)
   }, SWEEP_MILLISECONDS)
   sweeper.unref()
   await journal.append(
@@ -365,9 +356,7 @@ export async function openApp(options: AppOptions) {
     policyFiles,
     backups,
     people,
-    trusts,
-    machineLogins,
-    machineAttempts: createAttempts({ now }),
+    ...machines.shown,
     logins,
     ownerName,
     lease,
