@@ -53,7 +53,13 @@ test('what changes something needs an approver at least, but for logging in and 
   const lesser = routes.filter(
     ([route, { needs }]) => !route.startsWith('GET ') && (needs === 'viewer' || needs === 'anyone'),
   )
-  expect(lesser.map(([route]) => route).toSorted()).toEqual(['DELETE /me/login', 'POST /logins'])
+  expect(lesser.map(([route]) => route).toSorted()).toEqual([
+    'DELETE /me/login',
+    'POST /logins',
+    'POST /machine/logins',
+    'POST /machine/logouts',
+    'POST /machine/renewals',
+  ])
 })
 
 test('what ends the server, shows a secret or makes people is an admin’s', () => {

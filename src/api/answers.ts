@@ -4,6 +4,7 @@ import type { Json } from '../core/canonical-json.ts'
 import { login, loginSummary, me, person } from './people-answers.ts'
 import { entry, pruning, verification, witness } from './journal-answers.ts'
 import { node } from './node-answer.ts'
+import { agentLogins, count, moment, narrowing, texts, trust } from './login-answers.ts'
 
 /**
  * What comes out of the control API, route by route. Times are milliseconds since the Unix epoch. Like the
@@ -11,10 +12,7 @@ import { node } from './node-answer.ts'
  * what a client of another language is promised.
  */
 
-const moment = z.int().nonnegative().describe('Milliseconds since the Unix epoch.')
-const count = z.int().nonnegative()
 const egress = z.enum(['open', 'deny'])
-const texts = z.array(z.string())
 const byField = z.record(z.string(), z.string())
 
 const environment = z.strictObject({
@@ -160,27 +158,6 @@ const session = z.strictObject({
   expiresAt: moment,
 })
 
-const caveat = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('allow'), patterns: texts }),
-  z.strictObject({ kind: z.literal('deny'), patterns: texts }),
-  z.strictObject({ kind: z.literal('credentials'), names: texts }),
-  z.strictObject({ kind: z.literal('expires'), at: moment }),
-  z.strictObject({ kind: z.literal('uses'), count }),
-  z.strictObject({ kind: z.literal('address'), address: z.string() }),
-])
-
-const narrowing = z
-  .strictObject({
-    id: z.string(),
-    parent: z.string().nullable().describe('The narrowing that it was narrowed from; null: the session itself.'),
-    state: z.enum(['active', 'revoked', 'expired']),
-    caveats: z.array(caveat).describe('What this step took away; none where it was revoked before it was shown.'),
-    placeholders: count,
-    used: count.describe('Requests of it and of all that come from it, where it counts them.'),
-    createdAt: moment.describe('When it was first heard of.'),
-  })
-  .describe('A narrowing of which something is on record: most are never heard of.')
-
 const sessionShown = session.extend({ narrowings: z.array(narrowing) })
 
 const held = z
@@ -207,30 +184,6 @@ const issued = z
     caCertificate: z.string().describe('PEM text.'),
   })
   .describe('A session as its holder receives it, once: token and placeholders are not kept anywhere.')
-
-const trust = z.discriminatedUnion('kind', [
-  z.strictObject({
-    id: z.string(),
-    kind: z.literal('jwt'),
-    issuer: z.string(),
-    audience: z.string(),
-    claims: z.record(z.string(), z.string()),
-    oneUse: z.boolean(),
-    privateNetwork: z.boolean(),
-    keys: z.string().describe('Where the issuer’s keys come from.'),
-    createdAt: moment,
-  }),
-  z.strictObject({ id: z.string(), kind: z.literal('certificate'), spiffe: z.string(), createdAt: moment }),
-])
-
-const agentLogins = z
-  .strictObject({
-    enrolments: z.array(
-      z.strictObject({ id: z.string(), usedAt: moment.nullable(), createdAt: moment, expiresAt: moment }),
-    ),
-    trusts: z.array(trust),
-  })
-  .describe('How an agent may log in by itself.')
 
 const place = z.strictObject({ file: z.string(), line: z.int(), column: z.int() })
 const json: z.ZodType<Json> = z.json()
