@@ -51,7 +51,7 @@ import { createCredentials } from './vault/credentials.ts'
 import { followStore } from './vault/follow.ts'
 import { joinNodes } from './vault/nodes.ts'
 import { openNodeJournal } from './vault/node-journal.ts'
-import { openOrCreateVault } from './vault/open-or-create.ts'
+import { openOrCreateVault, settleVault, type RecoveryOptions } from './vault/open-or-create.ts'
 import { prepareHome } from './vault/prepare-home.ts'
 import { keptRestoration } from './vault/restoration.ts'
 import { rootKeySource } from './vault/root-keys/index.ts'
@@ -61,7 +61,7 @@ const PROC = '/proc'
 /** How often sessions are looked over for children that are gone. */
 const SWEEP_MILLISECONDS = 1_000
 
-export interface AppOptions {
+export interface AppOptions extends RecoveryOptions {
   readonly config: Config
   /** Ends once no session lives; for servers that a `run` started. */
   readonly ephemeral: boolean
@@ -100,14 +100,12 @@ export async function openApp(options: AppOptions) {
   ownFolder(dirname(gatewaySocket))
 
   const store = await openStore(config)
+  const rootKeys = rootKeySource(config.rootKey, { ...options, random: randomBytes, now, platform: process.platform })
   const { records, vault, created } = await openOrCreateVault({
     store,
-    source: rootKeySource(config.rootKey, {
-      askPassphrase: options.askPassphrase,
-      random: randomBytes,
-      now,
-      platform: process.platform,
-    }),
+    source: rootKeys,
+    recovery: options.recovery ?? null,
+    recover: options.recover ?? null,
     now,
     random: randomBytes,
   })
@@ -142,6 +140,11 @@ export async function openApp(options: AppOptions) {
     onError,
     monotonic: () => performance.now(),
   }).catch(closing(following, journal, records))
+
+  const actor = options.ownerName ?? 'operator'
+  await settleVault({ vault, rootKeys, recover: options.recover ?? null, actor, onError }).catch(
+    closing(following, journal, records),
+  )
 
   const directory = createDirectory({ builtIn, own: () => records.all('service') })
   const facts = createServiceFacts({ records, services: directory })
@@ -349,6 +352,8 @@ export async function openApp(options: AppOptions) {
     config: { ...config, ephemeral: options.ephemeral },
     records,
     vault,
+    rootKeys,
+    random: randomBytes,
     credentials,
     environments,
     agents,

@@ -5,6 +5,7 @@ import { login, loginSummary, me, person } from './people-answers.ts'
 import { entry, pruning, verification, witness } from './journal-answers.ts'
 import { node } from './node-answer.ts'
 import { agentLogins, count, moment, narrowing, texts, trust } from './login-answers.ts'
+import { newSlot, rotatedRoot, rotatedTerms, vault } from './vault-answer.ts'
 
 /**
  * What comes out of the control API, route by route. Times are milliseconds since the Unix epoch. Like the
@@ -230,6 +231,7 @@ export const namedAnswers = {
   Environment: environment,
   Status: status,
   Node: node,
+  Vault: vault,
   Service: service,
   Credential: credential,
   Agent: agent,
@@ -259,6 +261,11 @@ export const answers = {
   'GET /status': status,
   'GET /nodes': z.array(node),
   'DELETE /nodes/:name': done,
+  'GET /vault': vault,
+  'POST /vault/slots': newSlot,
+  'DELETE /vault/slots/:id': done,
+  'POST /vault/root-rotations': rotatedRoot,
+  'POST /vault/term-rotations': rotatedTerms,
   'GET /environments': z.array(environment),
   'GET /services': z.array(service),
   'GET /services/:service': service,

@@ -18,6 +18,7 @@ import { peopleRoutes } from './routes/people.ts'
 import { policyRoutes } from './routes/policy.ts'
 import { serviceRoutes } from './routes/services.ts'
 import { sessionRoutes } from './routes/sessions.ts'
+import { vaultRoutes } from './routes/vault.ts'
 import { statusRoutes } from './routes/status.ts'
 import { PAGE_MAXIMUM_ITEMS, pageOf } from './paging.ts'
 import { inputs, MAX_BODY_BYTES, MAX_POLICY_BODY_BYTES, parameters } from './schema.ts'
@@ -32,6 +33,7 @@ export type PlainRoute = Exclude<RouteName, 'GET /journal' | 'POST /backups'>
 
 export const handlers: Handlers<PlainRoute> = {
   ...statusRoutes,
+  ...vaultRoutes,
   ...serviceRoutes,
   ...credentialRoutes,
   ...agentRoutes,

@@ -31,7 +31,7 @@ import { keepJournalHead } from '../vault/journal-head.ts'
 import { openSqliteStore } from '../stores/sqlite.ts'
 import { createBackups } from '../vault/backup/make.ts'
 import { createCredentials } from '../vault/credentials.ts'
-import { createRootKeyFile } from '../vault/root-keys/file.ts'
+import { createRootKeyFile, fileSource } from '../vault/root-keys/file.ts'
 import { joinNodes } from '../vault/nodes.ts'
 import { createVault } from '../vault/vault.ts'
 import { ownersDoor } from './caller.ts'
@@ -158,6 +158,8 @@ beforeAll(async () => {
     startedAt: now(),
     records,
     vault,
+    rootKeys: fileSource({ path: join(home, 'root-key'), random: randomBytes }),
+    random: randomBytes,
     credentials,
     agents: createAgents({ records, now, newId }),
     grants,

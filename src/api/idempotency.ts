@@ -42,6 +42,7 @@ const unrepeatable: ReadonlySet<RouteName> = new Set<RouteName>([
   'POST /logins',
   'POST /machine/logins',
   'POST /environments/:environment/agents/:name/enrolments',
+  'POST /vault/slots',
   'POST /login-codes',
 ])
 

@@ -22,6 +22,36 @@ export const operations: { readonly [R in RouteName]: Operation } = {
     id: 'removeNode',
     summary: 'Take a node that is gone for good out of the list',
   },
+  'GET /vault': {
+    needs: 'viewer',
+    on: 'anything',
+    id: 'showVault',
+    summary: 'The ways into the vault, and its keys, without any key',
+  },
+  'POST /vault/slots': {
+    needs: 'admin',
+    on: 'home',
+    id: 'addSlot',
+    summary: 'A further way into the vault',
+  },
+  'DELETE /vault/slots/:id': {
+    needs: 'admin',
+    on: 'home',
+    id: 'removeSlot',
+    summary: 'Close a way into the vault',
+  },
+  'POST /vault/root-rotations': {
+    needs: 'admin',
+    on: 'home',
+    id: 'rotateRootKey',
+    summary: 'A new root key; the former one is destroyed once the new one is proven',
+  },
+  'POST /vault/term-rotations': {
+    needs: 'admin',
+    on: 'home',
+    id: 'rotateTerms',
+    summary: 'A new sealing key; every data key is wrapped anew under it',
+  },
   'GET /environments': {
     needs: 'viewer',
     on: 'anything',

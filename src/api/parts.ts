@@ -13,6 +13,8 @@ import type { StorePlace } from '../stores/index.ts'
 import type { Backups } from '../vault/backup/make.ts'
 import type { Credentials } from '../vault/credentials.ts'
 import type { Nodes } from '../vault/nodes.ts'
+import type { RootKeySource } from '../vault/root-keys/root-key.ts'
+import type { RandomBytes } from '../vault/sealing.ts'
 import type { Vault } from '../vault/vault.ts'
 import type { Records } from '../vault/records.ts'
 import type { RouteName, Answers } from './answers.ts'
@@ -26,7 +28,10 @@ export interface ControlParts {
   readonly version: string
   readonly startedAt: number
   readonly records: Records
-  readonly vault: Pick<Vault, 'journalKey'>
+  readonly vault: Pick<Vault, 'journalKey' | 'slots' | 'rotateTerm' | 'rewrap'>
+  /** Where root keys come from, as the settings say. */
+  readonly rootKeys: Pick<RootKeySource, 'next'>
+  readonly random: RandomBytes
   readonly credentials: Credentials
   readonly agents: Agents
   readonly nodes: Pick<Nodes, 'list' | 'remove'>

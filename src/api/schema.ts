@@ -24,6 +24,7 @@ export const MAX_BODY_BYTES = 1024 * 1024
 export const MAX_POLICY_BODY_BYTES = 8 * 1024 * 1024
 export const MAX_FIELD_CHARACTERS = 65_536
 export const MAX_FIELDS = 32
+export const MAX_PASSPHRASE_CHARACTERS = 1024
 export const MAX_PATTERNS = 256
 export const MAX_SERVICE_YAML_CHARACTERS = 262_144
 export const MAX_TOKEN_CHARACTERS = 256
@@ -71,6 +72,7 @@ const policyFiles = z
     }),
   )
   .max(maximumPolicyFiles)
+const passphrase = z.string().min(1).max(MAX_PASSPHRASE_CHARACTERS)
 const nothing = z.strictObject({})
 const machineProof = {
   enrolment: z.string().max(MAX_TOKEN_CHARACTERS).optional(),
@@ -89,6 +91,15 @@ export const inputs = {
   'GET /status': nothing,
   'GET /nodes': list,
   'DELETE /nodes/:name': nothing,
+  'GET /vault': nothing,
+  'POST /vault/slots': z.discriminatedUnion('kind', [
+    z.strictObject({ kind: z.literal('recovery') }),
+    z.strictObject({ kind: z.literal('passphrase'), passphrase }),
+  ]),
+  'DELETE /vault/slots/:id': nothing,
+  /** `passphrase`: the new one, where the root key is one that somebody types. */
+  'POST /vault/root-rotations': z.strictObject({ passphrase: passphrase.optional() }),
+  'POST /vault/term-rotations': nothing,
   'GET /environments': list,
   'GET /services': list,
   'GET /services/:service': nothing,

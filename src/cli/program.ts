@@ -10,6 +10,7 @@ import {
   declareService,
   declareSession,
 } from './grammar/records.ts'
+import { declareVault } from './grammar/vault.ts'
 import { declareBackup, declareRestore } from './grammar/backup.ts'
 import { declareJournal, declareOwn, declarePolicy, declareServer, declareWork } from './grammar/work.ts'
 
@@ -32,6 +33,7 @@ export function createProgram(stage: Stage, version: string): Command {
   declareApproval(program, stage)
   declarePeople(program, stage)
   declareJournal(program, stage)
+  declareVault(program, stage)
   declareBackup(program, stage)
   declareRestore(program, stage)
   declareOwn(program, stage)

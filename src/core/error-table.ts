@@ -142,7 +142,7 @@ export const errors = {
   restore_occupied: { status: 409, exit: 1, title: 'There is something already in the place that should be restored into.', next: 'Restore into an empty folder (KEYWARD_HOME) and, with KEYWARD_DATABASE_URL, an empty database; nothing is ever overwritten.' },
   rollback_unaccepted: { status: 409, exit: 1, title: 'A restore brings an old state back, and with it credentials and grants that were taken back since.', next: 'Read docs/guide/backup.md, then add `--accept-rollback`; all sessions end, and the journal says so.' },
   store_in_use: { status: 409, exit: 1, title: 'Another node of this name uses the database.', next: 'Give each node a name of its own (KEYWARD_NODE), or stop the other one first.' },
-  root_key_missing: { status: 500, exit: 1, title: 'The root key is not there.', next: 'Put the key file back where it was, or unlock with the passphrase.' },
+  root_key_missing: { status: 500, exit: 1, title: 'The root key is not there.', next: 'Put the key file back where it was, or unlock with the passphrase; where it is lost, `keyward up --recover` opens with the recovery key.' },
   root_key_unsafe: { status: 500, exit: 1, title: 'The root key file can be read by others.', next: 'Make it readable for its owner alone: chmod 600.' },
   root_key_wrong: { status: 500, exit: 1, title: 'The root key does not open this vault.', next: 'Use the key that belongs to this home.' },
   root_key_unreachable: { status: 503, exit: 1, title: 'The service that guards the root key does not answer.', next: 'Check its address, the network, its certificate, and that it is unsealed. A server that runs goes on; one that starts does not.' },

@@ -30,7 +30,7 @@ export interface Slots {
    * as far as it lies within reach. Broken off at any step, the vault opens with what `existing` gives, and the next
    * call takes away what is left. Throws `slots_full`, `root_key_unchanged`, or what the root key throws.
    */
-  rotateRoot(next: NextRootKey, actor: string): Promise<{ slotId: string; retired: string }>
+  rotateRoot(begin: () => Promise<NextRootKey>, actor: string): Promise<{ slotId: string; retired: string }>
   /** For who came in by the recovery key: a new root key in the place of all others, which are lost. */
   replaceAll(rootKey: RootKey, actor: string): Promise<{ slotId: string; retired: readonly string[] }>
 }
@@ -45,6 +45,8 @@ export function createSlots(parts: {
   const { records, master, now, random } = parts
   const { storeId } = records
   let openedBy = parts.openedBy
+  /** One rotation after the other: both would write the next root key to one place. */
+  let rotating: Promise<unknown> = Promise.resolve()
 
   function make(rootKey: RootKey, slotId: string): Promise<SlotRecord> {
     return makeSlot(rootKey, master, { storeId, slotId, now: now(), random })
@@ -60,6 +62,45 @@ export function createSlots(parts: {
     return ofRootKeys()
       .filter(([id, { replaces }]) => replaces === openedBy || id === former)
       .map(([id]) => id)
+  }
+
+  async function rotate(begin: () => Promise<NextRootKey>, actor: string) {
+    const former = openedBy
+    const slot = records.get('slot', former)
+    if (slot === undefined) throw new KeywardError('not_found', 'The slot that this server came in by is gone.')
+    const slotId = newId(random)
+    const next = await begin()
+    const stale = leftOver()
+    try {
+      if (slot.argon2 !== undefined && (await openSlot(next.rootKey, storeId, former, slot)) !== null)
+        throw new KeywardError('root_key_unchanged')
+      const body: SlotRecord = { ...(await make(next.rootKey, slotId)), replaces: former }
+      await records.commit(
+        () => {
+          const others = ofRootKeys().filter(([id]) => !stale.includes(id))
+          if (others.length >= MAX_SLOTS) throw new KeywardError('slots_full')
+          return [{ table: 'slot', id: slotId, body }, ...stale.filter((id) => records.get('slot', id)).map(gone)]
+        },
+        { actor, action: 'vault.add-slot', detail: { slot: slotId, kind: body.kind, replaces: former } },
+      )
+    } catch (error) {
+      if (records.get('slot', slotId) === undefined) await next.discard()
+      throw error
+    }
+    await next.settle()
+    openedBy = slotId
+    await records.commit(
+      () => {
+        const made = records.get('slot', slotId)
+        if (made === undefined) throw new KeywardError('store_conflict')
+        const { replaces: _, ...body } = made
+        const put: Change = { table: 'slot', id: slotId, body }
+        return records.get('slot', former) === undefined ? [put] : [put, gone(former)]
+      },
+      { actor, action: 'vault.rotate-root', detail: { slot: slotId, retired: former } },
+    )
+    for (const id of [former, ...stale]) await next.destroyFormer({ storeId, slotId: id })
+    return { slotId, retired: former }
   }
 
   return {
@@ -94,42 +135,10 @@ export function createSlots(parts: {
         { actor, action: 'vault.retire-slot', detail: { slot: slotId } },
       )
     },
-    async rotateRoot(next, actor) {
-      const former = openedBy
-      const slot = records.get('slot', former)
-      if (slot === undefined) throw new KeywardError('not_found', 'The slot that this server came in by is gone.')
-      const slotId = newId(random)
-      const stale = leftOver()
-      try {
-        if ((await openSlot(next.rootKey, storeId, former, slot)) !== null && slot.argon2 !== undefined)
-          throw new KeywardError('root_key_unchanged')
-        const body: SlotRecord = { ...(await make(next.rootKey, slotId)), replaces: former }
-        await records.commit(
-          () => {
-            const others = ofRootKeys().filter(([id]) => !stale.includes(id))
-            if (others.length >= MAX_SLOTS) throw new KeywardError('slots_full')
-            return [{ table: 'slot', id: slotId, body }, ...stale.filter((id) => records.get('slot', id)).map(gone)]
-          },
-          { actor, action: 'vault.add-slot', detail: { slot: slotId, kind: body.kind, replaces: former } },
-        )
-      } catch (error) {
-        if (records.get('slot', slotId) === undefined) await next.discard()
-        throw error
-      }
-      await next.settle()
-      openedBy = slotId
-      await records.commit(
-        () => {
-          const made = records.get('slot', slotId)
-          if (made === undefined) throw new KeywardError('store_conflict')
-          const { replaces: _, ...body } = made
-          const put: Change = { table: 'slot', id: slotId, body }
-          return records.get('slot', former) === undefined ? [put] : [put, gone(former)]
-        },
-        { actor, action: 'vault.rotate-root', detail: { slot: slotId, retired: former } },
-      )
-      for (const id of [former, ...stale]) await next.destroyFormer({ storeId, slotId: id })
-      return { slotId, retired: former }
+    rotateRoot(begin, actor) {
+      const turn = rotating.then(() => rotate(begin, actor))
+      rotating = turn.catch(() => undefined)
+      return turn
     },
     async replaceAll(rootKey, actor) {
       const slotId = newId(random)

@@ -1,4 +1,7 @@
+import { randomBytes } from 'node:crypto'
+import { writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
+import { resolve } from 'node:path'
 import process from 'node:process'
 import { networkDoor, ownersDoor } from '../../api/caller.ts'
 import { createControlApi } from '../../api/control.ts'
@@ -13,6 +16,8 @@ import type { Config } from '../../config.ts'
 import { KeywardError } from '../../core/errors.ts'
 import { Secret } from '../../core/secret.ts'
 import { controlSocketPath } from '../../core/socket-path.ts'
+import { readTokenFile } from '../../vault/root-keys/ask.ts'
+import { newRecoveryKey, recoveryRootKey } from '../../vault/root-keys/recovery.ts'
 import { actorName } from '../actor.ts'
 import { refuseForeignHome } from '../home-folder.ts'
 import type { Call, Io } from '../io.ts'
@@ -39,6 +44,8 @@ interface UpOptions {
   readonly ephemeral?: boolean
   readonly sample?: boolean
   readonly acceptRollback?: boolean
+  readonly recover?: boolean
+  readonly recoveryFile?: string
 }
 
 /** Serves a home until a signal, `keyward down` or, for an ephemeral server, idleness ends it. */
@@ -57,7 +64,13 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   const ephemeral = options.ephemeral === true
   refuseForeignHome(config.home)
   const log = openLog(config.home)
+  const recoveryFile = options.recoveryFile === undefined ? null : resolve(io.workingDirectory, options.recoveryFile)
+  // Shown to a person or written where he says; where neither is to be had there is none, rather than one in a log.
+  const isSeen = recoveryFile !== null || (io.interactive && !ephemeral)
+  const fresh = options.recover !== true && isSeen ? newRecoveryKey(randomBytes) : null
   const appOptions: AppOptions = {
+    recovery: fresh?.rootKey ?? null,
+    recover: options.recover === true ? recoveryRootKey(await recoveryText(io, recoveryFile)) : null,
     config,
     ephemeral,
     askPassphrase: io.interactive ? (isNew) => askPassphrase(io, isNew) : null,
@@ -66,6 +79,11 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
     acceptRollback: options.acceptRollback === true,
   }
   const app = await open(appOptions, ephemeral && settings.gateway.origin === 'default')
+  if (app.created && fresh !== null && recoveryFile !== null)
+    await writeRecoveryFile(recoveryFile, fresh.text).catch(async (error: unknown) => {
+      await app.close()
+      throw error
+    })
   const ending = Promise.withResolvers<string>()
   let control: ControlServer
   let network: NetworkServer | null = null
@@ -87,7 +105,11 @@ export async function up({ io, options }: Call<UpOptions>): Promise<void> {
   for (const signal of SIGNALS) process.once(signal, () => ending.resolve(signal))
   const sample = options.sample === true ? await startSample(app, actorName()) : null
   if (ephemeral) watchIdleness(app, () => ending.resolve('idle'))
-  else greet(io, app, network, sample?.command ?? null)
+  else
+    greet(io, app, network, {
+      sample: sample?.command ?? null,
+      recovery: recoveryFile === null ? (fresh?.text ?? null) : null,
+    })
   const reason = await ending.promise
   if (!ephemeral) note(io, 'Keyward stops.')
   for (const signal of SIGNALS) process.once(signal, () => process.exit(1))
@@ -150,10 +172,21 @@ async function open(options: AppOptions, anyPort: boolean): Promise<App> {
   }
 }
 
-function greet(io: Io, app: App, network: NetworkServer | null, sampleCommand: string | null): void {
+function greet(
+  io: Io,
+  app: App,
+  network: NetworkServer | null,
+  { sample: sampleCommand, recovery }: { sample: string | null; recovery: Secret | null },
+): void {
   if (app.created) {
-    note(io, `A new home is in ${app.config.home}, its root key in ${app.config.rootKeyFile}.`)
-    note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
+    note(io, `A new home is in ${app.config.home}, its root key in ${app.rootKeys.where}.`)
+    if (recovery === null)
+      note(io, 'Keep a copy of the root key apart from the home: without it the vault stays closed.')
+    else
+      note(
+        io,
+        `If that is ever lost, this opens the vault; it is shown only now, so write it down: ${recovery.revealText()}`,
+      )
   }
   if (app.raisedFrom !== null)
     note(
@@ -182,6 +215,27 @@ function watchIdleness(app: App, end: () => void): void {
     }
   }, IDLE_CHECK_MILLISECONDS)
   timer.unref()
+}
+
+async function recoveryText(io: Io, file: string | null): Promise<Secret> {
+  if (file !== null) return readTokenFile(file)
+  if (!io.interactive) throw new KeywardError('confirmation_required', 'Or name a file with --recovery-file.')
+  const { isCancel, password } = await import('@clack/prompts')
+  const answer = await password({ message: 'The recovery key', output: io.stderr })
+  if (isCancel(answer) || typeof answer !== 'string') throw new KeywardError('recovery_key_malformed')
+  return Secret.fromText('recovery key', answer)
+}
+
+async function writeRecoveryFile(path: string, text: Secret): Promise<void> {
+  await writeFile(path, `${text.revealText()}\n`, { flag: 'wx', mode: 0o600, flush: true }).catch((error: unknown) => {
+    throw new KeywardError(
+      'file_invalid',
+      `${path} cannot be written; \`keyward vault add-slot recovery\` makes another.`,
+      {
+        cause: error,
+      },
+    )
+  })
 }
 
 /** A new one is typed twice: nobody sees what he types. */

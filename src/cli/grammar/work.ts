@@ -18,6 +18,11 @@ export function declareServer(program: Command, stage: Stage): void {
       '--listen <address>',
       'where the control API is reached by people and machines elsewhere; nowhere unless given',
     ),
+    new Option('--recover', 'open the vault with its recovery key and make a new root key in the place of all others'),
+    new Option(
+      '--recovery-file <file>',
+      'write the recovery key of a new vault there, or read it there with --recover',
+    ),
     new Option('--accept-rollback', 'take restored records as they are, once; ends all sessions'),
     new Option('--ephemeral', 'end with the last session').hideHelp(),
     new Option('--sample', 'with a sample service, credential and agent').hideHelp(),

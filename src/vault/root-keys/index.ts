@@ -27,7 +27,8 @@ export function rootKeySource(choice: RootKeyChoice, parts: RootKeyParts): RootK
       const file = fileSource({ path, random })
       if (!orPassphrase || ask === null) return file
       const typed = passphraseSource({ file: null, ask, random })
-      return { ...file, existing: () => (existsSync(path) ? file : typed).existing() }
+      const chosen = (): RootKeySource => (existsSync(path) ? file : typed)
+      return { ...file, existing: () => chosen().existing(), next: (passphrase) => chosen().next(passphrase) }
     }
     case 'passphrase':
       return passphraseSource({ file: choice.file, ask, random })
