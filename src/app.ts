@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { heldOf } from './api/held.ts'
 import { createMachines } from './api/machines.ts'
+import { createPersons } from './api/persons.ts'
 import { ownFolder } from './api/server.ts'
 import type { Config } from './config.ts'
 import { closing } from './core/closing.ts'
@@ -31,8 +32,6 @@ import { createEnvironments } from './identity/environments.ts'
 import { createConditionReader, loadConditionsOf } from './identity/condition-reader.ts'
 import { createGrants } from './identity/grants.ts'
 import { newId } from './identity/new-id.ts'
-import { createLogins } from './identity/logins.ts'
-import { createPeople } from './identity/people.ts'
 import { createPolicyFiles } from './identity/policy-files/policy-files.ts'
 import { createServiceFacts } from './identity/service-facts.ts'
 import { createSessions } from './identity/sessions.ts'
@@ -75,7 +74,7 @@ export interface AppOptions extends RecoveryOptions {
   /** Whose HTTP/1.1 codec carries the requests; Keyward's own unless a comparison wants the libraries'. */
   readonly codec?: CodecChoice
   /** How long a service may be silent before and within its answer; the gateway's own bounds where none is given. */
-  readonly upstreamTimeouts?: { readonly headersMilliseconds: number; readonly bodyMilliseconds: number }
+  readonly upstreamTimeouts?: { readonly headersTimeoutMilliseconds: number; readonly bodyTimeoutMilliseconds: number }
   /** How long a request is held while a person is asked; a minute, unless given. */
   readonly approvalWaitMilliseconds?: number
   /** For tests: whether this node may still act on the policy that it knows; as long as it follows its store, unless given. */
@@ -160,9 +159,17 @@ export async function openApp(options: AppOptions) {
     languagesOf: (credentialId) => facts.serviceOf(credentialId)?.speaks?.map(({ language }) => language) ?? [],
     conditionOf: createConditionReader(config.timeZone),
   })
-  const people = createPeople({ records, now, newId })
-  const ownerName = options.ownerName ?? 'operator'
-  const logins = createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName })
+  const resolve = options.resolve ?? resolveHost
+  const persons = createPersons({
+    records,
+    key: vault.macKey('login'),
+    settings: config,
+    resolve,
+    randomBytes,
+    now,
+    newId,
+    ownerName: actor,
+  })
   const policyFiles = createPolicyFiles({ records, credentials, service: directory.get, builtIn, now, newId })
   const sessions = createSessions({
     records,
@@ -179,7 +186,6 @@ export async function openApp(options: AppOptions) {
     shapeOf: facts.shapeOf,
   })
 
-  const resolve = options.resolve ?? resolveHost
   const machines = createMachines({
     records,
     sessions,
@@ -216,12 +222,7 @@ export async function openApp(options: AppOptions) {
   const dialler = createDialler({
     resolve,
     codec,
-    ...(options.upstreamTimeouts === undefined
-      ? {}
-      : {
-          headersTimeoutMilliseconds: options.upstreamTimeouts.headersMilliseconds,
-          bodyTimeoutMilliseconds: options.upstreamTimeouts.bodyMilliseconds,
-        }),
+    ...options.upstreamTimeouts,
   })
   const lease = options.lease ?? following
   let stopping = false
@@ -360,10 +361,8 @@ export async function openApp(options: AppOptions) {
     grants,
     policyFiles,
     backups,
-    people,
+    ...persons,
     ...machines.shown,
-    logins,
-    ownerName,
     lease,
     sessions,
     services: directory,

@@ -4,6 +4,7 @@ import { isIP } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import { z } from 'zod'
 import { KeywardError } from './core/errors.ts'
+import { booleanOf, hostNameOf, nodeNameOf, wordOf } from './core/setting-text.ts'
 import { isTimeZone } from './core/wall-clock.ts'
 import { APPROVAL_LIFE_MILLISECONDS, APPROVAL_WAIT_MILLISECONDS } from './gateway/approval/approvals.ts'
 import { isLoopback } from './gateway/egress.ts'
@@ -40,6 +41,13 @@ export interface Config {
   readonly tlsKeyFile: string | null
   /** Whose certificates machines may log in with; null: nobody's. */
   readonly tlsClientAuthorityFile: string | null
+  /** The OpenID provider that knows the people of this server; null: none. */
+  readonly oidcIssuer: string | null
+  readonly oidcClientId: string | null
+  /** The claim of its tokens that is a person's name here. */
+  readonly oidcClaim: string
+  /** PEM file with the authorities of its certificate; null: the usual ones. */
+  readonly oidcAuthorityFile: string | null
   /** The PostgreSQL database that holds the records; null: SQLite in the home. */
   readonly database: PostgresAddress | null
   /** Name of this node in the journal. */
@@ -156,7 +164,7 @@ export function readConfig(
     }),
     monitor: pick([flag('monitor'), variable('KEYWARD_MONITOR'), file.take('monitor')], addressOf, null),
     listen: pick([flag('listen'), variable('KEYWARD_LISTEN'), file.take('listen')], addressOf, null),
-    listenName: pick([variable('KEYWARD_LISTEN_NAME'), file.take('listenName')], hostName, null),
+    listenName: pick([variable('KEYWARD_LISTEN_NAME'), file.take('listenName')], hostNameOf, null),
     tlsCertificateFile: pick([variable('KEYWARD_TLS_CERTIFICATE_FILE'), file.take('tlsCertificateFile')], pathOf, null),
     tlsKeyFile: pick([variable('KEYWARD_TLS_KEY_FILE'), file.take('tlsKeyFile')], pathOf, null),
     tlsClientAuthorityFile: pick(
@@ -164,14 +172,18 @@ export function readConfig(
       pathOf,
       null,
     ),
+    oidcIssuer: pick([variable('KEYWARD_OIDC_ISSUER'), file.take('oidcIssuer')], wordOf, null),
+    oidcClientId: pick([variable('KEYWARD_OIDC_CLIENT_ID'), file.take('oidcClientId')], wordOf, null),
+    oidcClaim: pick([variable('KEYWARD_OIDC_CLAIM'), file.take('oidcClaim')], wordOf, 'email'),
+    oidcAuthorityFile: pick([variable('KEYWARD_OIDC_CA_FILE'), file.take('oidcAuthorityFile')], pathOf, null),
     database: pick(
       [onlyOne(variable('KEYWARD_DATABASE_URL'), contentOf(variable('KEYWARD_DATABASE_URL_FILE')))],
       ({ text }) => readPostgresUrl(text),
       null,
     ),
-    node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeName, 'node-1'),
+    node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeNameOf, 'node-1'),
     witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
-    strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], boolean, false),
+    strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], booleanOf, false),
     timeZone: pick([variable('KEYWARD_TIME_ZONE'), file.take('timeZone')], timeZone, 'UTC'),
     approvalWaitMilliseconds: pick(
       [variable('KEYWARD_APPROVAL_WAIT'), file.take('approvalWait')],
@@ -181,6 +193,8 @@ export function readConfig(
   }
   file.refuseRest()
   checkListen(settings)
+  if ((settings.oidcIssuer.value === null) !== (settings.oidcClientId.value === null))
+    throw new KeywardError('config_invalid', 'oidcIssuer and oidcClientId belong together.')
   if (`${settings.rootKeyFile.value}/`.startsWith(`${home.value}/`))
     throw new KeywardError(
       'config_invalid',
@@ -205,6 +219,10 @@ export function readConfig(
       tlsCertificateFile: settings.tlsCertificateFile.value,
       tlsKeyFile: settings.tlsKeyFile.value,
       tlsClientAuthorityFile: settings.tlsClientAuthorityFile.value,
+      oidcIssuer: settings.oidcIssuer.value,
+      oidcClientId: settings.oidcClientId.value,
+      oidcClaim: settings.oidcClaim.value,
+      oidcAuthorityFile: settings.oidcAuthorityFile.value,
       database: settings.database.value,
       node: settings.node.value,
       witnessFile: settings.witnessFile.value,
@@ -244,9 +262,8 @@ function checkListen({ listen, tlsCertificateFile, tlsKeyFile, tlsClientAuthorit
     )
 }
 
-function hostName({ text, name }: Written): string {
-  if (/^(?=.{1,253}$)[a-z0-9](?:[a-z0-9-]{0,62})(?:\.[a-z0-9](?:[a-z0-9-]{0,62}))*$/.test(text)) return text
-  throw new KeywardError('config_invalid', `${name} must be the name of a host, in lower case.`)
+function textOf({ text }: Written): string {
+  return text
 }
 
 function addressOf({ text, name }: Written): Address {
@@ -259,13 +276,9 @@ function addressOf({ text, name }: Written): Address {
   return { host: address, port }
 }
 
-function nodeName({ text, name }: Written): string {
-  if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text
-  throw new KeywardError('config_invalid', `${name} must be of a-z, 0-9 and -.`)
-}
-
-function textOf({ text }: Written): string {
-  return text
+function timeZone({ text, name }: Written): string {
+  if (isTimeZone(text)) return text
+  throw new KeywardError('config_invalid', `${name} must name a time zone, as in Europe/Berlin or UTC.`)
 }
 
 /** A path, or one of the words that stand for credentials which are in no file of ours. */
@@ -278,23 +291,12 @@ function pathOf({ text, folder }: Written): string {
   return resolve(folder, text)
 }
 
-function timeZone({ text, name }: Written): string {
-  if (isTimeZone(text)) return text
-  throw new KeywardError('config_invalid', `${name} must name a time zone, as in Europe/Berlin or UTC.`)
-}
-
 /** No longer than an approval can be given: who waits on would wait for nothing. */
 function approvalWait({ text, name }: Written): number {
   const match = /^([1-9]\d{0,3})(s|m)$/.exec(text)
   const milliseconds = Number(match?.[1] ?? Number.NaN) * (match?.[2] === 'm' ? 60_000 : 1_000)
   if (milliseconds <= APPROVAL_LIFE_MILLISECONDS) return milliseconds
   throw new KeywardError('config_invalid', `${name} must be written as 90s or 5m, and be 10m at most.`)
-}
-
-function boolean({ text, name }: Written): boolean {
-  if (text === 'true' || text === '1') return true
-  if (text === 'false' || text === '0') return false
-  throw new KeywardError('config_invalid', `${name} must be true or false.`)
 }
 
 /** What stands in the settings file; each setting is taken once, and what nobody takes is refused. */

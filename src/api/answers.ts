@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { callLanguages } from '../core/call-pattern.ts'
 import type { Json } from '../core/canonical-json.ts'
-import { login, loginSummary, me, person } from './people-answers.ts'
+import { login, loginSummary, me, oidcBeginning, person } from './people-answers.ts'
 import { entry, pruning, verification, witness } from './journal-answers.ts'
 import { node } from './node-answer.ts'
 import { agentLogins, count, moment, narrowing, texts, trust } from './login-answers.ts'
@@ -333,6 +333,8 @@ export const answers = {
   'POST /backups/names': backupNames,
   'GET /me': me,
   'POST /logins': login,
+  'POST /logins/oidc/begin': oidcBeginning,
+  'POST /logins/oidc': login,
   'GET /logins': z.array(loginSummary),
   'DELETE /logins/:id': done,
   'DELETE /me/login': done,

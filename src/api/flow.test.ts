@@ -169,6 +169,10 @@ beforeAll(async () => {
     backups,
     people: createPeople({ records, now, newId }),
     logins: createLogins({ records, key: vault.macKey('login'), randomBytes, now, newId, ownerName: 'operator:test' }),
+    personOidc: {
+      begin: () => Promise.reject(new KeywardError('oidc_missing')),
+      prove: () => Promise.reject(new KeywardError('oidc_missing')),
+    },
     ownerName: 'operator:test',
     listenUrl: 'http://127.0.0.1:7070',
     nodes: await joinNodes({

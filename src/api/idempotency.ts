@@ -40,6 +40,8 @@ const unrepeatable: ReadonlySet<RouteName> = new Set<RouteName>([
   'POST /environments/:environment/sessions',
   'POST /environments/:environment/runs',
   'POST /logins',
+  'POST /logins/oidc/begin',
+  'POST /logins/oidc',
   'POST /machine/logins',
   'POST /environments/:environment/agents/:name/enrolments',
   'POST /vault/slots',

@@ -352,6 +352,18 @@ export const operations: { readonly [R in RouteName]: Operation } = {
   },
   'GET /me': { needs: 'viewer', on: 'anything', id: 'showMe', summary: 'Who is asking, and what he may do' },
   'POST /logins': { needs: 'anyone', on: 'anything', id: 'logIn', summary: 'Log in with a code that is good once' },
+  'POST /logins/oidc/begin': {
+    needs: 'anyone',
+    on: 'anything',
+    id: 'beginOidcLogin',
+    summary: 'Begin a login at the OpenID provider of this server',
+  },
+  'POST /logins/oidc': {
+    needs: 'anyone',
+    on: 'anything',
+    id: 'logInByOidc',
+    summary: 'Log in with the ID token that came of it',
+  },
   'GET /logins': { needs: 'admin', on: 'home', id: 'listLogins', summary: 'Logins of people' },
   'DELETE /logins/:id': { needs: 'admin', on: 'home', id: 'endLogin', summary: 'End a login at once' },
   'DELETE /me/login': {

@@ -5,6 +5,7 @@ import type { Logins } from '../identity/logins.ts'
 import type { MachineLogins } from '../identity/machine-logins.ts'
 import type { Trusts } from '../identity/trusts.ts'
 import type { People } from '../identity/people.ts'
+import type { PersonOidc } from '../identity/person-oidc.ts'
 import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
@@ -40,6 +41,7 @@ export interface ControlParts {
   readonly sessions: Sessions
   readonly people: People
   readonly logins: Logins
+  readonly personOidc: PersonOidc
   readonly machineLogins: MachineLogins
   readonly trusts: Trusts
   /** Failed logins of machines, by where they come from. */

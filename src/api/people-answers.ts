@@ -45,3 +45,15 @@ export const person = z.strictObject({
   logins: count,
   createdAt: moment,
 })
+
+export const oidcBeginning = z
+  .strictObject({
+    issuer: z.string(),
+    clientId: z.string(),
+    scope: z.string(),
+    nonce: z.string().describe('Has to stand in the ID token.'),
+    authorizationEndpoint: z.string(),
+    tokenEndpoint: z.string(),
+    expiresAt: moment,
+  })
+  .describe('What a client needs for the authorization code flow with PKCE.')

@@ -262,6 +262,8 @@ export const inputs = {
   'POST /backups/names': z.strictObject({ names: z.array(z.string().max(255)).max(MAX_BACKUP_NAMES) }),
   'GET /me': nothing,
   'POST /logins': z.strictObject({ code: z.string().min(1).max(256) }),
+  'POST /logins/oidc/begin': nothing,
+  'POST /logins/oidc': z.strictObject({ idToken: z.string().min(1).max(JWT_MAXIMUM_CHARACTERS) }),
   'GET /logins': list,
   'DELETE /logins/:id': nothing,
   'DELETE /me/login': nothing,

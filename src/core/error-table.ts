@@ -57,6 +57,7 @@ export const errors = {
   signature_unsupported: { status: 400, exit: 1, title: 'This form of signature is not supported.', next: 'Sign the whole request in its Authorization header: no presigned URL, no signature for each chunk, no other algorithm.' },
   login_required: { status: 401, exit: 1, title: 'Nobody is logged in.', next: 'Log in with `keyward login --server URL`.' },
   login_invalid: { status: 401, exit: 1, title: 'The login is not valid, or is over.', next: 'Log in again with `keyward login --server URL`; a code is good once, for five minutes.' },
+  oidc_missing: { status: 404, exit: 1, title: 'This server has no OpenID provider.', next: 'Log in with a one-time code (`keyward person code NAME` makes one), or let the operator set oidcIssuer and oidcClientId.' },
   login_stale: { status: 403, exit: 1, title: 'A person has to prove who he is again before this.', next: 'Log in again with `keyward login --server URL`, and repeat it within five minutes.' },
   role_missing: { status: 403, exit: 1, title: 'The role of this person does not reach that far.', next: '`keyward whoami` shows role and groups; an admin changes them with `keyward person set`.' },
   agent_refused: { status: 403, exit: 1, title: 'Agents have no part in the control API.', next: 'A person does this; an agent uses the gateway alone.' },

@@ -211,6 +211,8 @@ export interface PersonRecord {
   readonly role: Role
   /** Whose agents and credentials the role is about: owners by their names; `*` is everything. */
   readonly groups: readonly string[]
+  /** Who it was that the provider proved the first time; nobody else by the same name is this person. */
+  readonly subject?: { readonly issuer: string; readonly subject: string }
   readonly createdAt: number
 }
 

@@ -22,6 +22,8 @@ export interface People {
   add(person: { name: string; role: Role; groups: readonly string[] }, actor: string): Promise<{ id: string }>
   /** Bites at once, in logins that are open too. Throws `not_found`, `usage`. */
   set(id: string, change: { role: Role; groups: readonly string[] }, actor: string): Promise<void>
+  /** Keeps who the provider says it is, the first time; afterwards throws `login_invalid` where it is another. */
+  meet(id: string, subject: { issuer: string; subject: string }): Promise<void>
   /** With every login. */
   remove(id: string, actor: string): Promise<void>
   find(name: string): FoundPerson | undefined
@@ -84,6 +86,25 @@ export function createPeople({
       const detail = describe({ ...need(id), role, groups: checked })
       const changes = (): Change[] => [{ table: 'person', id, body: { ...need(id), role, groups: checked } }]
       await records.commit(changes, { actor, action: 'person.set', detail })
+    },
+
+    async meet(id, { issuer, subject }) {
+      const other = new KeywardError('login_invalid', 'The provider proves another person of this name.')
+      const isKnown = (): boolean => {
+        const known = records.get('person', id)?.subject
+        if (known !== undefined && (known.issuer !== issuer || known.subject !== subject)) throw other
+        return known !== undefined
+      }
+      if (subject === '') throw other
+      if (isKnown()) return
+      const changes = (): Change[] =>
+        isKnown() ? [] : [{ table: 'person', id, body: { ...need(id), subject: { issuer, subject } } }]
+      const { name } = need(id)
+      await records.commit(changes, {
+        actor: `person:${name}`,
+        action: 'person.meet',
+        detail: { person: name, issuer },
+      })
     },
 
     async remove(id, actor) {

@@ -93,6 +93,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
     name,
     role: z.enum(['viewer', 'approver', 'operator', 'admin']),
     groups: z.array(name).min(1),
+    subject: z.strictObject({ issuer: name, subject: name }).exactOptional(),
     createdAt: time,
   }),
   login: z.strictObject({

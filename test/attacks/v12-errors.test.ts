@@ -33,7 +33,7 @@ const waiting: (() => void)[] = []
 const children: ChildProcess[] = []
 
 beforeAll(async () => {
-  const upstreamTimeouts = { headersMilliseconds: SILENCE_MILLISECONDS, bodyMilliseconds: SILENCE_MILLISECONDS }
+  const upstreamTimeouts = { headersTimeoutMilliseconds: SILENCE_MILLISECONDS, bodyTimeoutMilliseconds: SILENCE_MILLISECONDS }
   scene = await openScene({}, { upstreamTimeouts, approvalWaitMilliseconds: APPROVAL_MILLISECONDS })
   secrets.push(scene.echo.secret())
   broken = await startRawUpstream((socket) => {

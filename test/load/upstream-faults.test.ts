@@ -18,7 +18,7 @@ const agent = 'triage'
 
 beforeAll(async () => {
   stage = await openStage({
-    upstreamTimeouts: { headersMilliseconds: HEAD_MILLISECONDS, bodyMilliseconds: BODY_MILLISECONDS },
+    upstreamTimeouts: { headersTimeoutMilliseconds: HEAD_MILLISECONDS, bodyTimeoutMilliseconds: BODY_MILLISECONDS },
   })
   good = await startUpstream(always(200, {}, 'ok'))
   honest = await stage.hold({ id: 'honest', endpoint: good.origin, agent: 'honest' })

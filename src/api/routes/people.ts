@@ -6,6 +6,8 @@ export const peopleRoutes: Handlers<
   | 'GET /me'
   | 'DELETE /me/login'
   | 'POST /logins'
+  | 'POST /logins/oidc/begin'
+  | 'POST /logins/oidc'
   | 'GET /logins'
   | 'DELETE /logins/:id'
   | 'POST /login-codes'
@@ -35,6 +37,15 @@ export const peopleRoutes: Handlers<
 
   'POST /logins': async (parts, { input }) => {
     const { token, login } = await parts.logins.redeem(input.code)
+    const { name, role, groups } = callerOf(login, parts.ownerName)
+    return { token, name, role, groups, expiresAt: login.expiresAt }
+  },
+
+  'POST /logins/oidc/begin': (parts) => parts.personOidc.begin(),
+
+  'POST /logins/oidc': async (parts, { input }) => {
+    const { personId } = await parts.personOidc.prove(input.idToken)
+    const { token, login } = await parts.logins.open(personId, 'oidc')
     const { name, role, groups } = callerOf(login, parts.ownerName)
     return { token, name, role, groups, expiresAt: login.expiresAt }
   },

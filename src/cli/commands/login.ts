@@ -1,12 +1,16 @@
 import { readFileSync } from 'node:fs'
+import type { Answers } from '../../api/answers.ts'
 import { createControlClient } from '../../client/control-client.ts'
+import type { ControlClient } from '../../client/control-client.ts'
 import { KeywardError } from '../../core/errors.ts'
 import type { Call, Io, JsonOption } from '../io.ts'
 import { moment, note, printJson, printLine, printPairs } from '../print.ts'
+import { idTokenByBrowser, openBrowser } from '../oidc-browser.ts'
 import { keepLogin } from '../stored-logins.ts'
 
 interface LoginOptions extends JsonOption {
   readonly caFile?: string
+  readonly code?: boolean
   readonly codeStdin?: boolean
 }
 
@@ -22,8 +26,9 @@ export async function login({ io, options }: Call<LoginOptions>): Promise<void> 
   }
   const authority = options.caFile === undefined ? null : readAuthority(options.caFile)
   const client = createControlClient({ url: io.server, token: null, authority })
-  const code = await askCode(io, options.codeStdin === true)
-  const { token, ...about } = await client.call('POST /logins', {}, { code })
+  const { token, ...about } = await (options.codeStdin === true || options.code === true
+    ? client.call('POST /logins', {}, { code: await askCode(io, options.codeStdin === true) })
+    : byProvider(io, client))
   keepLogin(io.server, { token, expiresAt: about.expiresAt, authority }, io.environment)
   if (options.json === true) return printJson(io, about)
   printLine(io, `You are ${about.name}, ${about.role}, until ${moment(about.expiresAt)}.`)
@@ -50,6 +55,20 @@ export async function whoami({ io, options }: Call<JsonOption>): Promise<void> {
     ['about', me.groups.includes('*') ? 'everything' : me.groups.join(', ')],
     ['login', me.login === null ? 'the socket of this home' : `until ${moment(me.login.expiresAt)}`],
   ])
+}
+
+/** By the OpenID provider, where the server has one; otherwise with a code. */
+async function byProvider(io: Io, client: ControlClient): Promise<Answers['POST /logins']> {
+  const beginning = await client.call('POST /logins/oidc/begin', {}, {}).catch((error: unknown) => {
+    if (error instanceof KeywardError && error.code === 'oidc_missing' && io.interactive) return null
+    throw error
+  })
+  if (beginning === null) return client.call('POST /logins', {}, { code: await askCode(io, false) })
+  const idToken = await idTokenByBrowser(beginning, (url) => {
+    note(io, `Open this address to log in:\n\n  ${url}\n`)
+    if (io.interactive) openBrowser(url)
+  })
+  return client.call('POST /logins/oidc', {}, { idToken })
 }
 
 function readAuthority(path: string): string {

@@ -17,6 +17,7 @@ export function declarePeople(program: Command, stage: Stage): void {
   withOptions(
     login,
     new Option('--ca-file <file>', 'trust these authorities for it (PEM)'),
+    new Option('--code', 'log in with a one-time code, and not by the OpenID provider'),
     new Option('--code-stdin', 'read the one-time code from stdin'),
     jsonOption(),
   )

@@ -26,7 +26,7 @@ const extra: Upstream[] = []
 
 beforeAll(async () => {
   stage = await openStage()
-  impatient = await openStage({ upstreamTimeouts: { headersMilliseconds: 400, bodyMilliseconds: 400 } })
+  impatient = await openStage({ upstreamTimeouts: { headersTimeoutMilliseconds: 400, bodyTimeoutMilliseconds: 400 } })
   upstream = await startUpstream((request, response, got) => handler(request, response, got))
   early = await startUpstream((request, response, got) => earlyHandler(request, response, got), { early: true })
   echo = await stage.hold({ id: 'echo', endpoint: upstream.origin })
