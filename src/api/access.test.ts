@@ -56,6 +56,8 @@ test('what changes something needs an approver at least, but for logging in and 
   expect(lesser.map(([route]) => route).toSorted()).toEqual([
     'DELETE /me/login',
     'POST /logins',
+    'POST /logins/oidc',
+    'POST /logins/oidc/begin',
     'POST /machine/logins',
     'POST /machine/logouts',
     'POST /machine/renewals',
