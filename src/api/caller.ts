@@ -5,7 +5,7 @@ import { looksLikeNarrowedToken } from '../core/narrowed-token.ts'
 import { looksLikePlaceholder, looksLikeSessionToken } from '../core/placeholder.ts'
 import type { Role } from '../core/records.ts'
 import type { Login, Logins } from '../identity/logins.ts'
-import { EVERYTHING } from '../identity/people.ts'
+import { EVERYTHING, PERSON } from '../identity/people.ts'
 import type { Attempts } from './network-rules.ts'
 
 /** Who asks the control API. */
@@ -111,5 +111,5 @@ export function callerOf(login: Login, ownerName: string): Known {
       login,
     }
   const { name, role, groups } = login.person
-  return { kind: 'person', actor: `person:${name}`, name, role, groups, login }
+  return { kind: 'person', actor: `${PERSON}${name}`, name, role, groups, login }
 }

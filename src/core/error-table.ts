@@ -95,6 +95,7 @@ export const errors = {
   approval_void: { status: 409, exit: 1, title: 'What was approved holds no longer: it was used, is too old, or the policy was changed meanwhile.', next: 'Send the request again: a person is asked anew.' },
   approval_streamed: { status: 400, exit: 1, title: 'A stream cannot be shown to a person before it is sent, and here a person has to be asked.', next: 'Send one whole message, or let the operator allow the stream without asking.' },
   approvals_full: { status: 429, exit: 1, title: 'As many requests wait for a person as may.', next: 'Wait until the operator has answered those that wait.' },
+  approval_own: { status: 403, exit: 1, title: 'The request comes from a session that this person made himself.', next: 'Let another person accept it.' },
   approval_answered: { status: 409, exit: 1, title: 'The approval has its answer already.', next: '`keyward approval list` shows what is open.' },
   approval_expired: { status: 409, exit: 1, title: 'The approval is too old to be answered.', next: 'The agent has to send its request again.' },
   // What it looks like

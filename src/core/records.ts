@@ -107,6 +107,8 @@ export interface SessionRecord {
   readonly jkt?: string
   /** Absent: somebody else logged it in. */
   readonly login?: SessionLogin
+  /** The person who logged it in, as the journal names him. Absent: the owner of the home, or nobody. */
+  readonly issuedBy?: string
   /** How its token can be made again, to verify what was narrowed from it. Absent: an earlier release drew it by chance. */
   readonly chain?: {
     /** Which of the tokens that could be drawn for this session it is, from 1. */

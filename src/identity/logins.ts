@@ -4,6 +4,7 @@ import { KeywardError } from '../core/errors.ts'
 import { looksLikeLoginToken, makeLoginToken } from '../core/placeholder.ts'
 import type { LoginRecord, PersonRecord } from '../core/records.ts'
 import type { Change, Records } from '../vault/records.ts'
+import { PERSON } from './people.ts'
 import { randomTextFrom } from './random-text.ts'
 
 /** How long a person's login lasts. */
@@ -96,7 +97,7 @@ export function createLogins({ records, key, randomBytes, now, newId, ownerName 
       if (records.all('login').size - over.length >= LOGINS_MAXIMUM) throw new KeywardError('overloaded')
       return [...over, { table: 'login', id, body }]
     }
-    const actor = personId === null ? name : `person:${name}`
+    const actor = personId === null ? name : `${PERSON}${name}`
     await records.commit(changes, { actor, action: 'login.open', detail: { login: id, how } })
     const login = view(id, body)
     if (login === null) throw new KeywardError('login_invalid')

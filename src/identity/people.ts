@@ -10,6 +10,9 @@ export const maximumGroupsPerPerson = 64
 /** The group that stands for everything. */
 export const EVERYTHING = '*'
 
+/** What the names of people begin with in the journal. */
+export const PERSON = 'person:'
+
 export const roles: readonly Role[] = ['viewer', 'approver', 'operator', 'admin']
 
 export interface FoundPerson {
@@ -101,7 +104,7 @@ export function createPeople({
         isKnown() ? [] : [{ table: 'person', id, body: { ...need(id), subject: { issuer, subject } } }]
       const { name } = need(id)
       await records.commit(changes, {
-        actor: `person:${name}`,
+        actor: `${PERSON}${name}`,
         action: 'person.meet',
         detail: { person: name, issuer },
       })

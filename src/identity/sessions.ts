@@ -7,6 +7,7 @@ import type { Change } from '../vault/records.ts'
 import { derivedText } from './derived-text.ts'
 import { createDraw, type DrawnPlaceholder } from './draw-placeholders.ts'
 import { createNarrowings, type Narrowings } from './narrowings.ts'
+import { PERSON } from './people.ts'
 import { randomTextFrom } from './random-text.ts'
 import type { SessionParts } from './session-parts.ts'
 import { createSessionIndex } from './session-index.ts'
@@ -289,6 +290,7 @@ export function createSessions(parts: SessionParts): Sessions {
           ...(records.schema < chainSchema ? {} : { chain }),
           ...(jkt === null ? {} : { jkt }),
           ...(login === undefined ? {} : { login: login.how }),
+          ...(actor.startsWith(PERSON) ? { issuedBy: actor } : {}),
         }
         const placeholders = drawn.map(({ text, record: { credentialId, field } }) => ({ credentialId, field, text }))
         issued.push({ id, token, placeholders, expiresAt })

@@ -78,6 +78,7 @@ export const recordSchemas: { readonly [T in TableName]: z.ZodType<Tables[T]> } 
         z.strictObject({ kind: z.literal('certificate'), trust: name, subject: z.string() }),
       ])
       .exactOptional(),
+    issuedBy: name.exactOptional(),
     chain: z.strictObject({ generation: z.int().min(1), locator: z.string() }).exactOptional(),
   }),
   narrowing: z.strictObject({

@@ -1,10 +1,13 @@
 import { execFileSync } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { chmodSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openHouse, own } from '../harness.ts'
-import type { House } from '../harness.ts'
+import { openHouse, own, serviceYaml } from '../harness.ts'
+import type { House, Server } from '../harness.ts'
+import { rawRequest } from '../raw-request.ts'
+import { always, startUpstream } from './gateway/upstream.ts'
 import { startOpenIdProvider } from '../fakes/openid-provider.ts'
 import type { OpenIdProvider } from '../fakes/openid-provider.ts'
 
@@ -13,6 +16,7 @@ import type { OpenIdProvider } from '../fakes/openid-provider.ts'
 let house: House
 let idp: OpenIdProvider
 let url = ''
+let server: Server
 const authority = () => join(house.work, 'server.pem')
 /** Each person's command line keeps its logins apart. */
 const as = (person: string) => ({
@@ -37,7 +41,7 @@ beforeAll(async () => {
   chmodSync(key, 0o600)
   const port = await freePort()
   url = `https://127.0.0.1:${port}`
-  await house.up({
+  server = await house.up({
     args: ['--listen', `127.0.0.1:${port}`],
     variables: {
       KEYWARD_TLS_CERTIFICATE_FILE: authority(),
@@ -122,6 +126,45 @@ test('a person who was removed is out within a second', async () => {
   await house.expectDone(['whoami'], as('bert'))
   await house.expectDone(['person', 'remove', 'bert@example.test'])
   expect(await house.keyward(['whoami'], as('bert'))).toMatchObject({ code: 1, err: expect.stringContaining('login') })
+})
+
+test('whoever lets an agent begin does not accept what it asks; another approver does', async () => {
+  const upstream = await startUpstream(always(200, {}, 'done'))
+  house.write('mine.yaml', serviceYaml('mine', upstream.port))
+  await house.expectDone(['service', 'add', 'mine.yaml'])
+  const key = randomBytes(24).toString('hex')
+  await house.expectDone(['credential', 'add', 'mine', '--service', 'mine', '--owner', 'team-a', '--stdin'], {
+    input: key,
+  })
+  await house.expectDone(['agent', 'resume', 'ours'])
+  await house.expectDone(
+    ['grant', 'add', '--agent', 'ours', '--credential', 'mine', '--allow', '*', '--approve', 'always'],
+    as('anna'),
+  )
+  await house.expectDone(['person', 'add', 'cleo@example.test', '--role', 'approver', '--group', 'team-a'])
+  await logIn('cleo')
+  const issued: { credentials: { fields: { text: string }[] }[] } = JSON.parse(
+    await house.expectDone(['session', 'issue', '--agent', 'ours', '--json'], as('anna')),
+  )
+  const held = rawRequest({
+    port: server.port,
+    method: 'POST',
+    target: '/s/mine/orders',
+    headers: { authorization: `Bearer ${issued.credentials[0]?.fields[0]?.text ?? ''}` },
+    body: '{}',
+  })
+  let asked: { id: string }[] = []
+  for (let tries = 0; tries < 50 && asked.length === 0; tries += 1)
+    // oxlint-disable-next-line no-await-in-loop -- until the request has come that far
+    asked = JSON.parse(await house.expectDone(['approval', 'list', '--json'], as('cleo')))
+  const id = asked[0]?.id ?? ''
+  expect(await house.keyward(['approval', 'accept', id], as('anna'))).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('made himself'),
+  })
+  await house.expectDone(['approval', 'accept', id], as('cleo'))
+  expect((await held).status).toBe(200)
+  await upstream.close()
 })
 
 test('an agent that is led to the control API is refused, and the journal says so', async () => {

@@ -48,7 +48,11 @@ export const approvalRoutes: Handlers<
     return view(found)
   },
 
-  'POST /approvals/:id/accept': async (parts, { path, actor }) => {
+  'POST /approvals/:id/accept': async (parts, { path, caller, actor }) => {
+    const session = parts.approvals.get(path.id)?.facts.session ?? ''
+    // Four eyes: whoever lets an agent begin does not also let through what it asks. The owner of a home may be alone.
+    if (caller.kind === 'person' && parts.records.get('session', session)?.issuedBy === actor)
+      throw new KeywardError('approval_own')
     await parts.approvals.answer(path.id, 'accept', actor)
     return { done: true }
   },
