@@ -1,5 +1,6 @@
 import { spawn, type ChildProcess } from 'node:child_process'
 import { chownSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { createServer } from 'node:net'
 import { dirname, join, resolve } from 'node:path'
 import process from 'node:process'
 import { createControlClient } from '../src/client/control-client.ts'
@@ -242,4 +243,13 @@ export function serviceYaml(id: string, port: number, more = ''): string {
       : more,
     '',
   ].join('\n')
+}
+
+/** A port of loopback that was free a moment ago. */
+export async function freePort(): Promise<number> {
+  const server = createServer()
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
+  const bound = server.address()
+  await new Promise<void>((resolve) => server.close(() => resolve()))
+  return typeof bound === 'object' && bound !== null ? bound.port : 0
 }

@@ -4,8 +4,8 @@ import { KeywardError } from '../core/errors.ts'
 import { freshRate, takeRate, type RateState } from '../core/rate.ts'
 
 /** Failed logins a minute from one address, and from all of them. */
-export const FAILED_LOGINS_OF_ONE_LIMIT = { count: 10, perSeconds: 60 } as const
-export const FAILED_LOGINS_OF_ALL_LIMIT = { count: 100, perSeconds: 60 } as const
+export const FAILED_LOGINS_OF_ONE_LIMIT = { count: 30, perSeconds: 60 } as const
+export const FAILED_LOGINS_OF_ALL_LIMIT = { count: 300, perSeconds: 60 } as const
 /** Addresses whose failures are counted; the one that failed longest ago is forgotten first. */
 export const COUNTED_ADDRESSES_MAXIMUM = 10_000
 

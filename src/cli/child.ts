@@ -49,18 +49,10 @@ function textOf(session: Pick<IssuedView, 'credentials'>, reference: Reference):
 
 /** Which of these texts hold a secret of the vault, asked once for all of them. */
 export async function secretFinder(io: Io, texts: readonly string[]): Promise<(text: string) => boolean> {
+  // What lies around here is no business of a server elsewhere, and a machine may not ask it: what the allow-list passes is passed.
+  if (io.server !== null) return () => false
   const unique = [...new Set(texts)].filter((text) => text !== '')
-  const found = await io
-    .client()
-    .call('POST /occurrences', {}, { texts: unique })
-    .then(
-      (answer) => answer.found,
-      (error: unknown) => {
-        // A machine that logged in by itself may not ask this: what the allow-list passes is passed.
-        if (error instanceof KeywardError && error.code === 'login_required') return []
-        throw error
-      },
-    )
+  const { found } = await io.client().call('POST /occurrences', {}, { texts: unique })
   const holding = new Set(unique.filter((_, index) => found[index] === true))
   return (text) => holding.has(text)
 }

@@ -3,6 +3,7 @@ import process from 'node:process'
 import { createControlClient } from '../client/control-client.ts'
 import type { ControlClient } from '../client/control-client.ts'
 import { readConfig } from '../config.ts'
+import { KeywardError } from '../core/errors.ts'
 import { controlSocketPath } from '../core/socket-path.ts'
 import { remoteServer, serverOf } from './stored-logins.ts'
 
@@ -26,6 +27,8 @@ export interface Io extends Surroundings {
   readonly interactive: boolean
   /** The server elsewhere that was named, or null: that of the home. */
   readonly server: URL | null
+  /** Whether a flag named it, and not a variable. */
+  readonly serverNamed: boolean
   client(): ControlClient
 }
 
@@ -54,10 +57,18 @@ export function openIo(surroundings: Surroundings, serverFlag?: string): Io {
     ...surroundings,
     home,
     server,
+    serverNamed: serverFlag !== undefined,
     controlSocket,
     interactive: surroundings.stdin.isTTY === true && surroundings.stderr.isTTY === true,
     client: () => createControlClient(server === null ? controlSocket : remoteServer(server, surroundings.environment)),
   }
+}
+
+/** On this machine, whatever server was named: for what needs the home itself. Throws `usage` where one was named by a flag. */
+export function atHome(io: Io): Io {
+  if (io.server === null) return io
+  if (io.serverNamed) throw new KeywardError('usage', '--server goes with a login of a machine, as by --token-file.')
+  return { ...io, server: null, client: () => createControlClient(io.controlSocket) }
 }
 
 /** The first argument; the grammar has already refused a call without it. */

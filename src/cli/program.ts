@@ -46,9 +46,7 @@ export function createProgram(stage: Stage, version: string): Command {
 const atHome: ReadonlySet<string> = new Set([
   'up',
   'down',
-  'run',
   'doctor',
-  'env',
   'import',
   'config',
   'completion',

@@ -3,7 +3,7 @@ import { createServer, type Server as HttpServer } from 'node:http'
 import { exportJWK, SignJWT } from 'jose'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { createAuthority, type Authority } from '../fakes/authority.ts'
-import { openHouse, type House, type Server } from '../harness.ts'
+import { freePort, openHouse, type House, type Server } from '../harness.ts'
 
 /** Machines that log in by themselves, from the command line to the control API of a server on a port with TLS. */
 
@@ -32,8 +32,10 @@ beforeAll(async () => {
   authority = await createAuthority()
   const leaf = await authority.issue(['localhost', '127.0.0.1'])
   house = openHouse()
+  const port = await freePort()
+  url = `https://127.0.0.1:${port}`
   server = await house.up({
-    args: ['--listen', '127.0.0.1:0'],
+    args: ['--listen', `127.0.0.1:${port}`],
     variables: {
       KEYWARD_TLS_CERTIFICATE_FILE: house.write('server.pem', leaf.cert),
       KEYWARD_TLS_KEY_FILE: house.write('server.key', leaf.key, 0o600),
@@ -41,8 +43,6 @@ beforeAll(async () => {
     },
   })
   house.write('ca.pem', authority.certificate)
-  const greeting = house.outputs.map(({ bytes }) => bytes.toString()).join('')
-  url = /https:\/\/127\.0\.0\.1:\d+/.exec(greeting)?.[0] ?? ''
   await house.expectDone(['agent', 'add', 'build', '--env', 'prod'])
 }, 60_000)
 

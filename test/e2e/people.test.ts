@@ -1,10 +1,9 @@
 import { execFileSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { chmodSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
-import { openHouse, own, serviceYaml } from '../harness.ts'
+import { freePort, openHouse, own, serviceYaml } from '../harness.ts'
 import type { House, Server } from '../harness.ts'
 import { rawRequest } from '../raw-request.ts'
 import { always, startUpstream } from './gateway/upstream.ts'
@@ -59,14 +58,6 @@ afterAll(async () => {
   await house.close()
   await idp.close()
 })
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', () => resolve()))
-  const bound = server.address()
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return typeof bound === 'object' && bound !== null ? bound.port : 0
-}
 
 async function logIn(person: string): Promise<string> {
   const { code } = JSON.parse(await house.expectDone(['person', 'code', `${person}@example.test`, '--json']))

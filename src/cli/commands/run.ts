@@ -15,6 +15,7 @@ import { startTicksOf } from '../../identity/process.ts'
 import { adoptKeys } from '../adopt.ts'
 import { agentNameOf } from '../child.ts'
 import { startFailure } from '../find-program.ts'
+import { atHome } from '../io.ts'
 import type { Call, EnvironmentOption, Io } from '../io.ts'
 import { asksForMachineLogin, logMachineIn, type MachineLogin, type MachineOptions } from '../machine-login.ts'
 import { ownCode } from '../own-code.ts'
@@ -34,7 +35,8 @@ interface RunOptions extends EnvironmentOption, Omit<MachineOptions, 'env'> {
 }
 
 /** Runs a program with placeholders instead of keys; gives the program's own exit code. */
-export async function run({ io, args, options }: Call<RunOptions>): Promise<number> {
+export async function run({ io: called, args, options }: Call<RunOptions>): Promise<number> {
+  const io = asksForMachineLogin(options) ? called : atHome(called)
   const [command = '', ...rest] = args
   const agent = options.agent ?? agentNameOf(command)
   const failure = startFailure(command, io.workingDirectory, io.environment['PATH'])
