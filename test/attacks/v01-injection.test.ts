@@ -146,7 +146,18 @@ function sources(): [file: string, text: string][] {
 }
 
 /** What may be filled into a statement for PostgreSQL where it takes no parameter: numbers of Keyward's own. */
-const filledIn = ['TAKE_OVER_MILLISECONDS', 'LOCK_CLASS', 'key']
+const filledIn = [
+  'TAKE_OVER_MILLISECONDS',
+  'LOCK_CLASS',
+  'key',
+  'SCHEMA_LOCKS',
+  'NAME_LOCKS',
+  'keys.schema',
+  'keys.name',
+  'CHANNEL',
+  'oldestStoreSchema',
+  'NODES_LISTED_MAXIMUM',
+]
 
 /** Each filter of each list, and what of an entry it must equal. */
 const filters: readonly { readonly path: string; readonly filter: string; readonly member: string }[] = [

@@ -144,6 +144,7 @@ attack('V4', 'the socket itself, by another user of the machine', inside, async 
 /** Their answers tell what happens meanwhile, and are compared by their form alone. */
 const inMotion = [
   'GET /status',
+  'GET /nodes',
   'GET /environments',
   'GET /journal/verification',
   'GET /journal/witness',

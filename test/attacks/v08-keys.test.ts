@@ -53,7 +53,10 @@ attack('V8', 'every key that is derived has a label of its own, and is another',
   expect([...uses].toSorted()).toEqual(
     [
       'mac/fingerprint',
+      'mac/backup',
       'mac/login',
+      'mac/session',
+      'recovery',
       'mac/placeholder',
       'mac/token',
       'rows',

@@ -1,3 +1,4 @@
+import { VERSION } from '../../src/core/version.ts'
 import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, readFileSync, renameSync, statSync, writeFileSync } from 'node:fs'
@@ -54,7 +55,7 @@ test('of a running server: one private file, which says what it is, and verifies
   const verified = JSON.parse(
     await house.expectDone(['backup', 'verify', first(), '--identity', identityFile, '--json']),
   )
-  expect(verified).toMatchObject({ whole: true, proven: true, node: 'node-1', version: '0.1.0' })
+  expect(verified).toMatchObject({ whole: true, proven: true, node: 'node-1', version: VERSION })
   expect(first()).toContain(verified.sha256)
   // Without the root key it is whole, and nobody can say whose.
   const variables = { KEYWARD_ROOT_KEY_FILE: join(house.folder, 'no-key') }

@@ -581,6 +581,48 @@ describe.skipIf(process.platform !== 'linux')('no output holds a secret', { time
     driven.add('credential reveal')
   })
 
+  test('people, machines, nodes, keys, narrowed sessions and backups', async () => {
+    const idOf = (out: string): string => JSON.parse(out).id
+    for (const json of [[], ['--json']]) {
+      await done(['node', 'list', ...json])
+      await done(['whoami', ...json])
+      await done(['vault', 'show', ...json])
+      await drive(['login', ...json])
+      const person = `p${json.length}@example.test`
+      await done(['person', 'add', person, '--role', 'viewer', '--group', 'team'])
+      await done(['person', 'code', person, ...json])
+      await done(['person', 'list', ...json])
+      await done(['person', 'logins', ...json])
+      await done(['agent', 'logins', 'other', ...json])
+      const enrolled = await done(['agent', 'enrol', 'other', '--json'])
+      await done(['agent', 'enrol', 'other', ...json])
+      house.write('enrolment', `${JSON.parse(enrolled.out).secret}\n`)
+      const machine = await done(['session', 'login', '--enrolment-file', 'enrolment', ...json])
+      await drive(['session', 'show', json.length === 0 ? 'unknown' : idOf(machine.out), ...json])
+      const { token } = JSON.parse((await done(['session', 'issue', '--agent', 'other', '--json'])).out)
+      await done(['session', 'narrow', '--ttl', '10m', ...json], { input: `${token}\n` })
+      await done(['agent', 'trust', 'other', '--spiffe', `spiffe://example.test/${json.length}`, ...json])
+      await done(['vault', 'rotate-terms', ...json])
+      await done(['vault', 'rotate-root', ...json])
+      await drive(['vault', 'add-slot', 'recovery', ...json])
+      house.write('passphrase', `${secrets.header}\n`, 0o600)
+      const to = `backup-${json.length}.age`
+      await done(['backup', '--to', to, '--passphrase-file', 'passphrase', ...json])
+      rmSync(join(house.work, 'passphrase'))
+      await drive(['backup', 'verify', to, ...json])
+      await drive(['restore', to, ...json])
+    }
+    await done(['person', 'set', 'p0@example.test', '--role', 'approver'])
+    await done(['person', 'remove', 'p0@example.test'])
+    await drive(['person', 'end', 'unknown'])
+    await drive(['logout'])
+    await drive(['node', 'remove', 'unknown'])
+    await drive(['agent', 'distrust', 'unknown'])
+    await drive(['agent', 'withdraw', 'unknown'])
+    await drive(['vault', 'remove-slot', 'unknown', '--yes'])
+    expect(leaksSoFar()).toEqual([])
+  })
+
   test('every command was driven, with --json where it has it', () => {
     const missing: string[] = []
     const leaves = (command: Command, words: readonly string[]): void => {
