@@ -38,8 +38,11 @@ import { createSessions } from './identity/sessions.ts'
 import { createPeerCheck } from './identity/peer.ts'
 import { tellsHolders } from './identity/socket-owners.ts'
 import { isElsewhere, isProcessAlive } from './identity/process.ts'
+import { SEGMENT_BYTES } from './journal/segments.ts'
 import { strictly } from './journal/strictly.ts'
+import { startShipping, SHIP_END_MILLISECONDS } from './journal/ship.ts'
 import { noBudget } from './ledger/no-budget.ts'
+import { loadMonitoring } from './monitor/load-monitoring.ts'
 import type { Readiness } from './monitor/monitor-server.ts'
 import { createDirectory } from './services/directory.ts'
 import { services as builtIn } from './services/index.ts'
@@ -83,6 +86,8 @@ export interface AppOptions extends RecoveryOptions {
   readonly acceptRollback?: boolean
   /** For tests: a module that exports another `files` for the journal (journal/files.ts). */
   readonly journalFiles?: URL
+  /** For tests: where the journal's segments are rotated. */
+  readonly journalSegmentBytes?: number
 }
 
 export type App = Awaited<ReturnType<typeof openApp>>
@@ -117,11 +122,15 @@ export async function openApp(options: AppOptions) {
     ...vault.journalKey(),
     now,
     witnessFile: config.witnessFile,
+    witnessUrl: config.witnessUrl,
+    witnessKey: config.witnessKey,
     accepts: options.acceptRollback === true,
     isShared: store.node !== null,
     onError,
     ...(options.journalFiles === undefined ? {} : { filesModule: options.journalFiles }),
+    segmentBytes: options.journalSegmentBytes ?? SEGMENT_BYTES,
   }).catch(closing(records))
+  const shipping = startShipping(config, journalDirectory, onError)
   const following = await followStore({
     store,
     records,
@@ -231,25 +240,18 @@ export async function openApp(options: AppOptions) {
     ...(lease.held() ? [] : (['lease_lost'] as const)),
     ...(journal.refusal === null ? [] : (['journal_unwritable'] as const)),
   ]
-  // Loaded where somebody watches, and not at every start.
-  const monitoring =
-    config.monitor === null
-      ? null
-      : { ...(await import('./monitor/metrics.ts')), ...(await import('./monitor/monitor-server.ts')) }
-  const metrics =
-    monitoring === null
-      ? null
-      : monitoring.createMetrics({
-          version: VERSION,
-          startedAt,
-          openExchanges: () => inflight.size,
-          activeSessions: () =>
-            sessions.list().filter((session) => session.state === 'active' && session.expiresAt > now()).length,
-          journalEntries: () => journal.size,
-          isReady: () => readiness().length === 0,
-        })
+  const monitoring = await loadMonitoring(config.monitor !== null, {
+    version: VERSION,
+    startedAt,
+    openExchanges: () => inflight.size,
+    activeSessions: () =>
+      sessions.list().filter((session) => session.state === 'active' && session.expiresAt > now()).length,
+    journalEntries: () => journal.size,
+    journalBehind: () => shipping?.state.behind ?? 0,
+    isReady: () => readiness().length === 0,
+  })
   const kept = config.strictJournal ? strictly(journal) : journal
-  const recorded = metrics === null ? kept : metrics.counted(kept)
+  const recorded = monitoring === null ? kept : monitoring.metrics.counted(kept)
   const shared = store.node === null ? null : createSharedApprovals({ records, vault, node: store.node, now, onError })
   const approvals = createApprovals({
     shared,
@@ -310,15 +312,11 @@ export async function openApp(options: AppOptions) {
   }).catch(closing(journal, records))
 
   const monitor =
-    config.monitor === null || metrics === null || monitoring === null
+    config.monitor === null || monitoring === null
       ? null
-      : await monitoring.listenMonitor({ ...config.monitor, metrics, readiness }).catch(async (error: unknown) => {
-          await gateway.close(0)
-          await dialler.close()
-          await journal.close()
-          await records.close()
-          throw error
-        })
+      : await monitoring
+          .listenMonitor({ ...config.monitor, ...monitoring, readiness })
+          .catch(closing({ close: () => gateway.close(0) }, dialler, journal, records))
 
   records.onCommit((changes) => endWhatChanged(changes, records, inflight))
   sessions.onEnd((sessionId) => inflight.endWhere((entry) => entry.sessionId === sessionId, 'session_revoked'))
@@ -368,6 +366,7 @@ export async function openApp(options: AppOptions) {
     services: directory,
     journal,
     journalDirectory,
+    shipping,
     inflight,
     approvals,
     gatewayAddress: gateway.address,
@@ -393,6 +392,7 @@ export async function openApp(options: AppOptions) {
         .catch(() => undefined)
       await records.close()
       await journal.close()
+      await shipping?.finish(SHIP_END_MILLISECONDS)
     },
   }
 }

@@ -8,6 +8,7 @@ import { booleanOf, hostNameOf, nodeNameOf, wordOf } from './core/setting-text.t
 import { isTimeZone } from './core/wall-clock.ts'
 import { APPROVAL_LIFE_MILLISECONDS, APPROVAL_WAIT_MILLISECONDS } from './gateway/approval/approvals.ts'
 import { isLoopback } from './gateway/egress.ts'
+import { checkTargets, readTargetUrl, readWitnessKey } from './journal/targets.ts'
 import { readYamlDocuments } from './services/yaml-documents.ts'
 import { readRootKeyChoice, type RootKeyChoice } from './vault/root-keys/choice.ts'
 import { readPostgresUrl, type PostgresAddress } from './stores/postgres-address.ts'
@@ -54,6 +55,14 @@ export interface Config {
   readonly node: string
   /** A file elsewhere to which signed checkpoints are added, and with which the journal is compared at the start; null: none. */
   readonly witnessFile: string | null
+  /** A witness that signs checkpoints (C2SP tlog-witness), by its submission prefix; null: none. */
+  readonly witnessUrl: string | null
+  /** Its verifier key, `NAME+HEX+BASE64`; there where the URL is. */
+  readonly witnessKey: string | null
+  /** A folder or an URL to which segments of the journal are copied; null: nowhere. */
+  readonly journalShip: string | null
+  /** A file with the token for that URL; null: none is sent. */
+  readonly journalShipTokenFile: string | null
   /** Wait for the disk on every intent, so that a power cut loses nothing. */
   readonly strictJournal: boolean
   /** Where the clock hangs on which conditions of grants look (IANA); the same on all nodes. */
@@ -183,6 +192,10 @@ export function readConfig(
     ),
     node: pick([variable('KEYWARD_NODE'), file.take('node')], nodeNameOf, 'node-1'),
     witnessFile: pick([variable('KEYWARD_WITNESS_FILE'), file.take('witnessFile')], pathOf, null),
+    witnessUrl: pick([variable('KEYWARD_WITNESS_URL'), file.take('witnessUrl')], readTargetUrl, null),
+    witnessKey: pick([variable('KEYWARD_WITNESS_KEY'), file.take('witnessKey')], readWitnessKey, null),
+    journalShip: pick([variable('KEYWARD_JOURNAL_SHIP'), file.take('journalShip')], targetOf, null),
+    journalShipTokenFile: pick([variable('KEYWARD_JOURNAL_SHIP_TOKEN_FILE')], pathOf, null),
     strictJournal: pick([variable('KEYWARD_STRICT_JOURNAL'), file.take('strictJournal')], booleanOf, false),
     timeZone: pick([variable('KEYWARD_TIME_ZONE'), file.take('timeZone')], timeZone, 'UTC'),
     approvalWaitMilliseconds: pick(
@@ -193,8 +206,6 @@ export function readConfig(
   }
   file.refuseRest()
   checkListen(settings)
-  if ((settings.oidcIssuer.value === null) !== (settings.oidcClientId.value === null))
-    throw new KeywardError('config_invalid', 'oidcIssuer and oidcClientId belong together.')
   if (`${settings.rootKeyFile.value}/`.startsWith(`${home.value}/`))
     throw new KeywardError(
       'config_invalid',
@@ -205,6 +216,7 @@ export function readConfig(
       'config_invalid',
       'KEYWARD_WITNESS_FILE must lie outside the home, so that whoever puts an old home back does not put it back too.',
     )
+  checkTargets(home.value, settings)
   return {
     settings,
     config: {
@@ -226,6 +238,10 @@ export function readConfig(
       database: settings.database.value,
       node: settings.node.value,
       witnessFile: settings.witnessFile.value,
+      witnessUrl: settings.witnessUrl.value,
+      witnessKey: settings.witnessKey.value,
+      journalShip: settings.journalShip.value,
+      journalShipTokenFile: settings.journalShipTokenFile.value,
       strictJournal: settings.strictJournal.value,
       timeZone: settings.timeZone.value,
       approvalWaitMilliseconds: settings.approvalWaitMilliseconds.value,
@@ -250,7 +266,9 @@ function gatewayAddress(written: Written): Address {
 }
 
 /** A login must not cross a network in clear. */
-function checkListen({ listen, tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile }: Settings): void {
+function checkListen({ listen, tlsCertificateFile, tlsKeyFile, tlsClientAuthorityFile, ...oidc }: Settings): void {
+  if ((oidc.oidcIssuer.value === null) !== (oidc.oidcClientId.value === null))
+    throw new KeywardError('config_invalid', 'oidcIssuer and oidcClientId belong together.')
   if ((tlsCertificateFile.value === null) !== (tlsKeyFile.value === null))
     throw new KeywardError('config_invalid', 'tlsCertificateFile and tlsKeyFile belong together.')
   if (tlsCertificateFile.value === null && tlsClientAuthorityFile.value !== null)
@@ -286,6 +304,8 @@ function credentialsOf(written: Written): string {
   const { text } = written
   return text === 'container' || text.startsWith('kubernetes:') ? text : pathOf(written)
 }
+
+const targetOf = (given: Written): string => (/^https?:/.test(given.text) ? readTargetUrl(given) : pathOf(given))
 
 function pathOf({ text, folder }: Written): string {
   return resolve(folder, text)

@@ -39,6 +39,10 @@ const status = z.strictObject({
   liveNodes: count
     .nullable()
     .describe('Nodes that have the store open, this one among them; null where the store cannot say.'),
+  journalShipping: z
+    .strictObject({ behind: count, error: z.string().nullable() })
+    .nullable()
+    .describe('Closed segments that have not arrived where they are shipped, and why; null: nothing is shipped.'),
   environments: z.array(environment),
 })
 

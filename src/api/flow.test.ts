@@ -186,6 +186,7 @@ beforeAll(async () => {
     services,
     journal,
     journalDirectory,
+    shipping: null,
     gatewayAddress: '127.0.0.1:7071',
     monitorAddress: null,
     gatewaySocket: null,

@@ -39,6 +39,9 @@ export const witness = z
   .strictObject({
     key: z.string().describe('The public key as a verifier key of C2SP signed notes.'),
     anchor: z.strictObject({ size: count, root: z.string() }).nullable().describe('The head that the store remembers.'),
+    heads: z
+      .array(z.strictObject({ node: z.string(), size: count, root: z.string(), prunedTo: count }))
+      .describe('What the store remembers of the journal of each node.'),
     prunedTo: count.describe('Up to which entry the journal was pruned.'),
   })
   .describe('What the journal is verified with, by whoever can read its files.')

@@ -9,6 +9,7 @@ import type { PersonOidc } from '../identity/person-oidc.ts'
 import type { PolicyFiles } from '../identity/policy-files/policy-files.ts'
 import type { Sessions } from '../identity/sessions.ts'
 import type { Journal } from '../journal/journal.ts'
+import type { Shipping } from '../journal/ship.ts'
 import type { ServiceDirectory } from '../services/directory.ts'
 import type { StorePlace } from '../stores/index.ts'
 import type { Backups } from '../vault/backup/make.ts'
@@ -54,6 +55,8 @@ export interface ControlParts {
   readonly journal: Journal
   /** Holds one folder of segments for each node. */
   readonly journalDirectory: string
+  /** Null where the journal is not shipped. */
+  readonly shipping: Pick<Shipping, 'state' | 'arrived'> | null
   /** `host:port` */
   readonly gatewayAddress: string
   /** `host:port`, or null. */

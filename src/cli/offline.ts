@@ -5,16 +5,16 @@ import process from 'node:process'
 import type { Config } from '../config.ts'
 import { KeywardError } from '../core/errors.ts'
 import { databaseFile, openStore } from '../stores/index.ts'
-import { keptJournalHead, keptPruning } from '../vault/journal-head.ts'
-import type { JournalHead } from '../vault/journal-head.ts'
 import { rootKeySource } from '../vault/root-keys/index.ts'
 import type { RootKey } from '../vault/root-keys/root-key.ts'
+import { keptJournalHead, keptNodeHeads, keptPruning } from '../vault/journal-head.ts'
+import type { JournalHead, NodeHead } from '../vault/journal-head.ts'
 import { openVault } from '../vault/vault.ts'
 
 /** What this home's journal is verified with, from its vault, without a server: the key that signed it, and the head that the store remembers. */
 export async function journalWitness(
   config: Config,
-): Promise<{ publicKey: KeyObject; anchor?: JournalHead; prunedTo: number }> {
+): Promise<{ publicKey: KeyObject; anchor?: JournalHead; prunedTo: number; heads: readonly NodeHead[] }> {
   if (!existsSync(config.database === null ? databaseFile(config.home) : config.home))
     throw new KeywardError('not_found', `${config.home} holds no vault.`)
   const store = await openStore(config)
@@ -23,7 +23,8 @@ export async function journalWitness(
     const { records, vault } = await openVault({ store, rootKey, now: Date.now, random: randomBytes })
     const anchor = keptJournalHead(records, config.node)
     const prunedTo = keptPruning(records, config.node)
-    return { publicKey: vault.journalKey().publicKey, prunedTo, ...(anchor === null ? {} : { anchor }) }
+    const heads = keptNodeHeads(records)
+    return { publicKey: vault.journalKey().publicKey, prunedTo, heads, ...(anchor === null ? {} : { anchor }) }
   } finally {
     await store.close()
   }

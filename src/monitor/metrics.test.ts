@@ -8,6 +8,7 @@ const gauges = {
   openExchanges: () => 7,
   activeSessions: () => 2,
   journalEntries: () => 11,
+  journalBehind: () => 2,
   isReady: () => false,
 }
 

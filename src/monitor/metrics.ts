@@ -11,6 +11,8 @@ export interface Gauges {
   openExchanges(): number
   activeSessions(): number
   journalEntries(): number
+  /** Closed segments that have not arrived where they are shipped. */
+  journalBehind(): number
   isReady(): boolean
 }
 
@@ -81,6 +83,11 @@ export function createMetrics(gauges: Gauges): Metrics {
   gauge('keyward_open_exchanges', 'Exchanges and tunnels that are open.', gauges.openExchanges)
   gauge('keyward_sessions_active', 'Sessions that are active.', gauges.activeSessions)
   gauge('keyward_journal_entries', 'Entries of this node’s journal.', gauges.journalEntries)
+  gauge(
+    'keyward_journal_segments_unshipped',
+    'Closed segments of the journal that have not arrived where KEYWARD_JOURNAL_SHIP says.',
+    gauges.journalBehind,
+  )
   gauge('keyward_ready', '1 where requests can be served, as /readyz says.', () => Number(gauges.isReady()))
   gauge('process_start_time_seconds', 'Since the Unix epoch.', () => gauges.startedAt / 1000)
   gauge('process_resident_memory_bytes', 'Resident memory.', () => process.memoryUsage.rss())

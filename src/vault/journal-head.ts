@@ -28,6 +28,18 @@ export function keptJournalHeads(records: Records): ReadonlyMap<string, JournalH
   return heads
 }
 
+export interface NodeHead extends JournalHead {
+  readonly node: string
+  readonly prunedTo: number
+}
+
+/** The same, with up to where each was pruned, in the order of the names. */
+export function keptNodeHeads(records: Records): NodeHead[] {
+  return [...keptJournalHeads(records)]
+    .map(([node, head]) => ({ node, ...head, prunedTo: keptPruning(records, node) }))
+    .toSorted((left, right) => (left.node < right.node ? -1 : 1))
+}
+
 /** Remembers a head in the store, so that a journal which is cut back together with its checkpoints is found out. A head only grows: `journal_rolled_back` where the store remembers a later one, or another of this size. */
 export async function keepJournalHead(records: Records, node: string, head: JournalHead): Promise<void> {
   const value = { size: head.size, root: head.root }

@@ -1,9 +1,13 @@
+import { KeywardError } from '../core/errors.ts'
 import { checkpointKey, originOf } from '../journal/checkpoint.ts'
 import type { Checkpoint, CheckpointKey } from '../journal/checkpoint.ts'
+import { parseWitnessKey } from '../journal/cosignature.ts'
 import { lastEpochs, lastRestoration } from '../journal/epochs.ts'
 import { openJournal } from '../journal/journal.ts'
 import type { Journal, JournalOptions } from '../journal/journal.ts'
 import { digestToBase64 } from '../journal/merkle.ts'
+import { createRemoteWitness } from '../journal/remote-witness.ts'
+import type { RemoteWitness } from '../journal/remote-witness.ts'
 import { readStartFile } from '../journal/tree-file.ts'
 import { appendWitnessed, lastWitnessed } from '../journal/witness.ts'
 import { createHeadKeeper } from './head-keeper.ts'
@@ -16,11 +20,15 @@ import type { Records } from './records.ts'
 
 export interface NodeJournalOptions extends Pick<
   JournalOptions,
-  'directory' | 'node' | 'privateKey' | 'publicKey' | 'now' | 'filesModule'
+  'directory' | 'node' | 'privateKey' | 'publicKey' | 'now' | 'filesModule' | 'segmentBytes'
 > {
   readonly records: Records
   /** A file elsewhere that holds signed checkpoints too. */
   readonly witnessFile: string | null
+  /** A witness elsewhere that signs them; null: none. */
+  readonly witnessUrl?: string | null
+  /** Its verifier key; without one nothing that it signs counts. */
+  readonly witnessKey?: string | null
   /** Other nodes commit to the same store. */
   readonly isShared: boolean
   /** The operator restored a backup himself: an older store or journal is taken as it is. */
@@ -40,9 +48,14 @@ export interface NodeJournal {
  * remembers, from here on nothing in the store changes without an entry, and heads go to the store and the witness.
  */
 export async function openNodeJournal(options: NodeJournalOptions): Promise<NodeJournal> {
-  const { records, node, directory, witnessFile, isShared, accepts, onError } = options
+  const { records, node, directory, witnessFile, isShared, accepts, onError, witnessUrl = null } = options
   const key = checkpointKey(originOf(node), options.publicKey)
   const anchor = accepts ? null : await anchorOf(records, node, witnessFile, key)
+  const witness = parseWitnessKey(options.witnessKey ?? '')
+  const remote =
+    witnessUrl === null || witness === undefined
+      ? null
+      : createRemoteWitness({ url: witnessUrl, witness, key, directory })
   let heads: HeadKeeper<Checkpoint> | null = null
   const journal = await openJournal({
     ...options,
@@ -61,6 +74,7 @@ export async function openNodeJournal(options: NodeJournalOptions): Promise<Node
         checkRestoration(restoration, { known, lastApplied: last.lastApplied })
       }
     }
+    if (remote !== null && !accepts && journal.size > 0) await compareWith(remote, await journal.checkpoint(), onError)
     records.attach({
       intent: (entry) => journal.append({ kind: 'control', ...entry }, { sync: true }),
       applied: (entry) => journal.append({ kind: 'applied', ...entry }, { sync: true }),
@@ -77,6 +91,14 @@ export async function openNodeJournal(options: NodeJournalOptions): Promise<Node
   async function keep(head: Checkpoint): Promise<void> {
     await keepJournalHead(records, node, head)
     if (witnessFile !== null) await appendWitnessed(witnessFile, head)
+    if (remote === null) return
+    try {
+      await remote.submit(head)
+    } catch (error) {
+      if (error instanceof KeywardError && error.code === 'journal_rolled_back')
+        journal.note({ kind: 'finding', finding: 'witness_refused', detail: error.detail ?? '' })
+      throw error
+    }
   }
   heads = createHeadKeeper({ keep, sizeNow: () => journal.size, onError })
   return {
@@ -85,6 +107,20 @@ export async function openNodeJournal(options: NodeJournalOptions): Promise<Node
       await heads?.close()
       await journal.checkpoint().then(keep).catch(onError)
     },
+  }
+}
+
+/** A witness that has signed more, or another journal, ends the start; one that cannot be asked does not. */
+async function compareWith(
+  remote: RemoteWitness,
+  head: Checkpoint,
+  onError: NodeJournalOptions['onError'],
+): Promise<void> {
+  try {
+    await remote.submit(head)
+  } catch (error) {
+    if (error instanceof KeywardError && error.code === 'journal_rolled_back') throw error
+    onError(error)
   }
 }
 

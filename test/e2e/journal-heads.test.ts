@@ -3,9 +3,11 @@ import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import type { App, AppOptions } from '../../src/app.ts'
 import { KeywardError } from '../../src/core/errors.ts'
+import { checkpointKey, verifierKeyOf } from '../../src/journal/checkpoint.ts'
 import { keptJournalHead } from '../../src/vault/journal-head.ts'
 import { makeHome } from '../attacks/home.ts'
 import type { Home } from '../attacks/home.ts'
+import { startWitness } from '../witness-server.ts'
 
 /** Heads of the journal outside of it: in the store, and with a witness. */
 
@@ -40,6 +42,10 @@ const config = (): AppOptions['config'] => ({
   database: null,
   node: 'test',
   witnessFile,
+  witnessUrl: null,
+  witnessKey: null,
+  journalShip: null,
+  journalShipTokenFile: null,
   strictJournal: false,
   timeZone: 'UTC',
   approvalWaitMilliseconds: 60_000,
@@ -138,4 +144,34 @@ test('an honest restore: accepted once, sessions end, the journal says so, and w
   const text = readFileSync(join(home.journal, '00000001.jsonl'), 'utf8')
   expect(text).toContain('journal.accept_rollback')
   expect(existsSync(home.database)).toBe(true)
+})
+
+test('a witness elsewhere: a whole home put back does not start, and one that is gone does not stop a start', async () => {
+  const server = await startWitness()
+  const witnessed = { config: { ...config(), witnessFile: null, witnessUrl: server.url, witnessKey: server.key } }
+  const first = await open(witnessed)
+  server.addLog(verifierKeyOf(checkpointKey('keyward/test', first.vault.journalKey().publicKey)))
+  await first.close()
+  expect(server.statuses.at(-1)).toBe(200)
+  copyTo('earlier')
+  await (await open(witnessed)).close()
+  for (const name of ['keyward.db-wal', 'keyward.db-shm']) rmSync(join(home.home, name), { force: true })
+  copyTo('now')
+  putBack('earlier', 'journal')
+  putBack('earlier', 'keyward.db')
+  expect(await refusal(witnessed)).toBe('journal_rolled_back')
+  server.hang()
+  // Whoever can silence the witness and the home is not found: that is told to the log, and asked again with each head.
+  const told: unknown[] = []
+  const silent = await open({
+    ...witnessed,
+    onError: (error) => {
+      told.push(error)
+      return ''
+    },
+  })
+  expect(told).toContainEqual(expect.objectContaining({ code: 'witness_unavailable' }))
+  await silent.agents.add({ name: 'served', environment: 'dev', owner: null }, 'test')
+  await silent.close()
+  await server.close()
 })

@@ -1,11 +1,12 @@
 import { join } from 'node:path'
+import { KeywardError } from '../../core/errors.ts'
 import { checkpointKey, originOf, verifierKeyOf } from '../../journal/checkpoint.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
 import { applyPruning, finishPruning, planPruning } from '../../journal/prune.ts'
 import { searchJournal } from '../../journal/search.ts'
 import { tailJournal } from '../../journal/tail.ts'
 import { verifyJournal } from '../../journal/verify.ts'
-import { keepPruning, keptJournalHead, keptPruning } from '../../vault/journal-head.ts'
+import { keepPruning, keptJournalHead, keptNodeHeads, keptPruning } from '../../vault/journal-head.ts'
 import type { ControlParts, Handlers } from '../parts.ts'
 import type { InputRead } from '../schema.ts'
 
@@ -32,6 +33,7 @@ export const journalRoutes: Handlers<'GET /journal/verification' | 'GET /journal
     return {
       key: verifierKeyOf(key),
       anchor: keptJournalHead(parts.records, parts.config.node),
+      heads: keptNodeHeads(parts.records),
       prunedTo: keptPruning(parts.records, parts.config.node),
     }
   },
@@ -45,6 +47,11 @@ export const journalRoutes: Handlers<'GET /journal/verification' | 'GET /journal
     const plan = await planPruning({ ...place, before, known: keptJournalHead(parts.records, node) })
     const from = keptPruning(parts.records, node)
     if (plan === null) return { segments: 0, prunedTo: from }
+    if (parts.shipping !== null && parts.shipping.arrived < plan.start.segment - 1)
+      throw new KeywardError(
+        'prune_refused',
+        'Some of these segments have not arrived where KEYWARD_JOURNAL_SHIP says.',
+      )
     const { size, root } = plan.checkpoint
     await keepPruning(parts.records, node, { from, head: { size, root }, actor, before })
     await applyPruning(directory, plan)

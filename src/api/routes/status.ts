@@ -57,6 +57,7 @@ export const statusRoutes: Handlers<
       (nodes) => nodes.filter(({ isLive }) => isLive).length,
       () => null,
     ),
+    journalShipping: parts.shipping === null ? null : parts.shipping.state,
     environments: environmentViews(parts),
   }),
 

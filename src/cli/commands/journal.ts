@@ -8,6 +8,7 @@ import { VERSION } from '../../core/version.ts'
 import type { JournalEntry } from '../../journal/entry.ts'
 import { formatEntry } from '../../journal/format.ts'
 import type { CheckpointKey } from '../../journal/checkpoint.ts'
+import type { Cosigned } from '../../journal/remote-witness.ts'
 import type { JournalReport } from '../../journal/verify.ts'
 import type { JournalHead } from '../../vault/journal-head.ts'
 import { askYes } from '../confirm.ts'
@@ -57,14 +58,61 @@ export async function search({
 }
 
 /** Reads the files itself; what it verifies them with comes from the server where one runs, and from the vault where none does. */
-export async function verify({ io, options }: Call<{ file?: string; key?: string } & JsonOption>): Promise<number> {
+export async function verify({
+  io,
+  options,
+}: Call<{ file?: string; directory?: string; key?: string } & JsonOption>): Promise<number> {
+  if (options.directory !== undefined) return verifyShipped(io, { ...options, directory: options.directory })
   if (options.file !== undefined) return verifyFile(io, options.file, options.key, options.json === true)
   const { verifyJournal } = await import('../../journal/verify.ts')
-  const { directory, witness } = await witnessed(io)
+  const { directory, witness, cosigned } = await witnessed(io)
   const report = await verifyJournal({ directory, ...witness })
-  if (options.json === true) printJson(io, report)
-  else printReport(io, report)
+  if (options.json === true) printJson(io, { ...report, cosigned })
+  else printReport(io, report, cosigned)
   return report.ok ? 0 : 1
+}
+
+/** Journals of nodes side by side: each by itself, then what is known elsewhere of nodes that are not there. */
+async function verifyShipped(
+  io: Io,
+  options: { readonly directory: string; readonly key?: string } & JsonOption,
+): Promise<number> {
+  const [{ parseVerifierKey, originOf }, { verifyJournal }, { shippedNodes }] = await Promise.all([
+    import('../../journal/checkpoint.ts'),
+    import('../../journal/verify.ts'),
+    import('../../journal/ship.ts'),
+  ])
+  const own = options.key === undefined ? await witnessed(io) : null
+  const key = own?.key ?? parseVerifierKey(options.key ?? '')
+  if (key === undefined) throw new KeywardError('usage', 'The key is written keyward/NODE+ID+BASE64.')
+  const folder = resolve(io.workingDirectory, options.directory)
+  const heads = own?.heads ?? []
+  const reports: { node: string; report: JournalReport; kept: number | null }[] = []
+  for (const node of await shippedNodes(folder)) {
+    const head = heads.find((one) => one.node === node)
+    const report = await verifyJournal({
+      directory: join(folder, node),
+      publicKey: key.publicKey,
+      origin: originOf(node),
+      ...(head === undefined ? {} : { prunedTo: head.prunedTo }),
+    })
+    reports.push({ node, report, kept: head?.size ?? null })
+  }
+  const missing = heads.filter(({ node }) => !reports.some((one) => one.node === node))
+  const isWhole = reports.length > 0 && reports.every(({ report }) => report.ok) && missing.length === 0
+  if (options.json === true) printJson(io, { ok: isWhole, nodes: reports, missing })
+  else {
+    for (const { node, report, kept } of reports) {
+      printLine(io, `node ${node}`)
+      printReport(io, report, null)
+      if (kept !== null && kept > report.entries)
+        printLine(io, `entries ${report.entries + 1} to ${kept} of ${node} are known to the store and have not arrived`)
+    }
+    for (const { node, size } of missing)
+      printLine(io, `node ${node} is missing: the store knows of its entries 1 to ${size}`)
+    if (reports.length === 0) printLine(io, 'There is no journal of any node here.')
+  }
+  return isWhole ? 0 : 1
 }
 
 async function verifyFile(io: Io, file: string, keyText: string | undefined, json: boolean): Promise<number> {
@@ -98,10 +146,18 @@ async function witnessed(io: Io) {
     import('../offline.ts'),
     import('../../journal/witness.ts'),
   ])
+  const [{ parseWitnessKey }, { readCosigned }] = await Promise.all([
+    import('../../journal/cosignature.ts'),
+    import('../../journal/remote-witness.ts'),
+  ])
   const seenBy = async (kept: JournalHead | null, key: CheckpointKey) => {
     const seen = config.witnessFile === null ? null : await lastWitnessed(config.witnessFile, key)
     const anchor = seen !== null && seen.size >= (kept?.size ?? 0) ? seen : kept
     return anchor === null ? {} : { anchor: { size: anchor.size, root: anchor.root } }
+  }
+  const cosignedBy = (key: CheckpointKey): Cosigned | null => {
+    const witness = config.witnessKey === null ? undefined : parseWitnessKey(config.witnessKey)
+    return witness === undefined ? null : readCosigned(directory, key, witness)
   }
   const view = await io
     .client()
@@ -116,6 +172,8 @@ async function witnessed(io: Io) {
     return {
       directory,
       key,
+      cosigned: cosignedBy(key),
+      heads: witness.heads,
       witness: { ...witness, origin: key.origin, ...(await seenBy(witness.anchor ?? null, key)) },
     }
   }
@@ -125,6 +183,8 @@ async function witnessed(io: Io) {
   return {
     directory,
     key,
+    cosigned: cosignedBy(key),
+    heads: view.heads,
     witness: { publicKey: key.publicKey, origin: key.origin, prunedTo: view.prunedTo, ...anchor },
   }
 }
@@ -233,12 +293,20 @@ export async function prune({ io, options }: Call<{ before?: string; keep?: stri
   return 0
 }
 
-function printReport(io: Io, report: JournalReport): void {
+function printReport(io: Io, report: JournalReport, cosigned: Cosigned | null): void {
   const { problem, tornTail } = report
   printPairs(io, [
     ['journal', report.ok ? 'sound' : 'damaged'],
     ['proven', `up to entry ${report.provenTo} of ${report.entries}`],
     ...(report.prunedTo === 0 ? [] : [['pruned', `entries 1 to ${report.prunedTo}, proven by checkpoint`] as const]),
+    ...(cosigned === null
+      ? []
+      : [
+          [
+            'witness',
+            `${cosigned.witness} signed up to entry ${cosigned.size}, ${moment(cosigned.at * 1000)}`,
+          ] as const,
+        ]),
     ['last entry', moment(report.lastAt)],
     ['root', report.root],
     ...(tornTail === null

@@ -19,6 +19,14 @@ export async function status({ io, options }: Call<JsonOption>): Promise<void> {
       'node',
       `${view.node}${view.liveNodes === null || view.liveNodes < 2 ? '' : `, of ${view.liveNodes}: keyward node list`}`,
     ],
+    ...(view.journalShipping === null || view.journalShipping.behind === 0
+      ? []
+      : [
+          [
+            'not shipped',
+            `${view.journalShipping.behind} segments: ${view.journalShipping.error ?? 'on their way'}`,
+          ] as const,
+        ]),
   ])
   printLine(io)
   const rows = view.environments.map((one) => [

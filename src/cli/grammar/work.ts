@@ -155,7 +155,8 @@ export function declareJournal(program: Command, stage: Stage): void {
     withOptions(
       noun.command('verify').description('check every entry against its chain; works without a server'),
       new Option('--file <file>', 'an export instead of the journal of this home'),
-      new Option('--key <key>', 'the key that the export must be signed by; that of this home unless given'),
+      new Option('--directory <folder>', 'a folder to which journals of several nodes were shipped'),
+      new Option('--key <key>', 'the key that it must be signed by; that of this home unless given'),
       jsonOption(),
     ),
     stage,
