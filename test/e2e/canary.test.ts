@@ -50,9 +50,10 @@ const driven = new Set<string>()
 async function drive(args: readonly string[], options?: RunOptions): Promise<Outcome> {
   const outcome = await house.keyward(args, options)
   driven.add(
-    [...args.filter((arg) => /^[a-z]+$/.test(arg)).slice(0, 2), ...(args.includes('--json') ? ['--json'] : [])].join(
-      ' ',
-    ),
+    [
+      ...args.filter((arg) => /^[a-z]+(?:-[a-z]+)*$/.test(arg)).slice(0, 2),
+      ...(args.includes('--json') ? ['--json'] : []),
+    ].join(' '),
   )
   return outcome
 }
